@@ -1,0 +1,62 @@
+"""Take in what the shop's systems dropped for one day, and close the day.
+
+**Makes** the tables `items`, `users`, `campaigns`, `assignments`, `events` and `quarantine` for the day, and
+announces the day (`shop_day`): everything else follows from that.
+
+**Wakes** every morning for the day before; or by a backfill, which re-makes any past stretch with all that
+depends on it: `airflow backfill create --dag-id ingest --from-date 2017-12-01 --to-date 2017-12-03`.
+
+**Waits** until every earlier day that has landing files is closed. A day without files is skipped or waited
+for, as the setting `PERENNIAL_WHEN_NOTHING_LANDED` says.
+
+**When it is red**: the log of `publish` names the table, the file, the row or column, what was found and what
+is allowed. Nothing of that table was published; mend the file or the rule and clear the task. Rows refused
+one by one are no failure: they are in `quarantine`, with their reasons.
+"""
+
+from datetime import date
+
+from airflow.sdk import CronPartitionTimetable, dag, task
+
+from perennial.foundation.settings import settings
+from perennial.orchestration.assets import SHOP_DAY
+from perennial.orchestration.day import DAY, publishes
+from perennial.orchestration.defaults import shared
+from perennial.orchestration.waiting import Wait
+
+
+def earlier_day(day: date) -> date | None:
+    """The first earlier day that is not closed, or the day itself while its files are missing."""
+    from perennial.ingestion import pipeline
+
+    return pipeline.waits_for(day)
+
+
+def nothing_landed(day: date) -> bool:
+    """Whether the day has no files and the shop does not wait for such days."""
+    from perennial.ingestion import pipeline
+
+    return pipeline.is_skipped(day)
+
+
+@dag(
+    schedule=CronPartitionTimetable(
+        "0 3 * * *", timezone=settings().shop_time_zone, run_offset=-1, key_format="%Y-%m-%d"
+    ),
+    **shared(__doc__, "daily", "ingestion"),
+)
+def ingest() -> None:
+    """One day of landing files into the lake."""
+    wait = Wait(task_id="wait_for_earlier_days", missing=earlier_day, skip_if=nothing_landed)
+
+    @task(**publishes(SHOP_DAY))
+    def publish(day: str) -> dict[str, dict[str, int]]:
+        """Normalise, validate, set aside what is refused, publish the rest, close the day."""
+        from perennial.ingestion import pipeline
+
+        return pipeline.ingest(day)
+
+    wait >> publish(DAY)
+
+
+ingest()

@@ -1,0 +1,41 @@
+"""Say for every customer how likely they come back, what they want next, and why.
+
+**Makes** `scores` and `recommendations` of the day with the models in force on that day: those last promoted
+on or before it, also when a past day is made again.
+
+**Wakes** when the day's models are settled (`models`).
+
+**When it is red**: most often no model has ever been promoted; the message says so. See `train_models`.
+"""
+
+from airflow.sdk import PartitionedAssetTimetable, dag, task
+
+from perennial.orchestration.assets import MODELS, SCORES
+from perennial.orchestration.day import DAY, publishes
+from perennial.orchestration.defaults import shared
+
+
+@dag(schedule=PartitionedAssetTimetable(assets=MODELS), **shared(__doc__, "daily", "models"))
+def score_customers() -> None:
+    """Scores and recommendations of the day."""
+
+    @task
+    def score(day: str) -> int:
+        """Probability of an order within 28 days, with reasons."""
+        from perennial.models import pipeline
+        from perennial.orchestration import connections
+
+        return pipeline.score(day, connections.mlflow())
+
+    @task(**publishes(SCORES))
+    def recommend(day: str) -> int:
+        """The twenty items each customer is most likely to want, with reasons."""
+        from perennial.orchestration import connections
+        from perennial.recommend import pipeline
+
+        return pipeline.score(day, connections.mlflow())
+
+    score(DAY) >> recommend(DAY)
+
+
+score_customers()

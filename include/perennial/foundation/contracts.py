@@ -1,0 +1,314 @@
+"""The tables, column by column: name, type, meaning, unit, allowed values. Nothing else spells a column.
+
+A change here comes with a migration of the lakes that exist.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+DAY = pa.date32()
+INSTANT = pa.timestamp("us", tz="UTC")
+MONEY = pa.decimal128(14, 4)
+TEXT = pa.string()
+INT = pa.int64()
+REAL = pa.float64()
+FLAG = pa.bool_()
+TEXTS = pa.list_(TEXT)
+VECTOR = pa.list_(pa.float32())
+WEIGHTS = pa.list_(pa.struct([("name", TEXT), ("weight", REAL)]))
+ORDERS = pa.list_(pa.struct([("gap_days", INT), ("value", REAL), ("quantity", INT)]))
+
+EVENT_TYPES = (
+    *("impression", "view", "add_to_cart", "purchase", "return", "redeem"),
+    *("delivered", "open", "click", "unsubscribe", "bounce", "complaint"),
+)
+LIFE_CYCLES = ("new", "active", "lapsing", "lapsed", "returned")
+ARMS = ("treatment", "holdout", "none")
+CHANNELS = ("email", "sms", "push")
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A table's promise: its columns, the key that names a row, and the column its files are split by."""
+
+    name: str
+    description: str
+    key: tuple[str, ...]
+    partition: str | None
+    fields: tuple[pa.Field, ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names, types and nullability, without the documentation."""
+        return pa.schema([field.remove_metadata() for field in self.fields])
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The columns that are never null."""
+        return tuple(field.name for field in self.fields if not field.nullable)
+
+    def allowed(self, column: str) -> tuple[str, ...]:
+        """The closed set of values of a column; empty where any value is allowed."""
+        found = (self._field(column).metadata or {}).get(b"allowed", b"")
+        return tuple(found.decode().split("|")) if found else ()
+
+    def describe(self, column: str) -> str:
+        """What the column means, with its unit."""
+        metadata = self._field(column).metadata
+        unit = metadata.get(b"unit", b"").decode()
+        return metadata[b"description"].decode() + (f" ({unit})" if unit else "")
+
+    def _field(self, column: str) -> pa.Field:
+        return next(field for field in self.fields if field.name == column)
+
+
+def _column(
+    name: str, kind: pa.DataType, description: str, *, unit: str = "", allowed: Iterable[str] = ()
+) -> pa.Field:
+    """A column; a trailing `?` in the name says that it may be null."""
+    metadata = {"description": description, "unit": unit, "allowed": "|".join(allowed)}
+    filled = {key: value for key, value in metadata.items() if value}
+    return pa.field(name.rstrip("?"), kind, nullable=name.endswith("?"), metadata=filled)
+
+
+def _contract(name: str, description: str, key: str, partition: str | None, *fields: pa.Field) -> Contract:
+    return Contract(name, description, tuple(key.split()), partition, fields)
+
+
+_CUSTOMER = _column("customer_id", TEXT, "who")
+_ITEM = _column("item_id", TEXT, "which item")
+_DAY = _column("day", DAY, "the day it was made for")
+_LANDED = _column("landed_on", DAY, "the day the file came")
+_KNOWN = _column("known_on", DAY, "the day from which the row counts as known")
+_VALID_FROM = _column("valid_from", DAY, "the day from which this version holds")
+
+EVENTS = _contract(
+    "events",
+    "What customers did",
+    "event_id landed_on",
+    "landed_on",
+    _column("event_id", TEXT, "the source's id of the event"),
+    _LANDED,
+    _CUSTOMER,
+    _column("event_type", TEXT, "what happened", allowed=EVENT_TYPES),
+    _column("occurred_at", INSTANT, "when it happened", unit="UTC"),
+    _column("item_id?", TEXT, "which item"),
+    _column("store_id?", TEXT, "in which store"),
+    _column("order_id?", TEXT, "in which order"),
+    _column("quantity?", INT, "how many", unit="pieces"),
+    _column("unit_price?", MONEY, "list price of one piece, before discounts", unit="currency"),
+    _column("shelf_discount?", MONEY, "taken off by the shop for everybody", unit="currency"),
+    _column("coupon_discount?", MONEY, "taken off by a coupon", unit="currency"),
+    _column("revenue?", MONEY, "what the shop received; negative for returns", unit="currency"),
+    _column("campaign_id?", TEXT, "the campaign it belongs to"),
+    _column("offer_id?", TEXT, "the offer it belongs to"),
+    _KNOWN,
+)
+ITEMS = _contract(
+    "items",
+    "The catalogue, a row a change",
+    "item_id valid_from",
+    "valid_from",
+    _ITEM,
+    _VALID_FROM,
+    _column("title", TEXT, "what a person would call it"),
+    _column("category?", TEXT, "path from wide to narrow", unit="a > b > c"),
+    _column("brand?", TEXT, "brand"),
+    _column("attributes?", TEXT, "anything else", unit="JSON object"),
+    _column("price?", MONEY, "list price", unit="currency"),
+    _column("unit_cost?", MONEY, "what a piece costs the shop", unit="currency"),
+    _column("available", FLAG, "may it be sold"),
+    _KNOWN,
+)
+USERS = _contract(
+    "users",
+    "Customers, a row a change; no contact data",
+    "customer_id valid_from",
+    "valid_from",
+    _CUSTOMER,
+    _VALID_FROM,
+    _column("joined_on", DAY, "the day the customer joined"),
+    _column("time_zone?", TEXT, "IANA name; the shop's where missing"),
+    _column("locale?", TEXT, "language and country", unit="BCP 47"),
+    _column("consents", TEXTS, "the channels the customer agreed to", allowed=CHANNELS),
+    _column("age?", TEXT, "age band"),
+    _column("income?", TEXT, "income band"),
+    _column("household_size?", TEXT, "persons in the household"),
+    _column("kids_count?", TEXT, "children in the household"),
+    _KNOWN,
+)
+CAMPAIGNS = _contract(
+    "campaigns",
+    "Campaigns, a row a change",
+    "campaign_id valid_from",
+    "valid_from",
+    _column("campaign_id", TEXT, "which campaign"),
+    _VALID_FROM,
+    _column("name", TEXT, "what people call it"),
+    _column("kind?", TEXT, "the shop's own sort of campaign"),
+    _column("origin", TEXT, "who runs it", allowed=("shop", "perennial")),
+    _column("starts_on", DAY, "first day"),
+    _column("ends_on", DAY, "last day"),
+    _column("measured_until", DAY, "last day that is measured"),
+    _KNOWN,
+)
+ASSIGNMENTS = _contract(
+    "assignments",
+    "Who was in the shop's own campaigns",
+    "campaign_id customer_id landed_on",
+    "landed_on",
+    _column("campaign_id", TEXT, "which campaign"),
+    _CUSTOMER,
+    _LANDED,
+    _column("arm?", TEXT, "treated or held out, where the shop randomised", allowed=ARMS),
+    _column("propensity?", REAL, "probability of that arm", unit="0 to 1"),
+    _column("assigned_on", DAY, "the day the customer was assigned"),
+    _KNOWN,
+)
+QUARANTINE = _contract(
+    "quarantine",
+    "Rows that were refused, with every reason",
+    "table landed_on file line",
+    "landed_on",
+    _column("table", TEXT, "the table it was meant for"),
+    _LANDED,
+    _column("file", TEXT, "the landing file, relative to the landing folder"),
+    _column("line", INT, "the row in that file, from 1"),
+    _column("row", TEXT, "the row as it came", unit="JSON object"),
+    _column("reasons", TEXTS, "why it was refused, all of it"),
+    _column("replayed_on?", DAY, "the day it was published after all"),
+)
+ITEM_EMBEDDINGS = _contract(
+    "item_embeddings",
+    "A vector for each different item text",
+    "encoder text_hash",
+    None,
+    _column("encoder", TEXT, "encoder, revision and text template"),
+    _column("text_hash", TEXT, "SHA-256 of the text"),
+    _column("text", TEXT, "what was encoded"),
+    _column("vector", VECTOR, "unit length"),
+)
+PROFILES = _contract(
+    "profiles",
+    "One row for each customer, as known at the end of the day",
+    "day customer_id",
+    "day",
+    _DAY,
+    _CUSTOMER,
+    _column("joined_on", DAY, "the day the customer joined"),
+    _column("tenure_days", INT, "since joining", unit="days"),
+    _column("first_order_on?", DAY, "first order"),
+    _column("last_order_on?", DAY, "last order"),
+    _column("recency_days?", INT, "since the last order", unit="days"),
+    _column("orders", INT, "orders so far (frequency)"),
+    _column("orders_28", INT, "orders in the last 28 days"),
+    _column("orders_91", INT, "orders in the last 91 days"),
+    _column("spend", MONEY, "revenue so far (monetary value)", unit="currency"),
+    _column("spend_28", MONEY, "revenue of the last 28 days", unit="currency"),
+    _column("spend_91", MONEY, "revenue of the last 91 days", unit="currency"),
+    _column("average_order_value?", MONEY, "revenue of an order", unit="currency"),
+    _column("average_order_quantity?", REAL, "pieces in an order", unit="pieces"),
+    _column("gap_mean_days?", REAL, "mean time between orders", unit="days"),
+    _column("gap_deviation_days?", REAL, "standard deviation of the time between orders", unit="days"),
+    _column("recent_orders", ORDERS, "the last 64 orders, oldest first; gap to the order before"),
+    _column("discount_share?", REAL, "discounts ÷ list value of what was bought", unit="0 to 1"),
+    _column("coupon_share?", REAL, "coupon discounts ÷ list value of what was bought", unit="0 to 1"),
+    _column("redemptions", INT, "coupons redeemed so far"),
+    _column("categories", WEIGHTS, "up to ten preferred categories, recent purchases weigh more, sum ≤ 1"),
+    _column("brands", WEIGHTS, "up to ten preferred brands, recent purchases weigh more, sum ≤ 1"),
+    _column(
+        "active_hours", pa.list_(REAL), "share of orders in each local hour of the week, Monday 00 first"
+    ),
+    _column("best_hour", INT, "the most active local hour of the week", unit="0 to 167"),
+    _column("life_cycle", TEXT, "stage", allowed=LIFE_CYCLES),
+    _column("vector?", VECTOR, "mean of the vectors of what was bought, recent purchases weigh more"),
+)
+SCORES = _contract(
+    "scores",
+    "What the models in force say of each customer",
+    "day customer_id",
+    "day",
+    _DAY,
+    _CUSTOMER,
+    _column("p_return_28?", REAL, "probability of an order within 28 days", unit="0 to 1"),
+    _column("reasons", TEXTS, "the main reasons for that probability, in words"),
+    _column("model_version", INT, "registry version of the return model"),
+)
+RECOMMENDATIONS = _contract(
+    "recommendations",
+    "The items each customer is most likely to want",
+    "day customer_id rank",
+    "day",
+    _DAY,
+    _CUSTOMER,
+    _column("rank", INT, "from 1"),
+    _ITEM,
+    _column("score", REAL, "the recommender's own score"),
+    _column("source", TEXT, "what brought it up", allowed=("repeat", "content", "popularity")),
+    _column("reason", TEXT, "one sentence for a person"),
+    _column("evidence", TEXTS, "items the reason rests on"),
+    _column("model_version", INT, "registry version of the recommender"),
+)
+MODEL_LOG = _contract(
+    "model_log",
+    "Which model has been in force from which day on, and why",
+    "model day change",
+    "day",
+    _column("model", TEXT, "registered name"),
+    _DAY,
+    _column("change", INT, "numbers the changes of one day"),
+    _column("version?", INT, "registry version of the candidate"),
+    _column("trained_through", DAY, "last day of its training data"),
+    _column("verdict", TEXT, "what was decided", allowed=("promoted", "kept", "failed", "rolled_back")),
+    _column("reason", TEXT, "why, in words"),
+    _column("figures", TEXT, "the figures it was judged by", unit="JSON object"),
+)
+AUDIENCES = _contract(
+    "audiences",
+    "Who was in which audience",
+    "day audience customer_id",
+    "day",
+    _DAY,
+    _column("audience", TEXT, "name in audiences.yaml"),
+    _CUSTOMER,
+)
+ARMS_TABLE = _contract(
+    "arms",
+    "The arm of each customer in our own campaigns, drawn once",
+    "campaign_id customer_id",
+    "day",
+    _column("campaign_id", TEXT, "which campaign"),
+    _CUSTOMER,
+    _column("arm", TEXT, "none = globally held out", allowed=ARMS),
+    _column("propensity", REAL, "probability of that arm", unit="0 to 1"),
+    _column("eligible_since", DAY, "the first day in the audience; effects count from here"),
+    _DAY,
+)
+EFFECTS = _contract(
+    "effects",
+    "What each campaign did, or went along with",
+    "day campaign_id measure segment",
+    "day",
+    _DAY,
+    _column("campaign_id", TEXT, "which campaign"),
+    _column("measure", TEXT, "name in foundation/measures.py"),
+    _column("segment", TEXT, "arm, week or group; 'all' for everybody"),
+    _column("estimate?", REAL, "value in the measure's unit"),
+    _column("low?", REAL, "lower end of the 95 % interval"),
+    _column("high?", REAL, "upper end of the 95 % interval"),
+    _column("method", TEXT, "how the estimate came about"),
+    _column("n", INT, "customers it rests on"),
+)
+
+CONTRACTS: dict[str, Contract] = {
+    contract.name: contract
+    for contract in (
+        *(EVENTS, ITEMS, USERS, CAMPAIGNS, ASSIGNMENTS, QUARANTINE),
+        *(ITEM_EMBEDDINGS, PROFILES, SCORES, RECOMMENDATIONS, MODEL_LOG),
+        *(AUDIENCES, ARMS_TABLE, EFFECTS),
+    )
+}
+LANDED_TABLES = ("items", "users", "campaigns", "assignments", "events")
+"""Tables filled from landing files, each after those it refers to."""

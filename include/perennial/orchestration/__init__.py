@@ -1,0 +1,1 @@
+"""What the DAG files stand on. The only package that imports Airflow."""

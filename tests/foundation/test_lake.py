@@ -1,0 +1,141 @@
+import multiprocessing
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import ibis.expr.types as ir
+import pyarrow as pa
+import pytest
+
+from perennial.foundation import contracts
+from perennial.foundation.lake import Lake, LakeError
+
+MONDAY = date(2017, 12, 4)
+
+
+def events(*rows: dict) -> pa.Table:
+    """Purchases with sensible values wherever a row names none."""
+    default = {"customer_id": "c1", "event_type": "purchase", "revenue": Decimal("1.50"), "quantity": 1}
+    filled = []
+    for row in rows:
+        landed = row["landed_on"]
+        noon = datetime.combine(landed, datetime.min.time(), UTC) + timedelta(hours=12)
+        filled.append(default | {"occurred_at": noon, "known_on": landed} | row)
+    names = contracts.EVENTS.schema.names
+    complete = [{name: row.get(name) for name in names} for row in filled]
+    return pa.Table.from_pylist(
+        complete, schema=pa.schema([f.with_nullable(True) for f in contracts.EVENTS.schema])
+    )
+
+
+def ids(rows: ir.Table) -> list[str]:
+    return sorted(rows.event_id.execute())
+
+
+def test_a_table_nobody_wrote_is_empty_with_the_contracts_columns(lake: Lake):
+    rows = lake.read("events")
+    assert rows.count().execute() == 0
+    assert rows.columns == tuple(contracts.EVENTS.schema.names)
+    assert lake.version("events") is None
+
+
+def test_replacing_a_day_leaves_the_other_days_alone(lake: Lake):
+    lake.replace("events", events({"event_id": "a", "landed_on": MONDAY}), MONDAY)
+    tuesday = MONDAY + timedelta(days=1)
+    lake.replace("events", events({"event_id": "b", "landed_on": tuesday}), tuesday)
+    lake.replace("events", events({"event_id": "c", "landed_on": MONDAY}), MONDAY)
+    assert ids(lake.read("events")) == ["b", "c"]
+    assert lake.days("events") == {MONDAY, tuesday}
+
+
+def test_replacing_with_nothing_empties_the_day(lake: Lake):
+    lake.replace("events", events({"event_id": "a", "landed_on": MONDAY}), MONDAY)
+    lake.replace("events", events(), MONDAY)
+    assert ids(lake.read("events")) == []
+
+
+def test_rows_outside_the_replaced_days_are_refused(lake: Lake):
+    with pytest.raises(LakeError, match="events"):
+        lake.replace("events", events({"event_id": "a", "landed_on": MONDAY}), MONDAY + timedelta(days=1))
+
+
+def test_a_missing_column_and_a_null_in_a_required_one_are_named(lake: Lake):
+    with pytest.raises(LakeError, match=r"events: missing \['revenue'\]"):
+        lake.replace("events", events({"event_id": "a", "landed_on": MONDAY}).drop_columns("revenue"), MONDAY)
+    with pytest.raises(LakeError, match="customer_id is null in 1 rows"):
+        lake.replace("events", events({"event_id": "a", "landed_on": MONDAY, "customer_id": None}), MONDAY)
+
+
+def test_an_event_that_lands_later_is_not_known_before(lake: Lake):
+    late = {"event_id": "late", "landed_on": MONDAY + timedelta(days=1)}
+    noon = datetime(2017, 12, 4, 12, tzinfo=UTC)
+    lake.replace("events", events(late | {"occurred_at": noon}), MONDAY, MONDAY + timedelta(days=1))
+    assert ids(lake.known("events", MONDAY)) == []
+    assert ids(lake.known("events", MONDAY + timedelta(days=1))) == ["late"]
+
+
+def test_what_happens_tomorrow_is_not_known_today_even_if_it_landed(lake: Lake):
+    tomorrow = datetime(2017, 12, 5, 0, 0, tzinfo=UTC)
+    lake.replace("events", events({"event_id": "a", "landed_on": MONDAY, "occurred_at": tomorrow}), MONDAY)
+    assert ids(lake.known("events", MONDAY)) == []
+
+
+def test_of_two_versions_the_newest_known_counts(lake: Lake):
+    tuesday = MONDAY + timedelta(days=1)
+    first = {"event_id": "a", "landed_on": MONDAY, "revenue": Decimal("1.00")}
+    second = {"event_id": "a", "landed_on": tuesday, "revenue": Decimal("2.00")}
+    lake.replace("events", events(first, second), MONDAY, tuesday)
+    assert lake.known("events", MONDAY).revenue.execute().tolist() == [Decimal("1.0000")]
+    assert lake.known("events", tuesday).revenue.execute().tolist() == [Decimal("2.0000")]
+
+
+def test_a_pinned_lake_does_not_see_later_writes(lake: Lake):
+    lake.replace("events", events({"event_id": "a", "landed_on": MONDAY}), MONDAY)
+    pinned = lake.pinned("events")
+    lake.replace("events", events({"event_id": "b", "landed_on": MONDAY}), MONDAY)
+    assert ids(pinned.read("events")) == ["a"]
+    assert pinned.version("events") < lake.version("events")
+
+
+def vectors(hashes: list[str], value: float) -> pa.Table:
+    rows = [{"encoder": "e", "text_hash": h, "text": h, "vector": [value, 0.0]} for h in hashes]
+    return pa.Table.from_pylist(rows)
+
+
+def test_adding_keeps_what_is_there_and_repeating_it_changes_nothing(lake: Lake):
+    lake.add("item_embeddings", vectors(["1", "2"], 1.0))
+    lake.add("item_embeddings", vectors(["2", "3"], 2.0))
+    version = lake.add("item_embeddings", vectors(["1", "2", "3"], 3.0))
+    found = lake.read("item_embeddings").execute().sort_values("text_hash")
+    assert [vector[0] for vector in found.vector] == [1.0, 1.0, 2.0]
+    assert lake.add("item_embeddings", vectors(["1"], 4.0)) == version
+
+
+def test_the_first_record_of_a_day_wins(lake: Lake):
+    row = {"audience": "loyal", "day": MONDAY}
+    assert lake.create("audiences", pa.Table.from_pylist([row | {"customer_id": "c1"}]), MONDAY)
+    assert not lake.create("audiences", pa.Table.from_pylist([row | {"customer_id": "c2"}]), MONDAY)
+    assert lake.read("audiences").customer_id.execute().tolist() == ["c1"]
+
+
+def _write_day(uri: str, offset: int) -> None:
+    day = MONDAY + timedelta(days=offset)
+    Lake(uri).replace("events", events({"event_id": f"e{offset}", "landed_on": day}), day)
+
+
+def _add_vectors(uri: str, offset: int) -> None:
+    Lake(uri).add("item_embeddings", vectors([str(n) for n in range(offset, offset + 20)], 1.0))
+
+
+@pytest.mark.parametrize(
+    ("write", "table", "rows"), [(_write_day, "events", 4), (_add_vectors, "item_embeddings", 23)]
+)
+def test_writers_at_the_same_time_all_succeed_and_nothing_doubles(
+    shop: Path, write: Callable, table: str, rows: int
+):
+    uri = str(shop / "lake")
+    processes = multiprocessing.get_context("spawn")
+    with processes.Pool(4) as pool:
+        pool.starmap(write, [(uri, offset) for offset in range(4)])
+    assert Lake(uri).read(table).count().execute() == rows

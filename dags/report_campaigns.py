@@ -23,12 +23,12 @@ def report_campaigns() -> None:
     """Effects and pages of the campaigns that are due."""
 
     @task(**publishes(REPORTS))
-    def report(day: str) -> list[dict[str, str]]:
-        """Measure, draw, publish."""
+    def report(day: str) -> dict[str, object]:
+        """Measure, draw, publish; the task links to the list of reports."""
         from perennial.measurement import pipeline
         from perennial.orchestration import connections
 
-        return pipeline.report(day, connections.mlflow())
+        return {"report": "index.html", "made": pipeline.report(day, connections.mlflow())}
 
     report(DAY)
 

@@ -23,7 +23,7 @@ from perennial.orchestration.waiting import wait_for_turn
 def train_models() -> None:
     """Candidates, their judgement, the promotion."""
 
-    @task
+    @task(queue="models")
     def train_return_model(day: str) -> dict[str, str]:
         """Who will order again within 28 days."""
         from perennial.models import pipeline
@@ -31,7 +31,7 @@ def train_models() -> None:
 
         return pipeline.train(day, connections.mlflow())
 
-    @task
+    @task(queue="models")
     def train_recommender(day: str) -> dict[str, str]:
         """What each customer wants next."""
         from perennial.orchestration import connections

@@ -274,6 +274,25 @@ AUDIENCES = _contract(
     _column("audience", TEXT, "name in audiences.yaml"),
     _CUSTOMER,
 )
+CAMPAIGN_LOG = _contract(
+    "campaign_log",
+    "Our own campaigns as they stood on each day on which they took customers in; written once",
+    "day campaign_id",
+    "day",
+    _DAY,
+    _column("campaign_id", TEXT, "key in campaigns.yaml"),
+    _column("name", TEXT, "what people call it"),
+    _column("description", TEXT, "what it is for"),
+    _column("audience", TEXT, "name in audiences.yaml"),
+    _column("channels", TEXTS, "the channels it may use", allowed=CHANNELS),
+    _column("priority", INT, "1 goes first"),
+    _column("starts_on", DAY, "first day"),
+    _column("ends_on", DAY, "last day"),
+    _column("measured_until", DAY, "last day that is measured"),
+    _column("holdout", REAL, "share of those not globally held out that it leaves out", unit="0 to 1"),
+    _column("global_holdout", REAL, "share held out of all campaigns", unit="0 to 1"),
+    _column("global_salt", TEXT, "what the global holdout was drawn with"),
+)
 ARMS_TABLE = _contract(
     "arms",
     "The arm of each customer in our own campaigns, drawn once",
@@ -307,7 +326,7 @@ CONTRACTS: dict[str, Contract] = {
     for contract in (
         *(EVENTS, ITEMS, USERS, CAMPAIGNS, ASSIGNMENTS, QUARANTINE),
         *(ITEM_EMBEDDINGS, PROFILES, SCORES, RECOMMENDATIONS, MODEL_LOG),
-        *(AUDIENCES, ARMS_TABLE, EFFECTS),
+        *(AUDIENCES, CAMPAIGN_LOG, ARMS_TABLE, EFFECTS),
     )
 }
 LANDED_TABLES = ("items", "users", "campaigns", "assignments", "events")

@@ -1,0 +1,1 @@
+"""Who is in which audience, and who of them is left alone on purpose."""

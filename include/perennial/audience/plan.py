@@ -1,0 +1,92 @@
+"""What a marketer planned: the audiences of `audiences.yaml` and our own campaigns of `campaigns.yaml`."""
+
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from perennial.audience.rules import Audiences
+from perennial.foundation.config import ConfigError, Part, load
+from perennial.foundation.settings import settings
+
+Share = Annotated[float, Field(ge=0, le=0.9)]
+CampaignId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+Channel = Literal["email", "sms", "push"]
+
+
+class GlobalHoldout(Part):
+    """The customers whom no campaign of ours approaches; drawn once, for all campaigns and for good."""
+
+    share: Share
+    salt: str = Field(min_length=1)
+
+
+class Campaign(Part):
+    """One campaign of ours."""
+
+    name: str = Field(min_length=1)
+    description: str = Field(min_length=1)
+    audience: str
+    starts_on: date
+    ends_on: date
+    measured_until: date
+    holdout: Share
+    channels: tuple[Channel, ...] = Field(min_length=1)
+    priority: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Campaign":
+        days = [
+            ("starts_on", self.starts_on),
+            ("ends_on", self.ends_on),
+            ("measured_until", self.measured_until),
+        ]
+        for (before, first), (after, last) in pairwise(days):
+            if last < first:
+                raise _wrong(f"{after} {last} is before {before} {first}; allowed is {first} or later")
+        return self
+
+    def runs_on(self, day: date) -> bool:
+        """Are customers taken in on this day?"""
+        return self.starts_on <= day <= self.ends_on
+
+
+class Campaigns(Part):
+    """The file campaigns.yaml."""
+
+    global_holdout: GlobalHoldout
+    campaigns: dict[CampaignId, Campaign]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Both files, held against each other."""
+
+    audiences: Audiences
+    campaigns: Campaigns
+
+
+def load_plan(folder: Path | None = None) -> Plan:
+    """Read both files (by default from the settings' folder).
+
+    Raises:
+        ConfigError: a file is wrong, or a campaign names an audience that audiences.yaml does not have.
+    """
+    folder = folder or settings().config
+    plan = Plan(load("audiences", Audiences, folder), load("campaigns", Campaigns, folder))
+    known = plan.audiences.audiences
+    for name, campaign in plan.campaigns.campaigns.items():
+        if campaign.audience not in known:
+            raise ConfigError(
+                f"{folder / 'campaigns.yaml'}: campaigns.{name}.audience: no such audience; "
+                f"found {campaign.audience!r}, allowed are {', '.join(sorted(known))}"
+            )
+    return plan
+
+
+def _wrong(sentence: str) -> PydanticCustomError:
+    return PydanticCustomError("campaign", "{sentence}", {"sentence": sentence})

@@ -1,0 +1,1 @@
+"""What campaigns changed, or went along with, measured once their window has closed."""

@@ -1,0 +1,190 @@
+"""Pictures of a campaign as SVG to be put into a page: small, sharp, and the same to the byte every time."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from io import StringIO
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from perennial.measurement.campaigns import Segment
+from perennial.measurement.retention import Redeemed, Week
+
+COLOURS: Mapping[Segment, str] = {
+    Segment.ASSIGNED: "#0f766e",
+    Segment.TREATMENT: "#0f766e",
+    Segment.OTHERS: "#b45309",
+    Segment.HOLDOUT: "#b45309",
+    Segment.NONE: "#64748b",
+}
+_INK, _GRID, _SHADE = "#475569", "#e2e8f0", "#f0fdfa"
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "perennial",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.edgecolor": _GRID,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": _GRID,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+def weekly_orders(
+    weeks: Iterable[Week], labels: Mapping[Segment, str], running: tuple[float, float] | None, *, wide: bool
+) -> str:
+    """Orders per customer and week of each group, before, during (shaded) and after.
+
+    Args:
+        weeks: of all groups, week 0 being the first.
+        labels: what each group is called.
+        running: where the campaign began and ended, in weeks; None where each customer has weeks of its own.
+        wide: as wide as two pictures.
+    """
+    with mpl.rc_context(_STYLE):
+        figure, axes = _blank(width=10.6 if wide else 5.2)
+        if running:
+            axes.axvspan(*running, color=_SHADE, linewidth=0)
+        axes.axvline(0, color=COLOURS[Segment.ASSIGNED], linewidth=0.8, linestyle=(0, (2, 2)))
+        for segment, group in _by_segment(weeks).items():
+            middles = [week.n + 0.5 for week in group]
+            rates = [week.orders / week.size for week in group]
+            _line(axes, middles, rates, segment, labels[segment])
+        axes.set_xlabel("weeks since the campaign began" if running else "weeks since the customer came in")
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
+        _legend(axes)
+        return _svg(figure)
+
+
+def retention(weeks: Iterable[Week], labels: Mapping[Segment, str]) -> str:
+    """Weekly retention of each group, exact, with its 95 % band; unbounded as a thin dashed line."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _blank()
+        for segment, group in _by_segment(week for week in weeks if week.n >= 0).items():
+            numbers = [week.n for week in group]
+            exact = [week.exact for week in group]
+            low, high = [_plain(one.low) for one in exact], [_plain(one.high) for one in exact]
+            axes.fill_between(numbers, low, high, color=COLOURS[segment], alpha=0.15, linewidth=0)
+            _line(axes, numbers, [_plain(one.value) for one in exact], segment, labels[segment])
+            later = [_plain(week.unbounded.value) for week in group]
+            axes.plot(numbers, later, color=COLOURS[segment], linewidth=1, linestyle=(0, (3, 2)))
+        axes.set_xlabel("week of the campaign, from 0")
+        axes.set_ylim(0, 1.02)
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
+        _legend(axes)
+        return _svg(figure)
+
+
+def redemptions(found: Sequence[Redeemed], weeks: int, segment: Segment) -> str:
+    """Coupons redeemed by a group in each week of the window.
+
+    Args:
+        found: the weeks with redemptions.
+        weeks: how many weeks the window has, the last may be cut short.
+        segment: the group that is shown.
+    """
+    heights = [0] * weeks
+    for week in found:
+        if week.segment is segment:
+            heights[week.n] += week.redemptions
+    with mpl.rc_context(_STYLE):
+        figure, axes = _blank()
+        axes.bar(range(weeks), heights, width=0.72, color=COLOURS[segment])
+        for number, height in enumerate(heights):
+            if height:
+                axes.annotate(
+                    f"{height}",
+                    (number, height),
+                    xytext=(0, 3),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=9,
+                )
+        axes.set_xlabel("week of the campaign, from 0")
+        axes.set_ylim(0, max(*heights, 1) * 1.12)
+        axes.set_xlim(-0.6, weeks - 0.4)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+        return _svg(figure)
+
+
+def _blank(width: float = 5.2) -> tuple[Figure, Axes]:
+    """A figure of a width in inches with room for the numbers at its sides."""
+    figure = Figure(figsize=(width, 2.9))
+    FigureCanvasSVG(figure)
+    axes = figure.add_axes((0.45 / width, 0.17, 1 - 0.5 / width, 0.71))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
+    return figure, axes
+
+
+def _line(axes: Axes, across: Sequence[float], up: Sequence[float], segment: Segment, label: str) -> None:
+    axes.plot(
+        across,
+        up,
+        color=COLOURS[segment],
+        linewidth=2,
+        marker="o",
+        markersize=4,
+        markeredgecolor="white",
+        markeredgewidth=0.8,
+        label=label,
+        zorder=3,
+    )
+
+
+def _legend(axes: Axes) -> None:
+    """Above the picture, so that it hides nothing."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(
+            loc="lower left",
+            bbox_to_anchor=(-0.02, 1.0),
+            ncols=3,
+            borderaxespad=0.2,
+            handlelength=1.4,
+            columnspacing=1.2,
+        )
+
+
+def _by_segment(weeks: Iterable[Week]) -> dict[Segment, list[Week]]:
+    """The weeks of each group, in the order of the segments and of time."""
+    found = list(weeks)
+    groups = {segment: [week for week in found if week.segment is segment] for segment in Segment}
+    return {segment: sorted(group, key=lambda week: week.n) for segment, group in groups.items() if group}
+
+
+def _plain(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _svg(figure: Figure) -> str:
+    """The figure as an element for a page: no prologue, no metadata, no ids that another picture has too."""
+    written = StringIO()
+    figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
+    text = written.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r"<style.*?</style>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    return re.sub(r"\n\s*", "\n", text).strip()

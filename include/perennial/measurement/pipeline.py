@@ -1,0 +1,195 @@
+"""The step of `report_campaigns`: measure the campaigns that are due, write their figures and their pages.
+
+Re-makeable: what a day reports follows from the tables as known on that day and from the days that are
+closed. A second run replaces the day's figures and pages by the same ones, and takes away what the day no
+longer reports.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+
+import ibis.expr.types as ir
+
+from perennial.foundation import activity
+from perennial.foundation.config import load
+from perennial.foundation.endpoint import Endpoint
+from perennial.foundation.engine import kept
+from perennial.foundation.lake import Lake, open_lake
+from perennial.foundation.ledger import open_ledger
+from perennial.foundation.settings import settings
+from perennial.measurement import effects, overview
+from perennial.measurement.campaigns import Campaign, News, due
+from perennial.measurement.effects import Findings, Inputs
+from perennial.measurement.report import ReportWords, index, page, path_of
+
+EXPERIMENT = "campaign_reports"
+DECIDING = "decide_contacts"
+"""The once-only step that draws the arms of our campaigns."""
+_READ = ("campaigns", "campaign_log", "assignments", "arms", "users", "events")
+
+
+class ReportError(RuntimeError):
+    """A campaign cannot be reported yet; the message says what is missing."""
+
+
+def report(day: str, endpoint: Endpoint | None) -> list[dict[str, str]]:
+    """Report every campaign that is due on the day.
+
+    Args:
+        day: the day, `YYYY-MM-DD`.
+        endpoint: MLflow; None writes no runs.
+
+    Returns:
+        For each report `campaign`, `report` (its path below the folder of the reports) and `mlflow_run` (the
+        run's id, empty without an endpoint), by campaign id.
+
+    Raises:
+        ReportError: the arms of one of our campaigns are not all drawn yet.
+    """
+    today = date.fromisoformat(day)
+    lake = open_lake().pinned(*_READ)
+    found = _measured(lake, today)
+    open_lake().replace("effects", effects.table(found, today), today)
+    words = load("reports", ReportWords)
+    pages = {path_of(one.campaign.campaign_id, today): page(one, today, words) for one in found}
+    _publish(pages, today)
+    _publish_index(words)
+    runs = _logged(endpoint, found, lake, today) if endpoint else [""] * len(found)
+    return [
+        {"campaign": one.campaign.campaign_id, "report": path, "mlflow_run": run}
+        for one, path, run in zip(found, pages, runs, strict=True)
+    ]
+
+
+def campaigns(lake: Lake, day: date) -> list[Campaign]:
+    """The shop's campaigns and ours as known at the end of `day`."""
+    shops = lake.known("campaigns", day).to_pyarrow().to_pylist()
+    log = lake.read("campaign_log")
+    ours = log.filter(log.day <= day).order_by("day").to_pyarrow().to_pylist()
+    newest = {row["campaign_id"]: row for row in ours}
+    return [Campaign.of(row, row["origin"]) for row in shops] + [
+        Campaign.of(row, "perennial") for row in newest.values()
+    ]
+
+
+def _measured(lake: Lake, day: date) -> list[Findings]:
+    """The findings of the campaigns that are due, by campaign id."""
+    before = open_ledger().announced_before(day)
+    chosen = due(campaigns(lake, day), day, before, _news(lake, day, before))
+    _check_decided(chosen)
+    if not chosen:
+        return []
+    with _inputs(lake, day) as inputs:
+        return effects.measure(chosen, inputs)
+
+
+def _check_decided(chosen: list[Campaign]) -> None:
+    """Our campaigns are measured only when the last customers who came in have their arm."""
+    ledger = open_ledger()
+    done = ledger.frontier(DECIDING)
+    for campaign in chosen:
+        last = ledger.announced_before(campaign.ends_on + timedelta(days=1))
+        if campaign.origin == "perennial" and last is not None and (done is None or done < last):
+            raise ReportError(
+                f"campaign {campaign.campaign_id} took customers in until {campaign.ends_on}, but {DECIDING} "
+                f"has only come to {done}; report again when it has done {last}"
+            )
+
+
+def _news(lake: Lake, day: date, before: date | None) -> News:
+    """What became known after `before` and by `day`."""
+    if before is None:
+        return News()
+
+    def fresh(name: str) -> ir.Table:
+        rows = lake.read(name)
+        return rows.filter((rows.known_on > before) & (rows.known_on <= day))
+
+    late = fresh("events")
+    days = activity.local_date(late.occurred_at, settings().zone, *_span(lake, day))
+    event_days = late.select(on=days).distinct().to_pyarrow()["on"].to_pylist()
+    ids = fresh("assignments").select("campaign_id").union(fresh("campaigns").select("campaign_id"))
+    return News(frozenset(event_days), frozenset(ids.distinct().to_pyarrow()["campaign_id"].to_pylist()))
+
+
+@contextmanager
+def _inputs(lake: Lake, day: date) -> Iterator[Inputs]:
+    """The tables as known on the day; what all campaigns ask of the events is computed once."""
+    events = lake.known("events", day)
+    first, last = _span(lake, day)
+    zone = settings().zone
+    arms = lake.read("arms")
+    with (
+        kept(activity.orders(events, zone, first, last)) as orders,
+        kept(activity.contacts(events, zone, first, last)) as contacts,
+    ):
+        yield Inputs(
+            orders=orders,
+            contacts=contacts,
+            assignments=lake.known("assignments", day),
+            arms=arms.filter(arms.day <= day),
+            users=lake.known("users", day),
+            records_from=first,
+        )
+
+
+def _span(lake: Lake, day: date) -> tuple[date, date]:
+    """The day of the first event that is known on `day` (UTC), and `day`."""
+    rows = lake.read("events")
+    first = (
+        rows.filter(rows.known_on <= day).agg(first=rows.occurred_at.min()).to_pyarrow()["first"][0].as_py()
+    )
+    return (first.date() if first else day), day
+
+
+def _publish(pages: dict[str, str], day: date) -> None:
+    """Write the day's pages, and take away those of the day that are not among them."""
+    folder = settings().reports
+    for path, text in pages.items():
+        _write(folder / path, text)
+    for old in folder.glob(f"campaigns/*/{day}.html"):
+        if old.relative_to(folder).as_posix() not in pages:
+            old.unlink(missing_ok=True)
+
+
+def _publish_index(words: ReportWords) -> None:
+    """List every report; again if another day wrote its figures meanwhile: the last list is complete."""
+    lake = open_lake()
+    while True:
+        version = lake.version("effects")
+        state = lake.pinned("effects")
+        known = {
+            one.campaign_id: one for one in campaigns(state, max(state.days("effects"), default=date.max))
+        }
+        rows = overview.figures(state.read("effects")).to_pyarrow().to_pylist()
+        _write(settings().reports / "index.html", index(overview.entries(rows, known, words.currency), words))
+        if lake.version("effects") == version:
+            return
+
+
+def _write(path: Path, text: str) -> None:
+    """All of it or nothing: a reader never sees half a page."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
+def _logged(endpoint: Endpoint, found: list[Findings], lake: Lake, day: date) -> list[str]:
+    """One MLflow run for each report, in place of those that an earlier attempt left; their ids."""
+    from perennial.foundation import tracking
+
+    tracking.discard(endpoint, EXPERIMENT, {"day": str(day)})
+    runs = []
+    for findings in found:
+        name = findings.campaign.campaign_id
+        tags = {"day": str(day), "campaign": name}
+        with tracking.run(endpoint, EXPERIMENT, f"campaign {name}, {day}", tags) as run:
+            run.log(params=overview.parameters(findings), metrics=overview.metrics(findings))
+            run.log_tables(lake.uri, dict(lake.pins or {}))
+            run.log_file(settings().reports / path_of(name, day))
+            runs.append(run.id)
+    return runs

@@ -1,0 +1,35 @@
+"""`make acceptance [ONLY=group | group.case]`: the heavy proofs. Exit status 1 when a figure is short."""
+
+import importlib
+import sys
+import time
+from pathlib import Path
+
+GROUPS = ("day",)
+
+
+def main(only: str) -> int:
+    """Run the cases whose name is, or whose group is, `only`; all of them without it."""
+    cases = {
+        f"{group}.{name}": case
+        for group in GROUPS
+        for name, case in importlib.import_module(f"tests.acceptance.{group}").CASES.items()
+    }
+    chosen = {name: case for name, case in cases.items() if only in ("", name, name.split(".")[0])}
+    if not chosen:
+        print(f"no case {only!r}; there are {', '.join(cases)}")
+        return 2
+    short = 0
+    for name, case in chosen.items():
+        began = time.monotonic()
+        print(f"{name}: {(case.__doc__ or '').splitlines()[0]}", flush=True)
+        for line in case():
+            print(line, flush=True)
+            short += not line.ok
+        print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
+    return 1 if short else 0
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else ""))

@@ -1,0 +1,68 @@
+from datetime import date
+
+import pytest
+from scipy.stats import binom, kstest
+
+from perennial.audience.arms import Draw, arms, position
+
+IDS = [str(number) for number in range(20_000)]
+DAY = date(2017, 12, 1)
+ONE = Draw("one", holdout=0.1, global_holdout=0.1, global_salt="perennial")
+TWO = Draw("two", holdout=0.1, global_holdout=0.1, global_salt="perennial")
+
+
+def drawn(draw: Draw, ids: list[str] = IDS) -> dict[str, tuple[str, float]]:
+    rows = arms(draw, ids, DAY).to_pylist()
+    return {row["customer_id"]: (row["arm"], row["propensity"]) for row in rows}
+
+
+def within(hits: int, share: float, n: int) -> bool:
+    """Inside the binomial 99.9 % band."""
+    low, high = binom.interval(0.999, n, share)
+    return low <= hits <= high
+
+
+@pytest.mark.parametrize(("arm", "share"), [("none", 0.1), ("holdout", 0.09), ("treatment", 0.81)])
+def test_an_arm_has_its_share_and_says_its_propensity(arm: str, share: float):
+    found = [propensity for name, propensity in drawn(ONE).values() if name == arm]
+    assert within(len(found), share, len(IDS))
+    assert found == [pytest.approx(share)] * len(found)
+
+
+def test_a_draw_is_the_same_whoever_is_drawn_with_it_and_in_whatever_order():
+    every = drawn(ONE)
+    assert drawn(ONE, IDS[500:400:-1]) == {name: every[name] for name in IDS[401:501]}
+
+
+def test_who_is_globally_held_out_is_so_in_every_campaign():
+    one, two = drawn(ONE), drawn(TWO)
+    assert {name for name in IDS if one[name][0] == "none"} == {
+        name for name in IDS if two[name][0] == "none"
+    }
+
+
+def test_campaigns_draw_independently_of_each_other():
+    one, two = drawn(ONE), drawn(TWO)
+    held = [name for name in IDS if one[name][0] == "holdout"]
+    assert within(sum(two[name][0] == "holdout" for name in held), 0.1, len(held))
+
+
+def test_a_greater_global_holdout_keeps_whom_it_had():
+    less, more = drawn(ONE), drawn(Draw("one", 0.1, 0.2, "perennial"))
+    assert all(more[name][0] == "none" for name in IDS if less[name][0] == "none")
+
+
+def test_positions_are_uniform():
+    assert kstest([position("salt", name) for name in IDS], "uniform").pvalue > 0.001
+
+
+def test_positions_stay_what_they_are():
+    """A record of the past: if this changes, running campaigns lose their holdouts."""
+    assert position("global holdout|perennial", "1") == pytest.approx(POSITION_OF_1, abs=1e-15)
+
+
+POSITION_OF_1 = 0.41276045884856505
+
+
+def test_without_holdouts_everybody_is_treated():
+    assert {arm for arm, _ in drawn(Draw("one", 0, 0, "x"), IDS[:50]).values()} == {"treatment"}

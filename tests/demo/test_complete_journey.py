@@ -1,0 +1,104 @@
+import hashlib
+import json
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from perennial.demo import complete_journey, item_titles
+from perennial.foundation import contracts
+from perennial.ingestion.declarations import delivered
+
+FIRST, LAST = date(2017, 1, 1), date(2017, 1, 8)
+
+
+@pytest.fixture(scope="module")
+def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("landing")
+    complete_journey.land(folder, FIRST, LAST)
+    return folder
+
+
+def rows(landing: Path, table: str) -> list[dict]:
+    return ds.dataset(sorted((landing / table).rglob("*.parquet"))).to_table().to_pylist()
+
+
+def prints(landing: Path) -> dict[str, str]:
+    """File → hash of its bytes."""
+    files = sorted(landing.rglob("*.parquet"))
+    return {str(path.relative_to(landing)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_landing_again_writes_the_same_bytes(landing: Path, tmp_path: Path):
+    complete_journey.land(tmp_path, FIRST, date(2017, 1, 3))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
+    counts = complete_journey.land(tmp_path, FIRST, date(2017, 1, 3))
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")} == before
+    assert counts["items"] > counts["events"] > counts["users"] > counts["campaigns"] > 0
+    ours, theirs = prints(tmp_path), prints(landing)
+    assert ours.items() <= theirs.items()
+    assert {path for path in theirs if path.split("/")[1] <= "2017-01-03"} == set(ours)
+
+
+def test_only_the_days_asked_for_are_written(landing: Path):
+    days = {path.name for path in landing.glob("*/*")}
+    assert days == {f"2017-01-0{n}" for n in range(1, 9)}
+    assert not list(landing.rglob(".*.parquet*"))
+
+
+@pytest.mark.parametrize("table", contracts.LANDED_TABLES)
+def test_files_bring_columns_of_the_contract_only(landing: Path, table: str):
+    for path in (landing / table).rglob("*.parquet"):
+        assert set(pq.read_schema(path).names) <= set(delivered(contracts.CONTRACTS[table])), path
+
+
+def test_every_event_lands_on_its_day_after_its_customer_and_campaign(landing: Path):
+    users = {row["customer_id"]: row["joined_on"] for row in rows(landing, "users")}
+    campaigns = {row["campaign_id"] for row in rows(landing, "campaigns")}
+    for path in (landing / "events").rglob("*.parquet"):
+        for row in pq.read_table(path).to_pylist():
+            assert row["occurred_at"].date().isoformat() == path.parent.name
+            assert users[row["customer_id"]] <= row["occurred_at"].date()
+    for row in rows(landing, "assignments"):
+        assert row["customer_id"] in users
+        assert row["campaign_id"] in campaigns
+
+
+def test_the_shop_s_money_adds_up(landing: Path):
+    for row in rows(landing, "events"):
+        if row.get("quantity"):
+            listed = row["unit_price"] * row["quantity"]
+            by_coupon = listed - row["shelf_discount"] - row["revenue"]
+            rounding = Decimal("0.0001") * (row["quantity"] + 1)
+            assert -rounding <= by_coupon <= row["coupon_discount"] + rounding
+
+
+def test_the_package_s_own_dirt_is_kept(landing: Path):
+    purchases = [row for row in rows(landing, "events") if row["event_type"] == "purchase"]
+    assert [row for row in purchases if row["quantity"] == 0]
+    items = {row["item_id"] for row in rows(landing, "items")}
+    assert {row["item_id"] for row in purchases} - items
+
+
+def test_consents_are_drawn_once_and_for_all(landing: Path):
+    first = {row["customer_id"]: row["consents"] for row in rows(landing, "users")}
+    assert first == {customer: complete_journey._consents(customer) for customer in first}
+    share = sum("email" in consents for consents in first.values()) / len(first)
+    assert share == pytest.approx(0.9, abs=0.03)
+
+
+def test_titles_read_like_words(landing: Path):
+    titles = [row["title"] for row in rows(landing, "items")]
+    assert all(titles)
+    assert not [title for title in titles if title.isupper() and len(title) > 8]
+    assert item_titles._plain("FRZN BREADED PREPARED CHICK") == "Frozen breaded prepared chicken"
+    assert item_titles._plain("PREMIUM COOKIES (EX: PEPPERIDG") == "Premium cookies"
+    assert item_titles._size("83710413 OZ") is None
+    assert item_titles._size("14.5 OZ") == "14.5 oz"
+
+
+def test_attributes_are_json(landing: Path):
+    assert all(isinstance(json.loads(row["attributes"]), dict) for row in rows(landing, "items"))

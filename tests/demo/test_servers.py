@@ -1,0 +1,75 @@
+import json
+import socket
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from perennial.demo import processes, servers
+from perennial.demo.state import State
+from perennial.demo.trouble import TroubleError
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    ports = [free_port(), free_port()]
+    return State(tmp_path / "state", *ports)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize(
+    ("field", "variable"),
+    [("airflow_port", "PERENNIAL_AIRFLOW_PORT"), ("mlflow_port", "PERENNIAL_MLFLOW_PORT")],
+)
+def test_a_port_in_use_is_a_sentence_that_says_what_to_do(state: State, field: str, variable: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(TroubleError) as trouble:
+            servers.start(replace(state, **{field: port}), lambda line: None)
+    assert f"Port {port}" in trouble.value.sentence
+    assert variable in trouble.value.sentence
+    assert not (state.root / "servers.json").exists()
+
+
+def test_too_little_space_is_a_sentence(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "LEAST_FREE_BYTES", 2**60)
+    with pytest.raises(TroubleError, match="are free"):
+        servers.start(state, lambda line: None)
+
+
+def test_stopping_what_never_ran_finds_nothing(state: State) -> None:
+    assert servers.stop(state) == 0
+
+
+def test_stop_ends_what_was_recorded_and_forgets_it(state: State) -> None:
+    state.workplace.mkdir(parents=True)
+    leader = record_a_process(state)
+    assert servers.stop(state) >= 1
+    assert not leader.alive()
+    assert not (state.root / "servers.json").exists()
+    with pytest.raises(TroubleError, match="were stopped"):
+        servers.require_alive(state)
+
+
+def test_a_server_that_died_is_named_with_its_log(state: State) -> None:
+    state.workplace.mkdir(parents=True)
+    leader = record_a_process(state)
+    servers.require_alive(state)
+    processes.kill_all([leader])
+    with pytest.raises(TroubleError, match="mlflow has ended") as trouble:
+        servers.require_alive(state)
+    assert trouble.value.log == state.logs / "mlflow.log"
+
+
+def record_a_process(state: State) -> processes.Leader:
+    code = "import time; time.sleep(600)"
+    leader = processes.launch([sys.executable, "-c", code], {}, state.workplace, state.logs / "mlflow.log")
+    known = {"mlflow": {"leader": {"pid": leader.pid, "started": leader.started}, "fingerprint": "x"}}
+    (state.root / "servers.json").write_text(json.dumps(known))
+    return leader

@@ -104,7 +104,8 @@ class Arena:
     def await_task(self, dag: str, day: str, task: str) -> bool:
         """Wait until a task of a day is running; False if it was over before anybody looked."""
         query = (
-            "SELECT ti.state FROM task_instance ti JOIN dag_run r ON r.dag_id = ti.dag_id AND r.run_id = ti.run_id "
+            "SELECT ti.state FROM task_instance ti "
+            "JOIN dag_run r ON r.dag_id = ti.dag_id AND r.run_id = ti.run_id "
             f"WHERE ti.dag_id = '{dag}' AND ti.task_id = '{task}' "
             f"AND coalesce(r.partition_key, '{days.HISTORY_LAST}') = '{day}'"
         )
@@ -124,7 +125,7 @@ class Arena:
         """SIGKILL for the scheduler, every task process, every other server and whoever drives them."""
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-        kill_all([server.leader for server in servers._recorded(self.state).values()], self.state.root)
+        kill_all([server.leader for server in servers.recorded(self.state).values()], self.state.root)
 
     def settle(self, steps: list[tuple[str, str]]) -> None:
         """Wait until each (DAG, day) has succeeded and nothing is queued or running.

@@ -117,7 +117,16 @@ class AirflowApi:
         """Whether Airflow counts a backfill of the DAG as unfinished; it refuses a second one then."""
         return any(one["completed_at"] is None for one in self._pages("/backfills", "backfills", dag_id=dag))
 
-    def backfill(self, dag: str, first: date, last: date, at_once: int, again: bool = False) -> None:
+    def backfill(
+        self,
+        dag: str,
+        first: date,
+        last: date,
+        at_once: int,
+        *,
+        again: bool = False,
+        backwards: bool = False,
+    ) -> None:
         """Have Airflow run a DAG for each day from first to last (UTC) that has no run, or `again` for all.
 
         Airflow takes the days whose tick lies in the stretch, and the tick has the hour of the DAG's cron:
@@ -128,6 +137,7 @@ class AirflowApi:
             "from_date": f"{first}T00:00:00Z",
             "to_date": f"{last}T23:59:59Z",
             "max_active_runs": at_once,
+            "run_backwards": backwards,
             "reprocess_behavior": "completed" if again else "none",
         }
         self._call("POST", "/backfills", json=body)

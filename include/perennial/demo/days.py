@@ -53,7 +53,7 @@ def drive(api: AirflowApi, dags: Path, logs: Path, watch: Callable[[Board], None
 
     Raises TroubleError at the first task that failed for good, and when nothing moves any more.
     """
-    _await_dags(api, dags)
+    await_dags(api, dags)
     chain = _chain(api.assets())
     paused = api.dags()
     for dag in (HISTORY_DAG, *chain):
@@ -181,7 +181,7 @@ def task_log(logs: Path, task: Task) -> Path:
     return folder / f"attempt={task.attempt}.log"
 
 
-def _await_dags(api: AirflowApi, folder: Path) -> None:
+def await_dags(api: AirflowApi, folder: Path) -> None:
     """Wait until Airflow has read every DAG file. Raises TroubleError for one that it cannot read."""
     wanted = {path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")}
     deadline = time.monotonic() + PARSE_SECONDS

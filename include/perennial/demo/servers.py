@@ -52,7 +52,7 @@ def start(state: State, say: Callable[[str], None]) -> None:
     _require_space(state)
     state.write_credentials()
     fingerprint = _fingerprint(state)
-    known = _recorded(state)
+    known = recorded(state)
     kept = {
         name: server
         for name, server in known.items()
@@ -72,7 +72,7 @@ def start(state: State, say: Callable[[str], None]) -> None:
 
 def stop(state: State) -> int:
     """End the servers and every child. Returns how many processes there were; none is left."""
-    leaders = [server.leader for server in _recorded(state).values()]
+    leaders = [server.leader for server in recorded(state).values()]
     found = len(processes.members(leaders, state.workplace))
     _end(state, leaders)
     if left := processes.members(leaders, state.workplace):
@@ -85,7 +85,7 @@ def stop(state: State) -> int:
 
 def require_alive(state: State) -> None:
     """Raise TroubleError when a server has ended, or all were stopped."""
-    known = _recorded(state)
+    known = recorded(state)
     if not known:
         raise TroubleError("The servers were stopped. `make run` starts them again and goes on.")
     for name, server in known.items():
@@ -116,7 +116,7 @@ def _launch_missing(
     servers = dict(kept)
 
     def launch(name: str) -> None:
-        leader = processes.launch(_command(state, name), environment, state.workplace, _log(state, name))
+        leader = processes.launch(command(state, name), environment, state.workplace, _log(state, name))
         servers[name] = Server(leader, fingerprint)
         _record(state, servers)
 
@@ -133,7 +133,8 @@ def _launch_missing(
     return servers
 
 
-def _command(state: State, name: str) -> list[str]:
+def command(state: State, name: str) -> list[str]:
+    """What starts a server."""
     airflow = [sys.executable, "-m", "airflow"]
     return {
         API_SERVER: [*airflow, "api-server"],
@@ -295,7 +296,8 @@ def _log(state: State, name: str) -> Path:
     return state.logs / f"{name}.log"
 
 
-def _recorded(state: State) -> dict[str, Server]:
+def recorded(state: State) -> dict[str, Server]:
+    """The servers that were started for a state folder and not stopped since, by name."""
     path = state.root / "servers.json"
     if not path.exists():
         return {}

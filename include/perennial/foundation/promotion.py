@@ -21,7 +21,7 @@ from perennial.foundation import contracts, gate, tracking
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.ledger import Ledger, open_ledger
-from perennial.foundation.tracking import Trained
+from perennial.foundation.registry import Trained
 
 STEP = "train_models"
 MODELS = ("return_model", "recommender")

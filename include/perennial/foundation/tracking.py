@@ -13,6 +13,7 @@ import logging
 import os
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perennial.foundation.endpoint import Endpoint
+from perennial.foundation.registry import Pyfunc, Registered, Trained
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
 
@@ -34,48 +35,6 @@ _PATIENCE_SECONDS = "60"
 
 class TrackingError(RuntimeError):
     """MLflow does not have what was asked for; the message says what and where."""
-
-
-@dataclass(frozen=True)
-class Pyfunc:
-    """A saved model as MLflow should know it.
-
-    Args:
-        name: the registered name.
-        folder: what the loader reads.
-        loader: the module whose `_load_pyfunc(folder)` gives an object with `predict(frame, params)`.
-        example: input that callers can imitate.
-        answer: what the model says to it; both make the signature.
-        options: the parameters of `predict` with their defaults.
-        packages: distributions it needs, pinned to what is installed.
-    """
-
-    name: str
-    folder: Path
-    loader: str
-    example: "pd.DataFrame"
-    answer: "pd.DataFrame"
-    options: Mapping[str, Any]
-    packages: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Registered:
-    """The number of a version, and the id of the logged model behind it."""
-
-    version: int
-    model_id: str
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A candidate: a registered version and the run that made it."""
-
-    model: str
-    version: int
-    run_id: str
-    params: Mapping[str, str]
-    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -129,7 +88,10 @@ class Run:
         """Log the model and register a version of it."""
         import mlflow.pyfunc
 
-        signature = mlflow.models.infer_signature(model.example, model.answer, dict(model.options))
+        with warnings.catch_warnings():
+            # It warns that whole numbers may be missing one day; the capability knows which of its own may.
+            warnings.simplefilter("ignore", UserWarning)
+            signature = mlflow.models.infer_signature(model.example, model.answer, dict(model.options))
         logged = mlflow.pyfunc.log_model(
             name=model.name,
             loader_module=model.loader,

@@ -1,0 +1,1 @@
+"""A vector for every different item text, made once."""

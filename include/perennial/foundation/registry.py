@@ -1,0 +1,51 @@
+"""What goes into the model registry, and what comes out of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Pyfunc:
+    """A saved model as MLflow should know it.
+
+    Args:
+        name: the registered name.
+        folder: what the loader reads.
+        loader: the module whose `_load_pyfunc(folder)` gives an object with `predict(frame, params)`.
+        example: input that callers can imitate.
+        answer: what the model says to it; both make the signature.
+        options: the parameters of `predict` with their defaults.
+        packages: distributions it needs, pinned to what is installed.
+    """
+
+    name: str
+    folder: Path
+    loader: str
+    example: "pd.DataFrame"
+    answer: "pd.DataFrame"
+    options: Mapping[str, Any]
+    packages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The number of a version, and the id of the logged model behind it."""
+
+    version: int
+    model_id: str
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A candidate: a registered version and the run that made it."""
+
+    model: str
+    version: int
+    run_id: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]

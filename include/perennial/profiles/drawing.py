@@ -1,0 +1,53 @@
+"""The settings in profiles.yaml."""
+
+from pydantic import Field
+
+from perennial.foundation.config import Part, load
+
+
+class Preferences(Part):
+    """What a customer likes, and the vector of the history."""
+
+    half_life_days: float = Field(gt=0)
+    category_level: int = Field(ge=1)
+    left_out: tuple[str, ...] = ()
+
+
+class ActiveHours(Part):
+    """When a customer shops."""
+
+    orders_of_population: float = Field(gt=0)
+
+
+class LifeCycle(Part):
+    """The thresholds of the stages."""
+
+    new_days: int = Field(ge=0)
+    own_gaps_needed: int = Field(ge=1)
+    lapsing_gaps: float = Field(gt=0)
+    lapsing_days: int = Field(gt=0)
+    lapsed_gaps: float = Field(gt=0)
+    lapsed_days: int = Field(gt=0)
+    returned_days: int = Field(ge=0)
+
+
+class Cutoffs(Part):
+    """The past days that training needs profiles of."""
+
+    count: int = Field(ge=0)
+    every_days: int = Field(ge=1)
+    history_days: int = Field(ge=0)
+
+
+class ProfileSettings(Part):
+    """profiles.yaml."""
+
+    preferences: Preferences
+    active_hours: ActiveHours
+    life_cycle: LifeCycle
+    cutoffs: Cutoffs
+
+
+def profile_settings() -> ProfileSettings:
+    """The settings in profiles.yaml."""
+    return load("profiles", ProfileSettings)

@@ -1,0 +1,193 @@
+"""The steps of `build_profiles`: the profiles of a day, and of the past days that training needs.
+
+A profile of a past day holds what was known on that day, so nothing that lands later changes it. One thing
+can: landing files of a past day that are sent again and replaced. They change what *was* known from that day
+on, and profiles drawn before are stale. Whoever ingests a past day again builds the profiles again from that
+day on: backfill `build_profiles`, or `airflow backfill create --dag-id ingest` over the whole stretch, which
+wakes it. Days that are only training cut-offs are drawn anew by `build(day)` of each.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import ibis
+import ibis.expr.types as ir
+
+from perennial.foundation import contracts
+from perennial.foundation.engine import kept
+from perennial.foundation.item_vectors import Template, embedding_settings, texts
+from perennial.foundation.lake import Lake, open_lake
+from perennial.foundation.settings import settings
+from perennial.profiles import (
+    active_hours,
+    discounts,
+    history,
+    life_cycle,
+    local_time,
+    orders,
+    preferences,
+    purchases,
+)
+from perennial.profiles.drawing import ProfileSettings, profile_settings
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_READ = ("events", "items", "users", "item_embeddings")
+
+
+@dataclass(frozen=True)
+class Past:
+    """What all the days of a run share, read once; orders and baskets with the days for which they hold."""
+
+    lake: Lake
+    parts: ir.Table
+    baskets: ir.Table
+    customers: ir.Table
+    items: ir.Table
+    offsets: ir.Table
+    text_vectors: history.TextVectors
+    template: Template
+    chosen: ProfileSettings
+
+
+def build(day: str) -> int:
+    """Make the profiles of `day` again; how many customers have one."""
+    lake = open_lake()
+    with _past(lake, [date.fromisoformat(day)]) as past:
+        return _write(lake, past, date.fromisoformat(day))
+
+
+def fill_cutoffs(day: str, cutoffs: int | None = None) -> list[str]:
+    """Make the profiles of the training cut-offs before `day` that have none yet; their days, newest first.
+
+    Args:
+        day: the day that is trained on; the cut-offs lie whole steps before it.
+        cutoffs: how many; by default what profiles.yaml says.
+    """
+    lake = open_lake()
+    wanted = _missing_cutoffs(lake, date.fromisoformat(day), cutoffs)
+    if wanted:
+        with _past(lake, wanted) as past:
+            for cutoff in wanted:
+                _write(lake, past, cutoff)
+    return [cutoff.isoformat() for cutoff in wanted]
+
+
+def _missing_cutoffs(lake: Lake, day: date, cutoffs: int | None) -> list[date]:
+    chosen = profile_settings().cutoffs
+    count = chosen.count if cutoffs is None else cutoffs
+    steps = (day - timedelta(days=chosen.every_days * step) for step in range(1, count + 1))
+    missing = sorted(set(steps) - lake.days("profiles"), reverse=True)
+    first = lake.read("events").known_on.min().to_pyarrow().as_py() if missing else None
+    if first is None:
+        return []
+    return [cutoff for cutoff in missing if cutoff >= first + timedelta(days=chosen.history_days)]
+
+
+def _write(lake: Lake, past: Past, day: date) -> int:
+    with kept(past.lake.known("users", day)) as customers, _sections(past, customers, day) as sections:
+        lake.replace("profiles", _one_row_each(customers, sections, day), day)
+        return customers.count().to_pyarrow().as_py()
+
+
+@contextmanager
+def _sections(past: Past, customers: ir.Table, day: date) -> Iterator[list[ir.Table]]:
+    """Every section of the profiles of a day, keyed by `customer_id`."""
+    chosen = past.chosen
+    parts, baskets = purchases.as_of(past.parts, day), purchases.as_of(past.baskets, day)
+    with (
+        kept(_described(past, day)) as items,
+        kept(purchases.orders(parts)) as bought,
+        kept(preferences.item_weights(baskets, day, chosen.preferences)) as weights,
+    ):
+        said = texts(items, past.template).join(items.select("item_id", "item"), "item_id")
+        vectors = history.vectors(weights, said, past.text_vectors)
+        timed = _on_their_clocks(bought, customers, past.offsets)
+        by_number = [
+            preferences.categories(weights, items, chosen.preferences),
+            preferences.brands(weights, items),
+            ibis.memtable(vectors),
+        ]
+        yield [
+            orders.rhythm(bought, day),
+            orders.money(parts, day),
+            orders.recent(bought),
+            discounts.shares(parts),
+            active_hours.hours(timed, customers, chosen.active_hours),
+            life_cycle.stages(bought, customers, day, chosen.life_cycle),
+            *(_by_id(section, past.customers) for section in by_number),
+        ]
+
+
+def _described(past: Past, day: date) -> ir.Table:
+    """The items that say something about taste, as known at the end of `day`, with their numbers."""
+    items = preferences.telling(past.lake.known("items", day), past.chosen.preferences)
+    return items.join(past.items, "item_id").select(
+        "item_id", "title", "category", "brand", item=past.items.number
+    )
+
+
+def _by_id(section: ir.Table, customers: ir.Table) -> ir.Table:
+    return section.join(customers.rename(customer="number"), "customer").drop("customer")
+
+
+def _on_their_clocks(bought: ir.Table, customers: ir.Table, offsets: ir.Table) -> ir.Table:
+    """The orders with the offset of the customer's time zone; the shop's where none is known."""
+    known = offsets.select("time_zone").distinct()
+    shop = settings().shop_time_zone
+    zones = customers.select("customer_id", "time_zone").semi_join(known, "time_zone")
+    named = bought.left_join(zones, "customer_id")
+    named = named.select(
+        *[bought[name] for name in bought.columns], time_zone=zones.time_zone.fill_null(shop)
+    )
+    return local_time.on_the_wall(named, offsets, named.time_zone)
+
+
+def _one_row_each(customers: ir.Table, sections: list[ir.Table], day: date) -> ir.Table:
+    """The sections side by side, a row for each customer; who bought nothing has zeros and empty lists."""
+    rows = customers.select("customer_id", "joined_on")
+    for section in sections:
+        rows = rows.left_join(section, "customer_id").drop("customer_id_right")
+    kinds = ibis.Schema.from_pyarrow(contracts.PROFILES.schema)
+    none = {name: ibis.literal([], kinds[name]) for name in ("recent_orders", "categories", "brands")}
+    zero = ("orders", "orders_28", "orders_91", "spend", "spend_28", "spend_91", "redemptions")
+    return rows.mutate(
+        day=ibis.literal(day),
+        tenure_days=ibis.literal(day).delta(rows.joined_on, unit="day"),
+        average_order_value=rows.spend / rows.orders.nullif(0),
+        **{name: rows[name].fill_null(0) for name in zero},
+        **{name: ibis.coalesce(rows[name], empty) for name, empty in none.items()},
+    )
+
+
+@contextmanager
+def _past(lake: Lake, days: list[date]) -> Iterator[Past]:
+    """Read what the days need, at one version of each table, and let go of it afterwards."""
+    pinned = lake.pinned(*_READ)
+    events = pinned.read("events")
+    events = events.filter(events.known_on <= max(days))
+    offsets = _offsets(events, pinned.read("users"))
+    shop = ibis.literal(settings().shop_time_zone)
+    placed = local_time.on_the_wall(events, offsets, shop)
+    placed = placed.mutate(occurred_on=(placed.occurred_at + placed.offset_seconds.as_interval("s")).date())
+    held = pinned.read("item_embeddings")
+    embedded = embedding_settings()
+    known = history.text_vectors(held.filter(held.encoder == embedded.key))
+    with ExitStack() as stack:
+        with kept(purchases.repeated(events)) as repeated, kept(purchases.lines(placed, repeated)) as lines:
+            parts = stack.enter_context(kept(purchases.order_parts(lines)))
+            customers = stack.enter_context(kept(purchases.numbered(lines, "customer_id")))
+            items = stack.enter_context(kept(purchases.numbered(lines, "item_id")))
+            baskets = stack.enter_context(kept(purchases.baskets(lines, customers, items)))
+        yield Past(
+            pinned, parts, baskets, customers, items, offsets, known, embedded.text, profile_settings()
+        )
+
+
+def _offsets(events: ir.Table, users: ir.Table) -> ir.Table:
+    """Offsets for all the customers' time zones and the shop's, for as long as there are events."""
+    zones = users.select("time_zone").distinct().to_pyarrow()["time_zone"].to_pylist()
+    ends = events.aggregate(first=events.occurred_at.min(), last=events.occurred_at.max()).to_pyarrow()
+    first, last = (column[0].as_py() or _EPOCH for column in ends.columns)
+    return local_time.offsets([*zones, settings().shop_time_zone], first, last)

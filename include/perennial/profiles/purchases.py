@@ -1,0 +1,113 @@
+"""Purchases and returns, each with the days for which its present form is what the shop knew.
+
+`lake.known(events, day)` asks the whole table what was known on one day. A profile run asks for several days,
+so the same rule is written here once for all days: a row counts from `known_from` until another version of
+the same event, landed later, takes its place on `known_until`. `as_of(lines, day)` then is a plain filter,
+and gives what `known` gives.
+"""
+
+from datetime import date
+
+import ibis
+import ibis.expr.types as ir
+
+
+def repeated(events: ir.Table) -> ir.Table:
+    """Hashes (`code`) of event ids that came on several days: usually none, so that nobody pays for them."""
+    coded = events.select("landed_on", code=events.event_id.hash())
+    spread = coded.group_by("code").aggregate(first=coded.landed_on.min(), last=coded.landed_on.max())
+    return spread.filter(spread.first < spread.last).select("code")
+
+
+def lines(events: ir.Table, codes: ir.Table) -> ir.Table:
+    """Lines of purchases, returns and redemptions with the days for which they hold.
+
+    Args:
+        events: the contract's columns and `occurred_on`, the shop's day.
+        codes: what `repeated` found.
+
+    Returns:
+        `customer_id, event_type, order_id, item_id, occurred_at, occurred_on, known_from, known_until?`,
+        `quantity` in pieces, and in currency `revenue`, `list_value`, `discount` (by the shop and by coupons)
+        and `coupon_discount`.
+    """
+    seen = events.mutate(
+        code=events.event_id.hash(), known_from=ibis.greatest(events.known_on, events.occurred_on)
+    )
+    versions = seen.semi_join(codes, "code")
+    later = ibis.window(group_by="event_id", order_by=ibis.desc("landed_on"), rows=(None, -1))
+    versions = versions.mutate(known_until=versions.known_from.min().over(later))
+    alone = seen.anti_join(codes, "code").mutate(known_until=ibis.null("date"))
+    both = alone.union(versions)
+    return _valued(both.filter(both.event_type.isin(["purchase", "return", "redeem"])))
+
+
+def as_of(rows: ir.Table, day: date) -> ir.Table:
+    """The rows as known at the end of `day`."""
+    return rows.filter(rows.known_from <= day, rows.known_until.isnull() | (rows.known_until > day))
+
+
+def order_parts(lines: ir.Table) -> ir.Table:
+    """Lines of the same customer, order and kind that are known for the same days, added up."""
+    keys = ("customer_id", "event_type", "order_id", "known_from", "known_until")
+    sums = ("quantity", "revenue", "list_value", "discount", "coupon_discount")
+    return lines.group_by(*keys).aggregate(
+        occurred_at=lines.occurred_at.min(),
+        occurred_on=lines.occurred_on.min(),
+        lines=lines.count(),
+        **{name: lines[name].sum() for name in sums},
+    )
+
+
+def numbered(lines: ir.Table, column: str) -> ir.Table:
+    """The different values of a column with a number each, in their order from 0: `<column>, number`."""
+    values = lines.filter(lines[column].notnull()).select(column).distinct()
+    return values.mutate(number=ibis.row_number().over(ibis.window(order_by=column)))
+
+
+def baskets(lines: ir.Table, customers: ir.Table, items: ir.Table) -> ir.Table:
+    """Who bought what when: `customer, item, occurred_on, known_from, known_until?`, a row for each line.
+
+    Customers and items go by their number: it halves the time of every later step over all the lines.
+    """
+    bought = lines.filter(lines.event_type == "purchase")
+    who = customers.select("customer_id", customer=customers.number)
+    what = items.select("item_id", item=items.number)
+    placed = bought.join(who, "customer_id").join(what, "item_id")
+    return placed.select("customer", "item", "occurred_on", "known_from", "known_until")
+
+
+def orders(parts: ir.Table) -> ir.Table:
+    """One row for each order (an `order_id` of purchases), from the parts as of a day.
+
+    Returns:
+        `customer_id, order_id, occurred_at, occurred_on` (both of its first line), `revenue, quantity` and
+        `gap_days`: whole days since the customer's order before, null for the first.
+    """
+    bought = parts.filter(parts.event_type == "purchase", parts.order_id.notnull())
+    rows = bought.group_by("customer_id", "order_id").aggregate(
+        occurred_at=bought.occurred_at.min(),
+        occurred_on=bought.occurred_on.min(),
+        revenue=bought.revenue.sum(),
+        quantity=bought.quantity.sum(),
+    )
+    sequence = ibis.window(group_by="customer_id", order_by=["occurred_at", "order_id"])
+    return rows.mutate(gap_days=rows.occurred_on.delta(rows.occurred_on.lag().over(sequence), unit="day"))
+
+
+def _valued(events: ir.Table) -> ir.Table:
+    """What each line was worth; a line without a list price is worth what was paid and taken off."""
+    paid, shelf, coupon = (
+        events[name].fill_null(0).cast("decimal(18, 4)")
+        for name in ("revenue", "shelf_discount", "coupon_discount")
+    )
+    listed = (events.unit_price * events.quantity).cast("decimal(18, 4)")
+    return events.select(
+        *("customer_id", "event_type", "order_id", "item_id"),
+        *("occurred_at", "occurred_on", "known_from", "known_until"),
+        quantity=events.quantity.fill_null(0),
+        revenue=paid,
+        list_value=ibis.coalesce(listed, paid + shelf + coupon),
+        discount=shelf + coupon,
+        coupon_discount=coupon,
+    )

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from perennial.models import judgement, recency
+from perennial.models.features import NAMES
+
+RNG = np.random.default_rng(1)
+SAID = np.round(RNG.random(400), 2)
+TRUE = (RNG.random(400) < SAID).astype(float)
+
+
+def test_the_measures_agree_with_an_independent_library():
+    found = judgement.figures(TRUE, SAID, draws=50)
+    clipped = np.clip(SAID, 1e-7, 1 - 1e-7)
+    assert found["auc"] == pytest.approx(metrics.roc_auc_score(TRUE, SAID), abs=1e-12)
+    assert found["brier"] == pytest.approx(metrics.brier_score_loss(TRUE, SAID), abs=1e-12)
+    assert found["log_loss"] == pytest.approx(metrics.log_loss(TRUE, clipped), abs=1e-6)
+
+
+def test_the_area_of_a_resample_is_that_of_its_cases():
+    counts = np.bincount(RNG.integers(0, 400, 400), minlength=400).astype(float)
+    repeated = np.repeat(np.arange(400), counts.astype(int))
+    found = judgement.area_under_curve(TRUE, SAID, counts[None, :])[0]
+    assert found == pytest.approx(metrics.roc_auc_score(TRUE[repeated], SAID[repeated]), abs=1e-12)
+
+
+def test_the_calibration_error_of_two_honest_halves_is_zero():
+    said = np.repeat([0.2, 0.8], 10)
+    true = np.array([1.0] * 2 + [0.0] * 8 + [1.0] * 8 + [0.0] * 2)
+    assert judgement.calibration_error(true, said, bins=2) == pytest.approx(0)
+    assert judgement.calibration_error(true, np.full(20, 0.8), bins=1) == pytest.approx(0.3)
+
+
+def test_an_interval_holds_its_estimate():
+    found = judgement.figures(TRUE, SAID)
+    for name in ("auc", "log_loss", "brier"):
+        assert found[f"{name}_low"] < found[name] < found[f"{name}_high"]
+
+
+def test_the_gain_of_a_perfect_order_rises_at_once():
+    assert judgement.gain(np.array([0.0, 1, 0, 1]), np.array([0.1, 0.9, 0.2, 0.8])).tolist() == [
+        0,
+        0.5,
+        1,
+        1,
+        1,
+    ]
+
+
+def test_the_recency_rule_says_what_happened_to_those_like_them():
+    cases = np.zeros((100, len(NAMES)))
+    cases[:, NAMES.index("recency_days")] = np.repeat([1, 50], 50)
+    labels = np.repeat([1.0, 0.0], 50)
+    said = recency.probabilities(cases, labels, cases[[0, 99]])
+    assert said[0] > 0.95
+    assert said[1] < 0.05

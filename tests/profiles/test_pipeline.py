@@ -1,0 +1,243 @@
+import shutil
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+from ibis.config import Config
+from tests.content import rows as content
+from tests.profiles.tables import day, event, landed, noon
+
+from perennial.foundation import contracts, settings
+from perennial.foundation.item_vectors import embedding_settings, texts
+from perennial.foundation.lake import Lake
+from perennial.profiles import (
+    active_hours,
+    discounts,
+    life_cycle,
+    orders,
+    pipeline,
+    preferences,
+    purchases,
+)
+from perennial.profiles.drawing import profile_settings
+
+
+class SparkOptions(Config):
+    treat_nan_as_null: bool = False
+
+
+SOUP, HAT, FUEL = "FOOD > SOUP", "CLOTHES > HATS", "FUEL > GASOLINE"
+
+
+@pytest.fixture
+def stocked(lake: Lake) -> Lake:
+    """A shop with three items, three customers and nine days of orders; every item text has a vector."""
+    names = {"soup": ("Tomato soup", SOUP), "hat": ("Red hat", HAT), "fuel": ("Diesel", FUEL)}
+    land(
+        lake,
+        "items",
+        *(
+            {"item_id": item, "title": title, "category": category, "brand": "Acme", "available": True}
+            | since(0)
+            for item, (title, category) in names.items()
+        ),
+    )
+    customers = {"c1": "America/New_York", "c2": "Mars/Base", "silent": None}
+    land(
+        lake,
+        "users",
+        *(
+            {"customer_id": who, "joined_on": day(-1), "time_zone": zone, "consents": ["email"]} | since(0)
+            for who, zone in customers.items()
+        ),
+    )
+    embed(lake, {"Tomato soup": [1.0, 0.0], "Red hat": [0.0, 1.0], "Diesel": [-1.0, 0.0]})
+    for number in range(9):
+        bought = ("soup", "hat", "fuel")[number % 3]
+        rows = [event(number, f"a{number}", item_id=bought, revenue=number, unit_price=10)]
+        rows += [event(number, f"b{number}", customer_id="c2", item_id="soup")] if number < 3 else []
+        land(lake, "events", *rows)
+    return lake
+
+
+def since(number: int) -> dict:
+    return {"valid_from": day(number), "known_on": day(number)}
+
+
+def land(lake: Lake, table: str, *rows: dict) -> None:
+    arrived = rows[0][contracts.CONTRACTS[table].partition]
+    lake.replace(table, landed(table, *rows), arrived)
+
+
+def embed(lake: Lake, vectors: dict[str, list[float]]) -> None:
+    chosen = embedding_settings()
+    said = (
+        texts(lake.read("items"), chosen.text).select("text", "text_hash").distinct().to_pyarrow().to_pylist()
+    )
+    rows = [
+        row | {"encoder": chosen.key, "vector": vector}
+        for title, vector in vectors.items()
+        for row in said
+        if row["text"].startswith(title)
+    ]
+    lake.add("item_embeddings", pa.Table.from_pylist(rows, schema=contracts.ITEM_EMBEDDINGS.schema))
+
+
+def profiles(lake: Lake, on: date) -> dict[str, dict]:
+    return {row["customer_id"]: row for row in content(lake, "profiles") if row["day"] == on}
+
+
+def test_every_known_customer_has_one_row_with_all_that_is_known_of_them(stocked: Lake):
+    assert pipeline.build(str(day(8))) == 3
+    found = profiles(stocked, day(8))
+    assert set(found) == {"c1", "c2", "silent"}
+    c1 = found["c1"]
+    assert (c1["orders"], c1["recency_days"], c1["tenure_days"], c1["gap_mean_days"]) == (9, 0, 9, 1)
+    assert (c1["spend"], c1["average_order_value"]) == (Decimal(36), Decimal(4))
+    assert [order["value"] for order in c1["recent_orders"]] == [float(number) for number in range(9)]
+    assert [one["name"] for one in c1["categories"]] == ["HATS", "SOUP"]
+    assert (c1["discount_share"], c1["redemptions"], c1["life_cycle"]) == (0, 0, "new")
+
+
+def test_the_history_leaves_out_what_says_nothing_about_taste(stocked: Lake):
+    pipeline.build(str(day(8)))
+    half_life = profile_settings().preferences.half_life_days
+    soup, hat = (sum(2 ** (-(8 - number) / half_life) for number in days) for days in ((0, 3, 6), (1, 4, 7)))
+    found = profiles(stocked, day(8))
+    assert np.allclose(found["c1"]["vector"], np.array([soup, hat]) / np.hypot(soup, hat), atol=1e-6)
+    assert np.allclose(found["c2"]["vector"], [1, 0])
+
+
+def test_hours_are_the_customers_own_and_the_shops_where_the_zone_is_unknown(stocked: Lake):
+    pipeline.build(str(day(0)))
+    found = profiles(stocked, day(0))
+    assert (found["c1"]["best_hour"], found["c2"]["best_hour"]) == (7, 12)
+
+
+def test_a_customer_who_never_bought_has_zeros_and_empty_lists(stocked: Lake):
+    pipeline.build(str(day(8)))
+    silent = profiles(stocked, day(8))["silent"]
+    empty = ("recent_orders", "categories", "brands")
+    zero = ("orders", "orders_28", "orders_91", "spend", "spend_28", "spend_91", "redemptions")
+    unknown = (
+        "first_order_on",
+        "recency_days",
+        "average_order_value",
+        "gap_mean_days",
+        "discount_share",
+        "vector",
+    )
+    assert [silent[name] for name in empty] == [[]] * 3
+    assert [silent[name] for name in zero] == [0] * 7
+    assert [silent[name] for name in unknown] == [None] * 6
+    assert sum(silent["active_hours"]) == pytest.approx(1)
+
+
+def test_what_a_later_day_landed_does_not_change_a_past_profile(stocked: Lake):
+    pipeline.build(str(day(4)))
+    before = profiles(stocked, day(4))
+    land(
+        stocked,
+        "events",
+        event(9, "late", revenue=500, occurred_at=noon(2)),
+        event(9, "a3", revenue=700, occurred_at=noon(3)),
+        event(9, "back", event_type="return", order_id="a1", revenue=-1),
+    )
+    land(
+        stocked, "items", {"item_id": "soup", "title": "Other", "category": HAT, "available": True} | since(9)
+    )
+    land(stocked, "users", {"customer_id": "c1", "joined_on": day(9), "consents": []} | since(9))
+    embed(stocked, {"Other": [0.0, -1.0]})
+    pipeline.build(str(day(4)))
+    assert profiles(stocked, day(4)) == before
+    pipeline.build(str(day(9)))
+    assert profiles(stocked, day(9))["c1"]["spend"] == 36 - 3 + 500 + 700 - 1
+
+
+def test_a_day_among_others_is_the_day_alone(stocked: Lake):
+    written = pipeline.fill_cutoffs(str(day(60)), cutoffs=2)
+    assert written == []
+    earlier = landed("events", event(-90, "first", customer_id="c2"))
+    stocked.replace("events", earlier, day(-90))
+    written = pipeline.fill_cutoffs(str(day(36)), cutoffs=3)
+    assert written == [str(day(8)), str(day(-20))]
+    together = profiles(stocked, day(8))
+    pipeline.build(str(day(8)))
+    assert profiles(stocked, day(8)) == together
+
+
+def test_cutoffs_that_have_profiles_are_left_alone(stocked: Lake):
+    stocked.replace("events", landed("events", event(-90, "first")), day(-90))
+    pipeline.build(str(day(8)))
+    version = stocked.version("profiles")
+    assert pipeline.fill_cutoffs(str(day(36)), cutoffs=1) == []
+    assert stocked.version("profiles") == version
+    assert pipeline.fill_cutoffs(str(day(35)), cutoffs=1) == [str(day(7))]
+
+
+def test_an_empty_shop_has_no_profiles(lake: Lake):
+    assert pipeline.build(str(day(0))) == 0
+    assert pipeline.fill_cutoffs(str(day(100))) == []
+
+
+def test_building_a_day_again_replaces_it(stocked: Lake):
+    for _ in range(2):
+        assert pipeline.build(str(day(8))) == 3
+    assert len(content(stocked, "profiles")) == 3
+
+
+def test_days_are_those_of_the_shops_own_time_zone(stocked: Lake, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PERENNIAL_SHOP_TIME_ZONE", "Pacific/Auckland")
+    settings.settings.cache_clear()
+    pipeline.build(str(day(8)))
+    # Noon in UTC is the next day in Auckland: the order of day 8 has not happened yet.
+    found = profiles(stocked, day(8))["c1"]
+    assert (found["orders"], found["last_order_on"]) == (8, day(8))
+
+
+def test_as_many_cutoffs_are_drawn_as_the_return_model_learns_from():
+    models = yaml.safe_load((settings.settings().config / "models.yaml").read_text())
+    assert profile_settings().cutoffs.count >= models["return_model"]["cutoffs"]
+
+
+def test_a_wrong_setting_is_named(shop: Path, monkeypatch: pytest.MonkeyPatch):
+    config = shop / "config"
+    shutil.copytree(settings.settings().config, config)
+    path = config / "profiles.yaml"
+    path.write_text(path.read_text().replace("half_life_days: 90", "half_life_days: 0"))
+    monkeypatch.setenv("PERENNIAL_CONFIG", str(config))
+    settings.settings.cache_clear()
+    with pytest.raises(
+        ValueError, match=r"profiles.yaml: preferences.half_life_days: .* greater than 0; found 0"
+    ):
+        profile_settings()
+
+
+def test_the_sections_are_expressions_for_spark_as_well(monkeypatch: pytest.MonkeyPatch):
+    # What Ibis's Spark backend would set by itself; Spark is not needed to see that it could run them.
+    monkeypatch.setattr(ibis.options, "pyspark", SparkOptions())
+    chosen = profile_settings()
+    events = ibis.table(ibis.Schema.from_pyarrow(contracts.EVENTS.schema), name="events")
+    events = events.mutate(occurred_on=events.occurred_at.date())
+    lines = purchases.lines(events, purchases.repeated(events))
+    parts = purchases.as_of(purchases.order_parts(lines), day(0))
+    bought = purchases.orders(parts)
+    customers = ibis.table(ibis.Schema.from_pyarrow(contracts.USERS.schema), name="users")
+    weights = ibis.table({"customer": "int64", "item": "int64", "weight": "int64"}, name="weights")
+    items = ibis.table({"item": "int64", "category": "string", "brand": "string"}, name="items")
+    for section in (
+        orders.rhythm(bought, day(0)),
+        orders.money(parts, day(0)),
+        orders.recent(bought),
+        discounts.shares(parts),
+        preferences.categories(weights, items, chosen.preferences),
+        preferences.brands(weights, items),
+        active_hours.hours(bought.mutate(offset_seconds=0), customers, chosen.active_hours),
+        life_cycle.stages(bought, customers, day(0), chosen.life_cycle),
+    ):
+        assert "SELECT" in ibis.to_sql(section, dialect="pyspark")

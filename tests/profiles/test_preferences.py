@@ -1,0 +1,61 @@
+import ibis
+import pyarrow as pa
+import pytest
+from tests.profiles.tables import day, event, lines, rows_of
+
+from perennial.profiles import preferences, purchases
+from perennial.profiles.drawing import Preferences
+
+CHOSEN = Preferences(half_life_days=10, category_level=2, left_out=("FUEL",))
+
+
+def items(*rows: tuple) -> ibis.Table:
+    names = ("item", "category", "brand")
+    schema = pa.schema([("item", pa.int64()), ("category", pa.string()), ("brand", pa.string())])
+    return ibis.memtable(pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], schema))
+
+
+def weights(*cells: tuple) -> ibis.Table:
+    names = ("customer", "item", "weight")
+    return ibis.memtable(pa.Table.from_pylist([dict(zip(names, cell, strict=True)) for cell in cells]))
+
+
+def named(found: list[dict]) -> list[tuple]:
+    return [(one["name"], pytest.approx(one["weight"])) for one in found]
+
+
+def test_a_purchase_weighs_half_after_the_half_life():
+    timeline = lines(event(0, "a"), event(10, "b"), event(20, "c"), event(20, "d", item_id="i2"))
+    numbers = [purchases.numbered(timeline, column) for column in ("customer_id", "item_id")]
+    baskets = purchases.baskets(timeline, *numbers)
+    found = preferences.item_weights(baskets, day(20), CHOSEN).order_by("item").to_pyarrow().to_pylist()
+    assert [row["weight"] for row in found] == [1_750_000_000, 1_000_000_000]
+
+
+def test_categories_are_of_the_level_asked_for_or_the_last_there_is():
+    shelf = items(
+        (0, "FOOD > SOUP > TOMATO", "A"), (1, "FOOD > SOUP", "B"), (2, "TOYS", None), (3, None, "B")
+    )
+    bought = weights((0, 0, 2), (0, 1, 3), (0, 2, 5), (0, 3, 90), (1, 3, 1))
+    rows = rows_of(preferences.categories(bought, shelf, CHOSEN), "customer")
+    assert set(rows) == {0}
+    assert named(rows[0]["categories"]) == [("SOUP", 0.5), ("TOYS", 0.5)]
+
+
+def test_brands_are_ordered_by_weight_and_then_by_name_and_ten_are_kept():
+    shelf = items(*((n, "FOOD", f"brand {n:02}") for n in range(12)))
+    bought = weights(*((7, n, 1) for n in range(11)), (7, 11, 9))
+    rows = rows_of(preferences.brands(bought, shelf), "customer")
+    assert named(rows[7]["brands"]) == [
+        ("brand 11", 9 / 20),
+        *((f"brand {n:02}", 1 / 20) for n in range(9)),
+    ]
+
+
+def test_items_that_say_nothing_about_taste_are_left_out():
+    shelf = items((0, "FUEL > GASOLINE", "A"), (1, "FOOD", "A"), (2, None, "A"), (3, "FOOD > FUEL", "A"))
+    assert sorted(preferences.telling(shelf, CHOSEN).item.to_pyarrow().to_pylist()) == [1, 2, 3]
+
+
+def test_a_customer_whose_purchases_weigh_nothing_any_more_prefers_nothing():
+    assert rows_of(preferences.brands(weights((0, 0, 0)), items((0, "FOOD", "A"))), "customer") == {}

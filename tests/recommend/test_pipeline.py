@@ -1,0 +1,167 @@
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from perennial.foundation import promotion, tracking
+from perennial.foundation.endpoint import Endpoint
+from perennial.foundation.lake import Lake
+from perennial.foundation.promotion import WINDOW
+from perennial.recommend import pipeline
+from perennial.recommend.config import recommender_settings
+from perennial.recommend.recommender import Recommender
+from tests.learning import CUSTOMERS, DAY, ITEMS, fill, orders, purchases
+
+NEVER = {f"i{ITEMS - 1}", f"i{ITEMS - 2}"}
+TOP = 20
+
+
+def fitted(lake: Lake) -> tuple[Recommender, object]:
+    return pipeline.fit_both(lake, DAY, recommender_settings())
+
+
+@pytest.fixture
+def filled(lake: Lake) -> Lake:
+    fill(lake)
+    return lake
+
+
+def everyone(model: Recommender, fit: str = "served") -> pa.Table:
+    return model.recommend(pa.array([f"c{customer:02}" for customer in range(CUSTOMERS)]), TOP, fit)
+
+
+def test_the_judged_fit_has_not_seen_the_window(lake: Lake):
+    fill(lake)
+    seen, _ = fitted(lake)
+    cutoff = DAY - WINDOW
+    lake.replace("events", purchases(DAY).slice(0, 0), cutoff + timedelta(1), DAY)
+    bought = purchases(DAY).to_pylist()
+    turned = [row | {"item_id": "i05"} for row in bought if row["landed_on"] > cutoff]
+    lake.replace("events", pa.Table.from_pylist(turned, purchases(DAY).schema), cutoff + timedelta(1), DAY)
+    other, _ = fitted(lake)
+    first, second = (everyone(model, "judged") for model in (seen, other))
+    assert first.drop_columns(["score"]) == second.drop_columns(["score"])
+    np.testing.assert_allclose(first["score"], second["score"], rtol=1e-9)
+    assert everyone(seen)["item_id"] != everyone(other)["item_id"]
+
+
+def test_an_examination_holds_what_was_bought_in_the_window(filled: Lake):
+    _, paper = fitted(filled)
+    cutoff = DAY - WINDOW
+    inside = [row for row in purchases(DAY).to_pylist() if row["landed_on"] > cutoff]
+    wanted = {(row["customer_id"], row["item_id"]) for row in inside if row["item_id"] != f"i{ITEMS - 1}"}
+    found = zip(paper.customer_ids[paper.rows], paper.item_ids.to_pylist(), strict=True)
+    assert set(found) == wanted
+
+
+def test_the_favourite_comes_first(filled: Lake):
+    model, _ = fitted(filled)
+    first = everyone(model).filter(pa.compute.field("rank") == 1).to_pylist()
+    regulars = [row for row in first if int(row["customer_id"][1:]) % 2 == 0]
+    favourites = [f"i{int(row['customer_id'][1:]) % ITEMS:02}" for row in regulars]
+    may = [(row, item) for row, item in zip(regulars, favourites, strict=True) if item not in NEVER]
+    assert np.mean([row["item_id"] == item for row, item in may]) > 0.9
+    assert may[0][0]["source"] == "repeat"
+    assert may[0][0]["evidence"] == [may[0][1]]
+
+
+def test_nothing_unavailable_or_excluded_is_recommended(filled: Lake):
+    model, _ = fitted(filled)
+    assert not NEVER & set(everyone(model)["item_id"].to_pylist())
+
+
+def test_each_customer_gets_each_item_once_by_falling_score(filled: Lake):
+    model, _ = fitted(filled)
+    found = everyone(model).to_pandas()
+    assert not found.duplicated(["customer_id", "item_id"]).any()
+    assert (
+        found.groupby("customer_id")["rank"]
+        .apply(lambda ranks: list(ranks) == list(range(1, len(ranks) + 1)))
+        .all()
+    )
+    assert (found.groupby("customer_id")["score"].diff().dropna() <= 0).all()
+
+
+def test_a_stranger_gets_what_is_popular(filled: Lake):
+    model, _ = fitted(filled)
+    found = model.recommend(pa.array(["nobody", "c02"]), TOP).to_pylist()
+    stranger = [row for row in found if row["customer_id"] == "nobody"]
+    assert len(stranger) == TOP
+    assert {row["source"] for row in stranger} == {"popularity"}
+    counts = [int(row["reason"].split()[2]) for row in stranger]
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_a_reason_says_how_often_and_when(filled: Lake):
+    model, _ = fitted(filled)
+    bought = purchases(DAY).to_pylist()
+    for row in everyone(model).to_pylist()[:200]:
+        mine = [
+            one
+            for one in bought
+            if (one["customer_id"], one["item_id"]) == (row["customer_id"], row["item_id"])
+        ]
+        if row["source"] == "repeat":
+            age = (DAY - max(one["landed_on"] for one in mine)).days
+            often = "once" if len(mine) == 1 else f"{len(mine)} times"
+            lately = "today" if age == 0 else f"{age} day{'' if age == 1 else 's'} ago"
+            assert row["reason"] == f"bought {often}, last {lately}"
+        else:
+            assert not mine
+        assert set(row["evidence"]) <= {
+            one["item_id"] for one in bought if one["customer_id"] == row["customer_id"]
+        }
+
+
+def test_an_item_without_a_vector_is_recommended_all_the_same(lake: Lake):
+    fill(lake)
+    bare = Lake(lake.uri + "_bare")
+    for name in ("events", "items"):
+        bare.replace(name, lake.read(name).to_pyarrow(), DAY - timedelta(400), DAY)
+    bare.add("item_embeddings", lake.read("item_embeddings").limit(0).to_pyarrow())
+    model, paper = fitted(bare)
+    assert len(model.served.sources.shelf.vectors) == 0
+    assert everyone(model).num_rows == CUSTOMERS * TOP
+    assert model.judged.outcome(paper).ndcg.mean() > 0.2
+
+
+def test_saving_and_loading_changes_no_answer(filled: Lake, tmp_path: Path):
+    model, paper = fitted(filled)
+    model.save(tmp_path / "model")
+    paper.save(tmp_path / "paper.parquet")
+    again = Recommender.load(tmp_path / "model")
+    assert everyone(again) == everyone(model)
+    np.testing.assert_array_equal(
+        again.losses(tmp_path / "paper.parquet"), model.losses(tmp_path / "paper.parquet")
+    )
+
+
+def test_training_needs_a_past(lake: Lake):
+    fill(lake, through=orders(0)[0])
+    with pytest.raises(pipeline.TooLittleHistoryError, match="nobody had bought anything"):
+        fitted(lake)
+
+
+def test_a_day_is_trained_promoted_and_recommended(
+    filled: Lake, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+):
+    import mlflow
+
+    monkeypatch.setattr(promotion, "MODELS", ("recommender",))
+    done = pipeline.train(str(DAY), endpoint)
+    assert promotion.promote(DAY, endpoint)["recommender"].startswith("promoted")
+    assert pipeline.score(DAY, endpoint) == (CUSTOMERS + 1) * TOP
+    held = filled.read("recommendations").to_pyarrow()
+    assert set(held["model_version"].to_pylist()) == {int(done["version"])}
+    assert set(held["source"].to_pylist()) <= {"repeat", "content", "popularity"}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", endpoint.url)
+    registered = mlflow.pyfunc.load_model("models:/recommender@champion")
+    answer = registered.predict(pd.DataFrame({"customer_id": ["c02", "nobody"]}), params={"k": 3})
+    assert answer["rank"].tolist() == [1, 2, 3, 1, 2, 3]
+    run = mlflow.MlflowClient(endpoint.url, endpoint.url).get_run(done["mlflow_run"])
+    assert run.data.metrics.keys() >= {"ndcg_10", "frequency_ndcg_10", "popularity_ndcg_10"}
+    assert run.data.tags["verdict"] == "promoted"
+    assert tracking.load_model(endpoint, "recommender", int(done["version"])).served.blend.weights

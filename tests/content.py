@@ -27,6 +27,11 @@ def differences(left: Lake, right: Lake, tables: Iterable[str] = contracts.CONTR
     return [sentence for name in tables for sentence in _table(contracts.CONTRACTS[name], left, right)]
 
 
+def rows(lake: Lake, name: str) -> list[dict]:
+    """All rows of a table in the order of its key."""
+    return list(_sorted(lake, contracts.CONTRACTS[name]).to_pylist())
+
+
 def _sorted(lake: Lake, contract: Contract) -> pa.Table:
     """All rows of a table in the order of its key, each column in one piece."""
     table: pa.Table = lake.read(contract.name).to_pyarrow()

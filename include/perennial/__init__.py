@@ -1,1 +1,1 @@
-"""Perennial: a shop's consumer marketing, every day. Each package below is a room of the house (docs/house.md)."""
+"""Perennial: a shop's consumer marketing, every day. Each package is a room of the house (docs/house.md)."""

@@ -1,4 +1,4 @@
-"""`make acceptance [ONLY=group | group.case]`: the heavy proofs. Exit status 1 when a figure is short."""
+"""`make acceptance [ONLY="group | group.case …"]`: the heavy proofs. Exit status 1 when a figure is short."""
 
 import importlib
 import sys
@@ -8,16 +8,18 @@ from pathlib import Path
 GROUPS = ("day",)
 
 
-def main(only: str) -> int:
-    """Run the cases whose name is, or whose group is, `only`; all of them without it."""
+def main(*only: str) -> int:
+    """Run the cases whose name or group is among `only`; all of them without any."""
     cases = {
         f"{group}.{name}": case
         for group in GROUPS
         for name, case in importlib.import_module(f"tests.acceptance.{group}").CASES.items()
     }
-    chosen = {name: case for name, case in cases.items() if only in ("", name, name.split(".")[0])}
+    chosen = {
+        name: case for name, case in cases.items() if not only or {name, name.split(".")[0]} & set(only)
+    }
     if not chosen:
-        print(f"no case {only!r}; there are {', '.join(cases)}")
+        print(f"no case {' '.join(only)}; there are {', '.join(cases)}")
         return 2
     short = 0
     for name, case in chosen.items():
@@ -32,4 +34,4 @@ def main(only: str) -> int:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else ""))
+    sys.exit(main(*sys.argv[1:]))

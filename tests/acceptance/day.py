@@ -168,7 +168,8 @@ def reversed_order() -> Iterator[Line]:
         api.backfill(days.DAILY_DAG, DEC_2, DEC_3, 2, backwards=True)
         made.settle(daily_steps(DEC_2, DEC_3))
         order = made.ask_airflow(
-            "SELECT partition_key FROM dag_run WHERE dag_id = 'ingest' AND backfill_id IS NOT NULL ORDER BY id"
+            "SELECT partition_key FROM dag_run "
+            "WHERE dag_id = 'ingest' AND backfill_id IS NOT NULL ORDER BY id"
         )
         yield Line("day.reversed_started", order[1][0], str(DEC_3), order[1][0] == str(DEC_3))
         yield none_of("day.reversed_equal", "differences", differences(expected.lake, made.lake))

@@ -8,7 +8,6 @@ os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="perennial-airflow
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 
 from pathlib import Path
-
 from typing import TYPE_CHECKING
 
 import pytest

@@ -2,11 +2,11 @@ from collections.abc import Iterator
 from datetime import date
 
 import pytest
-from tests.demo.airflow_double import PASSWORD, Double, run, serve
 
 from perennial.demo import airflow_api
 from perennial.demo.airflow_api import AirflowApi
 from perennial.demo.trouble import TroubleError
+from tests.demo.airflow_double import PASSWORD, Double, run, serve
 
 
 @pytest.fixture

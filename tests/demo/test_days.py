@@ -2,12 +2,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.demo.airflow_double import PASSWORD, Double, run, serve, task
 
 from perennial.demo import days
 from perennial.demo.airflow_api import AirflowApi, Asset
 from perennial.demo.days import Board
 from perennial.demo.trouble import TroubleError
+from tests.demo.airflow_double import PASSWORD, Double, run, serve, task
 
 ASSETS = [
     {"name": "shop_day", "producing_tasks": ["ingest", "load_history"], "scheduled_dags": ["build_profiles"]},

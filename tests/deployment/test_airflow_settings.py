@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
+
 from tests.deployment.compose import REPOSITORY, example, filled, services
 
 SETTING = re.compile(r"AIRFLOW__([A-Z0-9_.]+?)__([A-Z0-9_]+)")

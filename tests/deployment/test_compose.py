@@ -11,9 +11,9 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from tests.deployment.compose import COMPOSE, EXAMPLE, REPOSITORY, example, file, filled, services, variables
 
 from perennial.foundation.settings import Settings
+from tests.deployment.compose import COMPOSE, EXAMPLE, REPOSITORY, example, file, filled, services, variables
 
 SECRET = re.compile(r"PASSWORD$|SECRET|FERNET|TOKEN$|REDISCLI_AUTH|_KEY$")
 IN_AN_ADDRESS = re.compile(r"://[^/@\s]*:([^@\s]*)@")

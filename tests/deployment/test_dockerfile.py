@@ -4,6 +4,7 @@ import re
 from fnmatch import fnmatch
 
 import pytest
+
 from tests.deployment.compose import REPOSITORY, services
 
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()

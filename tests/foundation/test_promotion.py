@@ -3,13 +3,13 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from tests.learning import DAY, fill
 
 from perennial.foundation import promotion, tracking
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake
 from perennial.foundation.ledger import OutOfOrderError, open_ledger
 from perennial.models import pipeline
+from tests.learning import DAY, fill
 
 NEXT = DAY + timedelta(1)
 MODEL = "return_model"

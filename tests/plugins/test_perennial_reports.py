@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from tests.plugins.conftest import Server
 
 REPORT = "/perennial/reports/campaigns/18%20and%2019.html"

@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.profiles.tables import rows_of
 
 from perennial.profiles.active_hours import hours
 from perennial.profiles.drawing import ActiveHours
+from tests.profiles.tables import rows_of
 
 MONDAY_MIDNIGHT = datetime(2017, 12, 4, tzinfo=UTC)
 CHOSEN = ActiveHours(orders_of_population=10)

@@ -1,6 +1,5 @@
-from tests.profiles.tables import event, parts, rows_of
-
 from perennial.profiles import discounts
+from tests.profiles.tables import event, parts, rows_of
 
 
 def test_shares_are_of_list_value_and_redemptions_are_counted():

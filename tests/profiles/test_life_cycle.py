@@ -1,10 +1,10 @@
 import ibis
 import pyarrow as pa
 import pytest
-from tests.profiles.tables import day, event, orders, rows_of
 
 from perennial.profiles.drawing import LifeCycle
 from perennial.profiles.life_cycle import stages, usual_gaps
+from tests.profiles.tables import day, event, orders, rows_of
 
 CHOSEN = LifeCycle(
     new_days=28,

@@ -2,9 +2,9 @@ import math
 from decimal import Decimal
 
 import pytest
-from tests.profiles.tables import day, event, noon, orders, parts, rows_of
 
 from perennial.profiles import orders as section
+from tests.profiles.tables import day, event, noon, orders, parts, rows_of
 
 
 def test_recency_frequency_and_gaps_of_known_orders():

@@ -9,8 +9,6 @@ import pyarrow as pa
 import pytest
 import yaml
 from ibis.config import Config
-from tests.content import rows as content
-from tests.profiles.tables import day, event, landed, noon
 
 from perennial.foundation import contracts, settings
 from perennial.foundation.item_vectors import embedding_settings, texts
@@ -25,6 +23,8 @@ from perennial.profiles import (
     purchases,
 )
 from perennial.profiles.drawing import profile_settings
+from tests.content import rows as content
+from tests.profiles.tables import day, event, landed, noon
 
 
 class SparkOptions(Config):

@@ -1,10 +1,10 @@
 import ibis
 import pyarrow as pa
 import pytest
-from tests.profiles.tables import day, event, lines, rows_of
 
 from perennial.profiles import preferences, purchases
 from perennial.profiles.drawing import Preferences
+from tests.profiles.tables import day, event, lines, rows_of
 
 CHOSEN = Preferences(half_life_days=10, category_level=2, left_out=("FUEL",))
 

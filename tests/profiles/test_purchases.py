@@ -1,10 +1,10 @@
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.profiles.tables import MONDAY, day, event, landed, lines, noon, orders, parts, rows_of
 
 from perennial.foundation.lake import Lake
 from perennial.profiles import purchases
+from tests.profiles.tables import MONDAY, day, event, landed, lines, noon, orders, parts, rows_of
 
 VERSIONS = st.lists(
     st.tuples(st.sampled_from("abc"), st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)),

@@ -183,7 +183,7 @@ class State:
             "no_proxy": f"{LOOPBACK},localhost",
             # One task gets all cores that are free: two at a time would each start as many threads.
             "OMP_NUM_THREADS": str(cores()),
-            # Threads that wait give their core away: spinning ones slow a neighbouring task several times over.
+            # Threads that wait give their core away: spinning ones slow the task beside them several times.
             "OMP_WAIT_POLICY": "PASSIVE",
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",

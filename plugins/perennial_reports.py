@@ -1,9 +1,10 @@
 """The reports, on Airflow's own web server, for people who are logged in and may look at Airflow's DAGs.
 
-The pages below `PERENNIAL_REPORTS` are served under `/perennial/reports/`; that address itself lists them,
-and the UI's menu has it under "Reports". A browser without a login is sent to Airflow's login page and back;
-any other client without one gets 401. A page may bring its own styles and pictures but runs no script: it
-holds words that came from the shop's data, and shares its origin with Airflow.
+The pages below `PERENNIAL_REPORTS` are served under `/perennial/reports/`; that address itself shows their
+`index.html`, or lists them while there is none, and the UI's menu has it under "Reports". A browser without a
+login is sent to Airflow's login page and back; any other client without one gets 401. A page may bring its
+own styles and pictures but runs no script: it holds words that came from the shop's data, and shares its
+origin with Airflow.
 
 Airflow imports every plugin in each of its processes, the tasks' too, so the web application is made only
 when the first request comes.
@@ -54,8 +55,8 @@ def _application() -> "FastAPI":
 
     @application.get("/{path:path}", dependencies=[Depends(requires_access_dag("GET"))])
     async def page(path: str, request: Request) -> Response:
-        if path:
-            response = await files.get_response(path, request.scope)
+        if path or (folder / "index.html").is_file():
+            response = await files.get_response(path or "index.html", request.scope)
         else:
             response = HTMLResponse(contents(folder))
         response.headers.update(HEADERS)

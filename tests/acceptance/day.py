@@ -17,6 +17,7 @@ from perennial.demo import days, servers, summary
 from perennial.demo.state import REPOSITORY
 from perennial.foundation import ledger, settings
 from perennial.foundation.lake import Lake
+from tests.acceptance import pictures
 from tests.acceptance.arena import Arena, arena, daily_steps, reference
 from tests.acceptance.lines import Line, at_most, none_of
 from tests.content import ONCE_ONLY, RE_MAKEABLE, differences
@@ -176,6 +177,17 @@ def reversed_order() -> Iterator[Line]:
         yield none_of("day.reversed_once_only", "steps_out_of_order", _out_of_order(made))
 
 
+def screenshots() -> Iterator[Line]:
+    """Pictures of the pages that people see, kept in a folder of their own to be looked at.
+
+    They need Chromium with chromedriver, and selenium: `pip install -r requirements-bench.txt`.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="perennial-pictures-"))
+    for path in pictures.take(reference(), folder):
+        name = f"day.screenshot_{path.stem.replace('-', '_')}"
+        yield Line(name, str(path), "a_picture_to_look_at", path.stat().st_size > 20_000)
+
+
 def _out_of_order(made: Arena) -> list[str]:
     """Once-only tasks that began before the same task of an earlier day had ended."""
     found = []
@@ -272,4 +284,5 @@ CASES: dict[str, Callable[[], Iterator[Line]]] = {
     "backfill_again": backfill_again,
     "kills": kills,
     "reversed_order": reversed_order,
+    "screenshots": screenshots,
 }

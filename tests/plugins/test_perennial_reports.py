@@ -48,6 +48,17 @@ def test_the_menu_has_a_list_of_the_reports(server: Server) -> None:
     assert hrefs == ["/perennial/reports/"]
 
 
+def test_the_menu_leads_to_the_index_once_there_is_one(server: Server) -> None:
+    index = server.reports / "index.html"
+    index.write_text("<h1>Campaign reports</h1>")
+    try:
+        answer = server.get("/perennial/reports/", server.token())
+    finally:
+        index.unlink()
+    assert answer.text == "<h1>Campaign reports</h1>"
+    assert "sandbox" in answer.headers["content-security-policy"]
+
+
 def test_a_report_runs_no_script_beside_airflow(server: Server) -> None:
     for path in (REPORT, "/perennial/reports/"):
         policy = server.get(path, server.token()).headers["content-security-policy"]

@@ -1,7 +1,7 @@
 """Airflow and MLflow on this machine: started, watched and stopped.
 
-Four processes, each leading a session of its own: Airflow's API server, scheduler (whose LocalExecutor runs
-the tasks) and DAG processor, and MLflow. No triggerer: no DAG of ours defers. `servers.json` remembers them.
+Five processes, each leading a session of its own: Airflow's API server, scheduler (whose LocalExecutor runs
+the tasks), DAG processor and triggerer, and MLflow. `servers.json` remembers them.
 """
 
 import contextlib
@@ -33,7 +33,9 @@ API_SERVER, SCHEDULER, DAG_PROCESSOR, MLFLOW = (
     "airflow-dag-processor",
     "mlflow",
 )
-SERVERS = (MLFLOW, API_SERVER, SCHEDULER, DAG_PROCESSOR)
+TRIGGERER = "airflow-triggerer"
+"""No DAG of ours defers yet, but Airflow's front page calls a missing one unhealthy."""
+SERVERS = (MLFLOW, API_SERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER)
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def _launch_missing(
     _migrate_airflow(state, environment, say)
     if SCHEDULER not in servers:
         _declare_schedulers_dead(state)
-    for name in (API_SERVER, SCHEDULER, DAG_PROCESSOR):
+    for name in (API_SERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER):
         if name not in servers:
             launch(name)
     return servers
@@ -141,6 +143,7 @@ def command(state: State, name: str) -> list[str]:
         # The API server reads the task logs from the disk: no log server, which would not bind to loopback.
         SCHEDULER: [*airflow, "scheduler", "--skip-serve-logs"],
         DAG_PROCESSOR: [*airflow, "dag-processor"],
+        TRIGGERER: [*airflow, "triggerer", "--skip-serve-logs"],
         MLFLOW: [
             *(sys.executable, "-m", "mlflow", "server"),
             *("--app-name", "basic-auth"),

@@ -136,7 +136,7 @@ def cards(findings: Findings, currency: str) -> list[Card]:
     first, _ = findings.pair
     size = findings.groups[first].n if first in findings.groups else 0
     reach = findings.figures[Measure.REACH, str(first)]
-    found = [Card("Customers in the campaign", f"{size:,}", wording.reach_note(reach))]
+    found = [Card("In the campaign", f"{size:,}", wording.reach_note(reach))]
     for measure in (
         Measure.REDEMPTION_RATE,
         Measure.ORDERS_PER_CUSTOMER,

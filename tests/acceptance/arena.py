@@ -159,7 +159,7 @@ def arena(*, stopping: bool = True) -> Iterator[Arena]:
     root = Path(tempfile.mkdtemp(prefix="perennial-")) / "state"
     root.mkdir()
     shutil.copytree(_landing(), root / "landing")
-    made = Arena(State(root, *_free_ports()))
+    made = Arena(State(root, *free_ports()))
     try:
         yield made
     finally:
@@ -188,7 +188,8 @@ def _landing() -> Path:
     return folder / "landing"
 
 
-def _free_ports() -> tuple[int, int]:
+def free_ports() -> tuple[int, int]:
+    """Two ports of loopback that nobody listens on."""
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))

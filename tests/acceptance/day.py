@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -14,11 +14,11 @@ from pathlib import Path
 from deltalake import DeltaTable
 
 from perennial.demo import days, servers, summary
-from perennial.demo.state import REPOSITORY
+from perennial.demo.state import REPOSITORY, State
 from perennial.foundation import ledger, settings
 from perennial.foundation.lake import Lake
 from tests.acceptance import pictures
-from tests.acceptance.arena import Arena, arena, daily_steps, reference
+from tests.acceptance.arena import Arena, arena, daily_steps, free_ports, reference
 from tests.acceptance.lines import Line, at_most, none_of
 from tests.content import ONCE_ONLY, RE_MAKEABLE, differences
 
@@ -34,14 +34,12 @@ KILL_AT = (
 
 def fresh_clone() -> Iterator[Line]:
     """A clone into an empty folder, `make run`, `make run` again, `make test`, `make check`."""
-    with tempfile.TemporaryDirectory(prefix="perennial-clone-") as folder, arena() as ports:
+    with tempfile.TemporaryDirectory(prefix="perennial-clone-") as folder:
         clone = Path(folder) / "perennial"
         subprocess.run(["git", "clone", "-q", str(REPOSITORY), str(clone)], check=True)
-        environment = ports.environment | {"PERENNIAL_STATE": str(clone / ".perennial")}
+        made = Arena(State(clone / ".perennial", *free_ports()))
+        environment = made.environment
         environment.pop("PYTHONPATH")
-        made = Arena(
-            ports.state.__class__(clone / ".perennial", ports.state.airflow_port, ports.state.mlflow_port)
-        )
         try:
             yield from _make_in(clone, environment, made)
         finally:
@@ -58,10 +56,11 @@ def _make_in(clone: Path, environment: dict[str, str], made: Arena) -> Iterator[
     again, _ = _make(clone, environment, "run")
     yield at_most("day.make_run_again", again, 120, "s")
     yield none_of("day.make_run_again_same", "tables_changed", _changed(before, _contents(made.lake)))
-    testing, said = _make(clone, environment, "test")
+    _make(clone, environment, "stop")
+    testing, said = _make(clone, os.environ, "test")
     print(said[-600:])
     yield at_most("day.make_test", testing, 600, "s")
-    checking, said = _make(clone, environment, "check")
+    checking, said = _make(clone, os.environ, "check")
     yield Line("day.make_check", f"clean_in_{checking:.0f}s", "clean", True)
 
 
@@ -201,7 +200,7 @@ def _out_of_order(made: Arena) -> list[str]:
     return found
 
 
-def _make(clone: Path, environment: dict[str, str], target: str) -> tuple[float, str]:
+def _make(clone: Path, environment: Mapping[str, str], target: str) -> tuple[float, str]:
     began = time.monotonic()
     done = subprocess.run(
         ["make", target], cwd=clone, env=environment, capture_output=True, text=True, check=False

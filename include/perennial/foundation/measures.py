@@ -175,15 +175,20 @@ def _totals(customers: ir.Table, keys: list[str], measure: Measure) -> ir.Table:
     square = rows._w * rows._w
     summed = rows.group_by(keys).agg(
         n=(rows._by > 0).sum(),
-        of=rows._of.sum(),
-        by=rows._by.sum(),
-        w_of=(rows._w * rows._of).sum(),
-        w_by=(rows._w * rows._by).sum(),
-        ww_of_of=(square * rows._of * rows._of).sum(),
-        ww_of_by=(square * rows._of * rows._by).sum(),
-        ww_by_by=(square * rows._by * rows._by).sum(),
+        of=_sum(rows._of),
+        by=_sum(rows._by),
+        w_of=_sum(rows._w * rows._of),
+        w_by=_sum(rows._w * rows._by),
+        ww_of_of=_sum(square * rows._of * rows._of),
+        ww_of_by=_sum(square * rows._of * rows._by),
+        ww_by_by=_sum(square * rows._by * rows._by),
     )
     return summed.mutate(measure=ibis.literal(str(measure)))
+
+
+def _sum(values: ir.FloatingColumn) -> ir.FloatingScalar:
+    """Their sum, exact to 12 decimals: the same in whatever order they come, as a sum of floats is not."""
+    return values.cast("decimal(38, 12)").sum().cast("float64")
 
 
 def retention(members: ir.Table, orders: ir.Table, unit: Unit, by: Sequence[str]) -> ir.Table:

@@ -60,6 +60,10 @@ def test_a_strangers_airflow_settings_do_not_reach_the_servers(
 
 
 def test_the_environment_names_folder_ports_and_dags() -> None:
-    named = {"PERENNIAL_STATE": "/tmp/x", "PERENNIAL_AIRFLOW_PORT": "1234", "PERENNIAL_MLFLOW_PORT": "1235"}
-    assert State.of(named) == State(Path("/tmp/x").resolve(), 1234, 1235)
+    named = {
+        "PERENNIAL_STATE": "somewhere",
+        "PERENNIAL_AIRFLOW_PORT": "1234",
+        "PERENNIAL_MLFLOW_PORT": "1235",
+    }
+    assert State.of(named) == State(Path("somewhere").resolve(), 1234, 1235)
     assert State.of({}) == State(REPOSITORY / ".perennial", 8080, 5000)

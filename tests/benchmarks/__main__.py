@@ -1,0 +1,32 @@
+"""`make bench [ONLY=name]`: one line a benchmark and size, then how our time grows with size."""
+
+import sys
+
+from tests.benchmarks import bench, lake
+
+BASE = 30_000
+SIZES = (BASE, 10 * BASE, 50 * BASE)
+BENCHMARKS = {"lake": lake.run}
+
+
+def main(*only: str) -> int:
+    """Run the benchmarks that are named, or all."""
+    if unknown := set(only) - BENCHMARKS.keys():
+        print(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+        return 2
+    results = []
+    for name, run in BENCHMARKS.items():
+        if only and name not in only:
+            continue
+        mine = []
+        for result in run(SIZES):
+            print(result, flush=True)
+            mine.append(result)
+        print(f"{name}: time grows with size to the power of {bench.growth(mine):.2f}")
+        results += mine
+    print(f"written to {bench.save(results)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

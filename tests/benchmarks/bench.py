@@ -1,0 +1,77 @@
+"""How a benchmark is timed and what it prints: ours, a peer and a floor in the same run."""
+
+import json
+import math
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Result:
+    """One benchmark at one size. Seconds are medians after a warm-up; peak memory is the process's."""
+
+    name: str
+    size: int
+    ours_s: float
+    peer: str
+    peer_s: float
+    ratio: float
+    floor_s: float
+    of_floor: float
+    peak_mb: float
+    rows_per_s: float
+
+    def __str__(self) -> str:
+        return " ".join(f"{key}={_short(value)}" for key, value in asdict(self).items())
+
+
+def compare(
+    name: str,
+    size: int,
+    ours: Callable[[], object],
+    peer: tuple[str, Callable[[], object]],
+    floor: Callable[[], object],
+) -> Result:
+    """Time ours, the peer (by name) and the floor over `size` rows."""
+    ours_s, peer_s, floor_s = (seconds(work) for work in (ours, peer[1], floor))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Result(
+        name, size, ours_s, peer[0], peer_s, peer_s / ours_s, floor_s, ours_s / floor_s, peak, size / ours_s
+    )
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Median wall-clock seconds of some runs after a warm-up."""
+    work()
+    taken = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+def growth(results: list[Result]) -> float:
+    """The exponent with which our time grows from the smallest to the largest size; 1 is linear."""
+    small, large = min(results, key=lambda r: r.size), max(results, key=lambda r: r.size)
+    return math.log(large.ours_s / small.ours_s) / math.log(large.size / small.size)
+
+
+def save(results: list[Result]) -> Path:
+    """Write all results to `benchmarks.json` in the local state folder."""
+    folder = Path(os.environ.get("PERENNIAL_STATE", ".perennial"))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "benchmarks.json"
+    path.write_text(json.dumps([asdict(result) for result in results], indent=1))
+    return path
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value).replace(" ", "_")

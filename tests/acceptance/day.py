@@ -20,6 +20,7 @@ from perennial.foundation.lake import Lake
 from tests.acceptance import pictures
 from tests.acceptance.arena import Arena, arena, daily_steps, free_ports, reference
 from tests.acceptance.lines import Line, at_most, none_of
+from tests.architecture import test_import_cost
 from tests.content import ONCE_ONLY, RE_MAKEABLE, differences
 
 HISTORY, DEC_1, DEC_2, DEC_3 = days.HISTORY_LAST, date(2017, 12, 1), date(2017, 12, 2), date(2017, 12, 3)
@@ -187,6 +188,16 @@ def screenshots() -> Iterator[Line]:
         yield Line(name, str(path), "a_picture_to_look_at", path.stat().st_size > 20_000)
 
 
+def dag_files() -> Iterator[Line]:
+    """No DAG file over 100 lines; each imported in under 0.5 s beyond Airflow, and nothing heavy with it."""
+    longest = max(len(path.read_text().splitlines()) for path in (REPOSITORY / "dags").glob("*.py"))
+    with tempfile.TemporaryDirectory() as home:
+        seconds, modules = test_import_cost.measure(Path(home))
+    yield Line("day.dag_lines", str(longest), "<=100", longest <= 100)
+    yield at_most("day.dag_import", max(seconds.values()), 0.5, "s")
+    yield none_of("day.dag_imports", "heavy_modules", test_import_cost.heavy(modules))
+
+
 def _out_of_order(made: Arena) -> list[str]:
     """Once-only tasks that began before the same task of an earlier day had ended."""
     found = []
@@ -277,6 +288,7 @@ class _settings_of:  # noqa: N801 - reads as a phrase in `with`
 
 CASES: dict[str, Callable[[], Iterator[Line]]] = {
     "fresh_clone": fresh_clone,
+    "dag_files": dag_files,
     "accounted": accounted,
     "nothing_pending": nothing_pending,
     "past_stays": past_stays,

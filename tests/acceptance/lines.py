@@ -18,7 +18,7 @@ class Line:
 
 def at_most(name: str, figure: float, bar: float, unit: str) -> Line:
     """A figure that must not exceed its bar."""
-    return Line(name, f"{figure:.1f}{unit}", f"<={bar:g}{unit}", figure <= bar)
+    return Line(name, f"{figure:.3g}{unit}", f"<={bar:g}{unit}", figure <= bar)
 
 
 def none_of(name: str, what: str, found: list[str]) -> Line:

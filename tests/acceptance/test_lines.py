@@ -12,7 +12,7 @@ from tests.content import differences
 
 
 def test_a_line_names_figure_bar_and_verdict():
-    assert str(at_most("day.make_run", 183.2, 480, "s")) == "ACCEPT day.make_run 183.2s <=480s ok"
+    assert str(at_most("day.make_run", 183.2, 480, "s")) == "ACCEPT day.make_run 183s <=480s ok"
     assert str(at_most("day.make_run", 500, 480, "s")).endswith(" short")
     assert str(none_of("day.pending", "keys", [])) == "ACCEPT day.pending 0_keys 0_keys ok"
     assert str(none_of("day.pending", "keys", ["a"])).endswith("1_keys(a) 0_keys short")

@@ -16,7 +16,9 @@ ENV AIRFLOW_HOME=/opt/airflow \
 RUN useradd --uid 50000 --home-dir /opt/airflow --create-home airflow \
     && install --directory --owner airflow --group airflow \
         /opt/airflow/logs /opt/airflow/auth /var/lib/mlflow/artifacts \
-        /var/lib/perennial/lake /var/lib/perennial/landing /var/lib/perennial/reports
+        /var/lib/perennial/lake /var/lib/perennial/landing /var/lib/perennial/reports \
+    && install --directory --owner airflow --group airflow --mode 700 \
+        /var/lib/perennial/vault /var/lib/perennial/staging
 
 # pip reads this one by itself. torch comes as its CPU build if the index has one; else the default build is taken.
 ARG PIP_EXTRA_INDEX_URL=""

@@ -8,22 +8,30 @@ depends on it. Its end is the day *after* the last one (Airflow compares dates w
 `airflow backfill create --dag-id ingest --from-date 2017-12-01 --to-date 2017-12-04` does three days.
 
 **Waits** until every earlier day that has landing files is closed. A day without files is skipped or waited
-for, as the setting `PERENNIAL_WHEN_NOTHING_LANDED` says.
+for, as the setting `PERENNIAL_WHEN_NOTHING_LANDED` says. Waiting takes no worker: the task is *deferred*, and
+the triggerer looks. `PERENNIAL_LANDING_DEADLINE_HOURS` (3) after the run was queued, if it is not done, an
+alert in the triggerer's log says what it waits for. `PERENNIAL_LANDING_PATIENCE_HOURS` (12) after the first
+look the task fails, and names the day that is missing, or every path that it looked for.
 
 **When it is red**: the log of `publish` names the table, the file, the row or column, what was found and what
 is allowed. Nothing of that table was published; mend the file or the rule and clear the task. Rows refused
 one by one are no failure: they are in `quarantine`, with their reasons.
 """
 
-from datetime import date
+from datetime import date, timedelta
 
 from airflow.sdk import CronPartitionTimetable, dag, task
 
 from perennial.foundation.settings import settings
+from perennial.orchestration.alerts import deadline
 from perennial.orchestration.assets import SHOP_DAY
 from perennial.orchestration.day import DAY, publishes
 from perennial.orchestration.defaults import shared
 from perennial.orchestration.waiting import Wait
+
+PIPELINE = "perennial.ingestion.pipeline"
+WATCHED, LOOKED_FOR = f"{PIPELINE}.still_missing", f"{PIPELINE}.looked_for"
+"""What the triggerer asks while a day waits."""
 
 
 def earlier_day(day: date) -> date | None:
@@ -44,11 +52,19 @@ def nothing_landed(day: date) -> bool:
     schedule=CronPartitionTimetable(
         "0 3 * * *", timezone=settings().shop_time_zone, run_offset=-1, key_format="%Y-%m-%d"
     ),
+    deadline=deadline(timedelta(hours=settings().landing_deadline_hours), WATCHED, LOOKED_FOR),
     **shared(__doc__, "daily", "ingestion"),
 )
 def ingest() -> None:
     """One day of landing files into the lake."""
-    wait = Wait(task_id="wait_for_earlier_days", missing=earlier_day, skip_if=nothing_landed)
+    wait = Wait(
+        task_id="wait_for_earlier_days",
+        missing=earlier_day,
+        watched=WATCHED,
+        looked_for=LOOKED_FOR,
+        skip_if=nothing_landed,
+        patience=timedelta(hours=settings().landing_patience_hours),
+    )
 
     @task(**publishes(SHOP_DAY))
     def publish(day: str) -> dict[str, dict[str, int]]:

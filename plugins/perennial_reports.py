@@ -1,7 +1,8 @@
 """The reports, on Airflow's own web server, for people who are logged in and may look at Airflow's DAGs.
 
 The pages below `PERENNIAL_REPORTS` are served under `/perennial/reports/`; that address itself shows their
-`index.html`, or lists them while there is none, and the UI's menu has it under "Reports". A browser without a
+`index.html`, or lists them while there is none, and the UI's menu has it under "Reports". Data Docs, what the
+rules of the ingestion found, are among them, under `/perennial/reports/data_docs/`. A browser without a
 login is sent to Airflow's login page and back; any other client without one gets 401. A page may bring its
 own styles and pictures but runs no script: it holds words that came from the shop's data, and shares its
 origin with Airflow.
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 PREFIX = "/perennial/reports"
+DATA_DOCS = "data_docs"
+"""Folder of what the ingestion's rules found: several pages a day, with an index of their own."""
 HEADERS = {
     "Content-Security-Policy": "sandbox allow-popups allow-popups-to-escape-sandbox; "
     "default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'",
@@ -77,9 +80,12 @@ def address() -> str:
 
 
 def contents(folder: Path) -> str:
-    """A page that links every HTML page below `folder`, the last path first."""
-    paths = sorted((path.relative_to(folder).as_posix() for path in folder.rglob("*.html")), reverse=True)
+    """A page that links every HTML page below `folder`, the last path first; of Data Docs only the index."""
+    found = (path.relative_to(folder) for path in folder.rglob("*.html"))
+    paths = sorted((path.as_posix() for path in found if path.parts[0] != DATA_DOCS), reverse=True)
     items = "".join(f'<li><a href="{quote(path)}">{html.escape(path)}</a></li>' for path in paths)
+    if (folder / DATA_DOCS / "index.html").is_file():
+        items = f'<li><a href="{DATA_DOCS}/">Data Docs</a></li>{items}'
     body = f"<ul>{items}</ul>" if items else "<p>No report has been made yet.</p>"
     return f"<!doctype html><meta charset=utf-8><title>Reports</title><h1>Reports</h1>{body}"
 

@@ -14,6 +14,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The settings point into a fresh folder, which is returned."""
     for name in ("lake", "landing", "reports"):
         (tmp_path / name).mkdir()
+    for name in ("lake", "landing", "reports", "vault", "staging"):
         monkeypatch.setenv(f"PERENNIAL_{name.upper()}", str(tmp_path / name))
     monkeypatch.setenv("PERENNIAL_LEDGER", f"sqlite:///{tmp_path}/ledger.db")
     forget()

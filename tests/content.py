@@ -23,8 +23,12 @@ COSINE = 0.999
 
 
 def differences(left: Lake, right: Lake, tables: Iterable[str] = contracts.CONTRACTS) -> list[str]:
-    """One sentence for each table and column in which two lakes differ; empty when their content is equal."""
-    return [sentence for name in tables for sentence in _table(contracts.CONTRACTS[name], left, right)]
+    """One sentence for each table and column in which two lakes differ; empty when their content is equal.
+
+    Of the tables, those that both hold: a lake's or a vault's.
+    """
+    held = [name for name in tables if name in left.tables and name in right.tables]
+    return [sentence for name in held for sentence in _table(contracts.CONTRACTS[name], left, right)]
 
 
 def rows(lake: Lake, name: str) -> list[dict]:

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-GROUPS = ("day",)
+GROUPS = ("day", "ingest")
 
 
 def main(*only: str) -> int:

@@ -149,7 +149,8 @@ class Arena:
 def daily_steps(*wanted: date, first: bool = False) -> list[tuple[str, str]]:
     """All (DAG, day) of some days; `first` leaves out `ingest`, whose work `load_history` did."""
     dags = sorted(path.stem for path in (REPOSITORY / "dags").glob("*.py"))
-    daily = [dag for dag in dags if dag != days.HISTORY_DAG and not (first and dag == days.DAILY_DAG)]
+    apart = {days.HISTORY_DAG, days.UPKEEP_DAG} | ({days.DAILY_DAG} if first else set())
+    daily = [dag for dag in dags if dag not in apart]
     return [(dag, str(day)) for day in wanted for dag in daily]
 
 

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from deltalake import DeltaTable
 
-from perennial.demo import days, servers, summary
+from perennial.demo import days, servers
 from perennial.demo.state import REPOSITORY, State
 from perennial.foundation import ledger, settings
 from perennial.foundation.lake import Lake
+from perennial.ingestion.account import account
+from perennial.ingestion.screening import Desk
 from tests.acceptance import pictures
 from tests.acceptance.arena import Arena, arena, daily_steps, free_ports, reference
 from tests.acceptance.lines import Line, at_most, none_of
@@ -69,16 +71,14 @@ def accounted() -> Iterator[Line]:
     """For each table and day: rows landed = rows published + rows quarantined."""
     made = reference()
     with _settings_of(made):
-        landed = summary.count_landed()
-        published, refused = summary.count_published(made.lake), summary.count_refused(made.lake)
-    for table in sorted({table for table, _ in landed}):
-        sums = [
-            sum(n for (name, _), n in counts.items() if name == table)
-            for counts in (landed, published, refused)
-        ]
-        print(f"  {table}: {sums[0]} rows landed = {sums[1]} published + {sums[2]} quarantined")
-    wrong = [f"{table} {day}" for table, day in summary.unbalanced(landed, published, refused)]
-    yield Line("day.account_tables_and_days", str(len(landed)), ">=900", len(landed) >= 900)
+        entries = account(Desk.at(), days.HISTORY_FIRST, days.DAYS_LAST)
+    for table in sorted({entry.table for entry in entries}):
+        found = [entry for entry in entries if entry.table == table]
+        landed, published = sum(each.landed for each in found), sum(each.published for each in found)
+        refused = sum(each.quarantined for each in found)
+        print(f"  {table}: {landed} rows landed = {published} published + {refused} quarantined")
+    wrong = [f"{entry.table} {entry.day}" for entry in entries if not entry.balanced]
+    yield Line("day.account_tables_and_days", str(len(entries)), ">=900", len(entries) >= 900)
     yield none_of("day.account", "that_do_not_add_up", wrong)
 
 
@@ -267,6 +267,7 @@ class _settings_of:  # noqa: N801 - reads as a phrase in `with`
     def __init__(self, made: Arena, lake: str | None = None) -> None:
         self._wanted = {
             "PERENNIAL_LAKE": lake or made.lake.uri,
+            "PERENNIAL_VAULT": str(made.state.root / "vault"),
             "PERENNIAL_LANDING": str(made.state.landing),
             "PERENNIAL_LEDGER": made.ledger_url,
         }

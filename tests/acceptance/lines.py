@@ -21,6 +21,11 @@ def at_most(name: str, figure: float, bar: float, unit: str) -> Line:
     return Line(name, f"{figure:.3g}{unit}", f"<={bar:g}{unit}", figure <= bar)
 
 
+def at_least(name: str, figure: float, bar: float, unit: str) -> Line:
+    """A figure that must reach its bar."""
+    return Line(name, f"{figure:.3g}{unit}", f">={bar:g}{unit}", figure >= bar)
+
+
 def none_of(name: str, what: str, found: list[str]) -> Line:
     """Nothing of a kind may be found; the first finding is shown."""
     shown = f"{len(found)}_{what}" + (f"({found[0]})" if found else "")

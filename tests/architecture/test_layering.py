@@ -37,6 +37,15 @@ def rooms(names: set[str]) -> set[str]:
     return {name.split(".")[1] for name in names if name.startswith("perennial.")}
 
 
+def words(path: Path) -> set[str]:
+    """The names and attributes that a file speaks of in its code."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)} | imports(path)
+    return {name.rpartition(".")[2] for name in names} | {
+        node.attr for node in nodes if isinstance(node, ast.Attribute)
+    }
+
+
 def files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.py"))
 
@@ -68,6 +77,14 @@ def test_only_tracking_imports_mlflow():
     for path in [*files(PACKAGE), *files(ROOT / "dags"), *files(ROOT / "plugins")]:
         if path.name != "tracking.py":
             assert not {name for name in imports(path) if name.split(".")[0] == "mlflow"}, path
+
+
+def test_only_who_takes_in_sends_or_erases_opens_the_vault():
+    allowed = {PACKAGE / room for room in ("ingestion", "delivery", "privacy")}
+    foundation = {PACKAGE / "foundation" / f"{name}.py" for name in ("settings", "lake", "maintenance")}
+    for path in [*files(PACKAGE), *files(ROOT / "dags"), *files(ROOT / "plugins")]:
+        if path not in foundation and not allowed & set(path.parents):
+            assert not words(path) & {"open_vault", "vault"}, path
 
 
 def test_dag_files_import_capabilities_inside_tasks_only():

@@ -2,11 +2,11 @@
 
 import sys
 
-from tests.benchmarks import bench, lake
+from tests.benchmarks import bench, ingest, lake
 
 BASE = 30_000
 SIZES = (BASE, 10 * BASE, 50 * BASE)
-BENCHMARKS = {"lake": lake.run}
+BENCHMARKS = {"lake": lake.run, "ingest": ingest.run}
 
 
 def main(*only: str) -> int:
@@ -22,7 +22,10 @@ def main(*only: str) -> int:
         for result in run(SIZES):
             print(result, flush=True)
             mine.append(result)
-        print(f"{name}: time grows with size to the power of {bench.growth(mine):.2f}")
+        for series in dict.fromkeys(result.name for result in mine):
+            grown = [result for result in mine if result.name == series]
+            if len(grown) > 1:
+                print(f"{series}: time grows with size to the power of {bench.growth(grown):.2f}")
         results += mine
     print(f"written to {bench.save(results)}")
     return 0

@@ -42,9 +42,16 @@ def compare(
     """Time ours, the peer (by name) and the floor over `size` rows."""
     ours_s, peer_s, floor_s = (seconds(work) for work in (ours, peer[1], floor))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Result(
-        name, size, ours_s, peer[0], peer_s, peer_s / ours_s, floor_s, ours_s / floor_s, peak, size / ours_s
-    )
+    return result(name, size, ours_s, (peer[0], peer_s), floor_s, peak)
+
+
+def result(
+    name: str, size: int, ours_s: float, peer: tuple[str, float], floor_s: float, peak_mb: float
+) -> Result:
+    """A result from the seconds of ours, of the peer (by name) and of the floor."""
+    peer_name, peer_s = peer
+    ratio, of_floor = peer_s / ours_s, ours_s / floor_s
+    return Result(name, size, ours_s, peer_name, peer_s, ratio, floor_s, of_floor, peak_mb, size / ours_s)
 
 
 def seconds(work: Callable[[], object]) -> float:

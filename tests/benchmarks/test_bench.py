@@ -1,6 +1,9 @@
 """The benchmarks themselves, at a size that takes no time, so that they cannot rot."""
 
-from tests.benchmarks import bench, lake
+from pathlib import Path
+
+from tests.benchmarks import bench, ingest, ingest_duckdb, ingest_landing, ingest_ours, ingest_pandas, lake
+from tests.benchmarks.ingest_landing import DAILY, WEEKLY
 
 
 def test_a_benchmark_compares_with_a_peer_and_a_floor():
@@ -11,3 +14,26 @@ def test_a_benchmark_compares_with_a_peer_and_a_floor():
         assert result.ratio == result.peer_s / result.ours_s
         assert result.of_floor == result.ours_s / result.floor_s
     assert -1 < bench.growth(results) < 2
+
+
+def test_a_landing_is_taken_in_by_ours_the_peer_and_the_floor_in_processes_of_their_own():
+    (result,) = ingest.over(DAILY, (1,))
+    assert result.size == result.ours_s * result.rows_per_s > 1000
+    assert result.peak_mb > 100
+    assert result.ratio > 0
+    assert result.of_floor > 0
+
+
+def test_the_peer_sets_the_same_repeated_promotions_aside_as_the_floor_counts(tmp_path: Path):
+    landing = tmp_path / "landing"
+    ingest_landing.write_references(landing)
+    assert WEEKLY.write(landing, share=0) > 300_000
+    aside = [way.prepare("promotions", tmp_path)[1]() for way in (ingest_pandas, ingest_duckdb)]
+    assert aside == [96, 96]
+
+
+def test_every_way_judges_each_table_by_at_least_ten_expectations():
+    for table in ("events", "promotions"):
+        assert ingest_ours.count_expectations(table) >= 10
+        assert len(ingest_pandas.suite(table).expectations) >= 10
+        assert ingest_duckdb.count_expectations(table) >= 10

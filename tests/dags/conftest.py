@@ -19,6 +19,14 @@ DAGS_FOLDER = Path(__file__).resolve().parents[2] / "dags"
 
 
 @pytest.fixture(scope="session")
+def metadata_database() -> None:
+    """Airflow's own tables, in the home of the tests."""
+    from airflow.utils.db import initdb
+
+    initdb()
+
+
+@pytest.fixture(scope="session")
 def bag() -> "DagBag":
     """All DAGs of the folder."""
     from airflow.dag_processing.dagbag import DagBag

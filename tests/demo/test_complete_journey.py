@@ -1,15 +1,18 @@
 import hashlib
 import json
+import re
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+import ibis
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
 from perennial.demo import complete_journey, item_titles
-from perennial.foundation import contracts
+from perennial.foundation import contracts, masking
 from perennial.ingestion.declarations import delivered
 
 FIRST, LAST = date(2017, 1, 1), date(2017, 1, 8)
@@ -47,6 +50,36 @@ def test_only_the_days_asked_for_are_written(landing: Path):
     days = {path.name for path in landing.glob("*/*")}
     assert days == {f"2017-01-0{n}" for n in range(1, 9)}
     assert not list(landing.rglob(".*.parquet*"))
+
+
+def test_promotions_land_as_their_week_begins():
+    monday = date(2017, 11, 27)
+    landed = complete_journey._promotions().filter(ibis._._day <= monday).to_pyarrow()
+    assert len(landed) == 359_551
+    assert set(landed["_day"].to_pylist()) == set(landed["week"].to_pylist()) == {monday}
+    assert landed.column_names == ["_day", *delivered(contracts.CONTRACTS["promotions"])]
+    assert pc.all(pc.or_(pc.is_valid(landed["display"]), pc.is_valid(landed["mailer"]))).as_py()
+
+
+def test_contacts_reach_nobody_and_no_two_households_share_one(landing: Path):
+    contacts = rows(landing, "contacts")
+    assert {row["customer_id"] for row in contacts} == {row["customer_id"] for row in rows(landing, "users")}
+    for row in contacts:
+        assert re.fullmatch(r"household\.\d+@example\.(com|net|org)", row["email"])
+        assert re.fullmatch(r"\+1[2-9]\d\d55501\d\d", row["phone"])
+        for contact in filter(None, (row["email"], row["phone"], row["push_token"])):
+            assert masking.find(contact) == [contact]
+    households = {complete_journey.contact(str(household))["phone"] for household in range(1, 2501)}
+    assert len(households) == 2500
+    pushed = {row["customer_id"] for row in rows(landing, "users") if "push" in row["consents"]}
+    assert {row["customer_id"] for row in contacts if row["push_token"]} == pushed
+
+
+@pytest.mark.parametrize("table", sorted(set(contracts.LANDED_TABLES) - {"contacts", "promotions"}))
+def test_nothing_else_of_the_shop_looks_like_a_contact(landing: Path, table: str):
+    rows = ibis.memtable(ds.dataset(sorted((landing / table).rglob("*.parquet"))).to_table())
+    texts = [name for name, kind in rows.schema().items() if kind.is_string()]
+    assert masking.hide(rows, texts, None) is rows
 
 
 @pytest.mark.parametrize("table", contracts.LANDED_TABLES)

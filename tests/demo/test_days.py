@@ -14,6 +14,7 @@ ASSETS = [
     {"name": "profiles", "producing_tasks": ["build_profiles"], "scheduled_dags": ["train_models"]},
 ]
 DAGS = ("load_history", "ingest", "build_profiles", "train_models")
+UPKEEP = "maintain_lake"
 
 
 @pytest.fixture
@@ -28,14 +29,14 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
         }
         for one in ASSETS
     ]
-    double.collections["dags"] = [{"dag_id": dag, "is_paused": False} for dag in DAGS]
+    double.collections["dags"] = [{"dag_id": dag, "is_paused": False} for dag in (*DAGS, UPKEEP)]
     with serve(double):
         yield double
 
 
 @pytest.fixture
 def drive(airflow: Double, tmp_path: Path) -> Callable[[], Board]:
-    for dag in DAGS:
+    for dag in (*DAGS, UPKEEP):
         (tmp_path / f"{dag}.py").touch()
     api = AirflowApi(airflow.url, "admin", PASSWORD)
     return lambda: days.drive(api, tmp_path, tmp_path / "logs", lambda board: None)
@@ -45,7 +46,8 @@ def everything(state: str = "success") -> list[dict[str, object]]:
     keys = [str(days.HISTORY_LAST), *map(str, days.days())]
     made = [run("load_history", days.HISTORY_RUN, state)]
     made += [run("ingest", f"i {key}", state, key) for key in keys[1:]]
-    return made + [run(dag, f"{dag} {key}", state, key) for dag in DAGS[2:] for key in keys]
+    made += [run(dag, f"{dag} {key}", state, key) for dag in DAGS[2:] for key in keys]
+    return [run(UPKEEP, days.UPKEEP_RUN, state), *made]
 
 
 def writes(double: Double) -> list[tuple[str, str]]:
@@ -82,6 +84,13 @@ def test_a_missing_history_is_triggered_and_missing_days_are_backfilled(
     with pytest.raises(TroubleError, match="was not run for 2017-12-01"):
         drive()
     assert writes(airflow) == [("POST", "/api/v2/backfills")]
+
+
+def test_the_lake_is_tidied_when_all_days_are_in(airflow: Double, drive: Callable[[], Board]) -> None:
+    airflow.collections["dagRuns"] = everything()[1:]
+    with pytest.raises(TroubleError, match="maintain_lake was not run for 2017-12-03"):
+        drive()
+    assert writes(airflow) == [("POST", "/api/v2/dags/maintain_lake/dagRuns")]
 
 
 def test_a_run_that_failed_before_is_cleared(airflow: Double, drive: Callable[[], Board]) -> None:

@@ -1,18 +1,16 @@
 import io
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-import pytest
 from rich.console import Console
 from rich.table import Table
 
 from perennial.demo import days, summary
 from perennial.foundation import contracts
 from perennial.foundation.lake import Lake
+from perennial.ingestion.account import Entry
 
 DAY = days.DAYS_FIRST
 FILLERS: dict[Callable[[pa.DataType], bool], object] = {
@@ -42,30 +40,18 @@ def printed(table: Table) -> str:
     return console.file.getvalue()
 
 
-@pytest.fixture
-def landed(shop: Path) -> None:
-    folder = shop / "landing" / "users" / str(DAY)
-    folder.mkdir(parents=True)
-    pq.write_table(pa.table({"customer_id": ["a", "b", "c"]}), folder / "users.parquet")
-
-
-@pytest.mark.usefixtures("landed")
-def test_landed_is_published_and_quarantined(lake: Lake) -> None:
-    published = [{"customer_id": name, "valid_from": DAY} for name in "ab"]
-    lake.replace("users", rows("users", *published), DAY)
-    landed, refused = summary.count_landed(), summary.count_refused(lake)
-    step = ("users", DAY)
-    assert summary.unbalanced(landed, summary.count_published(lake), refused) == [step]
-    lake.replace("quarantine", rows("quarantine", {"table": "users", "landed_on": DAY}), DAY)
-    refused = summary.count_refused(lake)
-    assert (landed[step], summary.count_published(lake)[step], refused[step]) == (3, 2, 1)
-    assert summary.unbalanced(landed, summary.count_published(lake), refused) == []
-    shown = [
-        line.split()
-        for line in printed(summary.rows_table(landed, summary.count_published(lake), refused)).splitlines()
+def test_rows_are_summed_for_each_table_history_and_day() -> None:
+    entries = [
+        Entry("users", days.HISTORY_FIRST, 40, 39, 1),
+        Entry("users", days.HISTORY_LAST, 2, 2, 0),
+        Entry("users", DAY, 3, 2, 1),
+        Entry("contacts", DAY, 1000, 1000, 0),
     ]
-    assert ["users", "all", "days", "3", "2", "1"] in shown
+    shown = [line.split() for line in printed(summary.rows_table(entries)).splitlines()]
+    assert ["users", "all", "days", "45", "43", "2"] in shown
+    assert [f"…{days.HISTORY_LAST}", "42", "41", "1"] in shown
     assert [str(DAY), "3", "2", "1"] in shown
+    assert ["contacts", "all", "days", "1,000", "1,000", "0"] in shown
 
 
 def test_models_are_shown_with_headline_figures_and_aliases(lake: Lake) -> None:
@@ -84,7 +70,11 @@ def test_audiences_are_shown_with_their_sizes(lake: Lake) -> None:
 
 
 def test_an_empty_lake_has_a_summary(lake: Lake) -> None:
-    assert summary.unbalanced(summary.count_landed(), summary.count_published(lake), {}) == []
-    for table in (summary.models_table(lake, {}), summary.audiences_table(lake), summary.arms_table(lake)):
+    for table in (
+        summary.rows_table([]),
+        summary.models_table(lake, {}),
+        summary.audiences_table(lake),
+        summary.arms_table(lake),
+    ):
         assert printed(table)
     assert date(2017, 12, 3) in days.days()

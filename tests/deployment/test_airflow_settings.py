@@ -91,6 +91,7 @@ def test_airflow_loads_the_executor_and_every_driver(tmp_path: Path) -> None:
     secrets = {name: value or "made-up" for name, value in example().items()}
     environment = {"AIRFLOW_HOME": str(tmp_path), **filled(services()["scheduler"]["environment"], secrets)}
     environment["AIRFLOW__CORE__FERNET_KEY"] = Fernet.generate_key().decode()
+    environment["PYTHONPATH"] = str(REPOSITORY / "include")
     done = subprocess.run([sys.executable, "-c", LOAD], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

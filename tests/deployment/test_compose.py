@@ -83,6 +83,13 @@ def test_no_task_can_reach_airflows_database_or_the_key_that_signs_tokens() -> N
         assert "AIRFLOW__CORE__FERNET_KEY" not in environment
 
 
+def test_only_the_worker_that_takes_in_sees_contact_data() -> None:
+    for service, node in services().items():
+        mounts = any("/vault" in mount for mount in filled(node.get("volumes", []), {}))
+        assert mounts == (service in ("worker", "airflow-init")), service
+        assert ("PERENNIAL_PSEUDONYM_KEY" in node.get("environment", {})) == (service == "worker"), service
+
+
 def test_only_pages_are_published_and_only_on_loopback() -> None:
     published = {name: node["ports"] for name, node in services().items() if "ports" in node}
     assert set(published) == {"api-server", "mlflow"}
@@ -137,6 +144,7 @@ def test_every_setting_of_ours_is_a_field_of_settings() -> None:
 
 def test_the_settings_of_a_worker_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = {name: value or "made-up" for name, value in example().items()}
+    secrets["PERENNIAL_PSEUDONYM_KEY"] = "made-up" * 5
     for service in ("worker", "worker-models"):
         for name, value in filled(services()[service]["environment"], secrets).items():
             if name.startswith("PERENNIAL_"):

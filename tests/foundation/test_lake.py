@@ -1,4 +1,5 @@
 import multiprocessing
+import stat
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from perennial.foundation import contracts
-from perennial.foundation.lake import Lake, LakeError
+from perennial.foundation.lake import Lake, LakeError, open_vault
 
 MONDAY = date(2017, 12, 4)
 
@@ -112,6 +113,38 @@ def test_adding_keeps_what_is_there_and_repeating_it_changes_nothing(lake: Lake)
     assert lake.add("item_embeddings", vectors(["1"], 4.0)) == version
 
 
+def promotion(item: str, store: str | None, display: str) -> dict:
+    days = dict.fromkeys(("week", "landed_on", "known_on"), MONDAY)
+    return {"item_id": item, "store_id": store, "display": display, "mailer": None} | days
+
+
+def displays(lake: Lake) -> dict[tuple, str]:
+    rows = lake.read("promotions").to_pyarrow().to_pylist()
+    return {(row["item_id"], row["store_id"]): row["display"] for row in rows}
+
+
+def test_a_key_with_a_null_is_found_again(lake: Lake):
+    lake.add("promotions", pa.Table.from_pylist([promotion("i", None, "front"), promotion("i", "s", "end")]))
+    lake.add("promotions", pa.Table.from_pylist([promotion("i", None, "back"), promotion("j", None, "side")]))
+    assert displays(lake) == {("i", None): "front", ("i", "s"): "end", ("j", None): "side"}
+
+
+def test_amending_changes_the_rows_that_are_there_and_adds_none(lake: Lake):
+    lake.add("promotions", pa.Table.from_pylist([promotion("i", None, "front"), promotion("i", "s", "end")]))
+    before = lake.pinned("promotions")
+    amended = [promotion("i", None, "back"), promotion("j", "s", "side")]
+    lake.amend("promotions", pa.Table.from_pylist(amended))
+    assert displays(lake) == {("i", None): "back", ("i", "s"): "end"}
+    assert displays(before) == {("i", None): "front", ("i", "s"): "end"}
+
+
+def test_amending_one_row_in_two_ways_changes_nothing(lake: Lake):
+    lake.add("promotions", pa.Table.from_pylist([promotion("i", "s", "front")]))
+    with pytest.raises(LakeError, match="promotions: the write failed"):
+        lake.amend("promotions", pa.Table.from_pylist([promotion("i", "s", d) for d in ("back", "end")]))
+    assert displays(lake) == {("i", "s"): "front"}
+
+
 def test_the_first_record_of_a_day_wins(lake: Lake):
     row = {"audience": "loyal", "day": MONDAY}
     assert lake.create("audiences", pa.Table.from_pylist([row | {"customer_id": "c1"}]), MONDAY)
@@ -128,6 +161,11 @@ def _add_vectors(uri: str, offset: int) -> None:
     Lake(uri).add("item_embeddings", vectors([str(n) for n in range(offset, offset + 20)], 1.0))
 
 
+def _amend_one(uri: str, offset: int) -> None:
+    row = promotion(str(offset), None, "amended")
+    Lake(uri).amend("promotions", pa.Table.from_pylist([row]))
+
+
 @pytest.mark.parametrize(
     ("write", "table", "rows"), [(_write_day, "events", 4), (_add_vectors, "item_embeddings", 23)]
 )
@@ -139,3 +177,29 @@ def test_writers_at_the_same_time_all_succeed_and_nothing_doubles(
     with processes.Pool(4) as pool:
         pool.starmap(write, [(uri, offset) for offset in range(4)])
     assert Lake(uri).read(table).count().execute() == rows
+
+
+def test_amendments_at_the_same_time_are_all_kept(shop: Path):
+    lake = Lake(str(shop / "lake"))
+    lake.add("promotions", pa.Table.from_pylist([promotion(str(n), None, "as landed") for n in range(4)]))
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        pool.starmap(_amend_one, [(lake.uri, offset) for offset in range(4)])
+    assert set(displays(lake).values()) == {"amended"}
+
+
+def test_only_the_vault_opens_the_contacts_and_only_its_owner_the_folder(lake: Lake, shop: Path):
+    with pytest.raises(LakeError, match="contacts: is not here; it lies in the vault"):
+        lake.read("contacts")
+    with pytest.raises(LakeError, match="vault"):
+        lake.replace("contacts", pa.table({}), MONDAY)
+    vault = open_vault()
+    assert stat.S_IMODE((shop / "vault").stat().st_mode) == 0o700
+    row = {"customer_id": "c1", "valid_from": MONDAY, "known_on": MONDAY, "email": "anna@example.com"}
+    nothing = {"phone": None, "push_token": None}
+    vault.replace("contacts", pa.Table.from_pylist([row | nothing]), MONDAY)
+    assert open_vault().known("contacts", MONDAY).email.execute().tolist() == ["anna@example.com"]
+    assert not (shop / "lake" / "contacts").exists()
+    with pytest.raises(LakeError, match="events: is not here; it lies in the lake"):
+        vault.read("events")
+    with pytest.raises(LakeError, match="contacts"):
+        lake.pinned("events").read("contacts")

@@ -38,6 +38,14 @@ def assignment(campaign_id: str = "k1", customer_id: str = "c1", **changes: Any)
     } | changes
 
 
+def promotion(item_id: str = "i1", **changes: Any) -> Row:
+    return {"item_id": item_id, "store_id": "s1", "week": date(2024, 4, 29), "display": "front"} | changes
+
+
+def contact(customer_id: str = "c1", **changes: Any) -> Row:
+    return {"customer_id": customer_id, "email": "c1@example.com", "phone": "+12025550143"} | changes
+
+
 def purchase(event_id: str | None = "e1", **changes: Any) -> Row:
     row = {"event_id": event_id, "customer_id": "c1", "event_type": "purchase", "item_id": "i1"}
     money = {"quantity": 2, "unit_price": 20.0, "shelf_discount": 4.0, "revenue": 36.0}
@@ -62,7 +70,8 @@ def drop(shop: Path, table: str, rows: list[Row], day: str = DAY, name: str = "r
 
 def drop_all(shop: Path, day: str = DAY, **tables: list[Row]) -> None:
     """Files of a whole day: one good row of each table that is not given."""
-    good = {"items": [item()], "users": [user()], "campaigns": [campaign()]}
-    whole = good | {"assignments": [assignment()], "events": [purchase()]} | tables
+    good = {"items": [item()], "promotions": [promotion()], "users": [user()], "contacts": [contact()]}
+    ours = {"campaigns": [campaign()], "assignments": [assignment()], "events": [purchase()]}
+    whole = good | ours | tables
     for table, rows in whole.items():
         drop(shop, table, rows, day)

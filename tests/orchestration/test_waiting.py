@@ -1,33 +1,78 @@
+import asyncio
+import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
+from airflow.models.trigger import Trigger
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
+from airflow.triggers.base import TriggerEvent
 
 from perennial.foundation.ledger import open_ledger
-from perennial.orchestration.waiting import PATIENCE, DayMissing, Wait, wait_for_turn
+from perennial.orchestration import waiting
+from perennial.orchestration.waiting import PATIENCE, DayMissing, Lookout, Wait, wait_for_turn
 
 NOV_30, DEC_1, DEC_2 = date(2017, 11, 30), date(2017, 12, 1), date(2017, 12, 2)
 
 
-class Instance:
-    """What the sensor asks of its task instance: since when it has been looking."""
-
-    def __init__(self, looked_for: timedelta) -> None:
-        self.began = datetime.now(UTC) - looked_for
-
-    def get_first_reschedule_date(self, context: object) -> datetime:
-        return self.began
+def never_due(day: date) -> date:
+    raise AssertionError(day)
 
 
-def context(looked_for: timedelta = timedelta()) -> dict[str, Instance]:
-    return {"ti": Instance(looked_for)}
+def own_files(day: date) -> date:
+    return day
+
+
+def places(day: date) -> list[str]:
+    return [f"events/{day}/*", f"users/{day}.csv"]
+
+
+def broken(day: date) -> None:
+    raise ConnectionError("the database is away")
+
+
+def slow(day: date) -> None:
+    time.sleep(0.5)
 
 
 def rendered(sensor: Wait, day: date) -> Wait:
     """As Airflow hands it to a worker: with its day filled in."""
     sensor.day = str(day)
     return sensor
+
+
+def waits(day: date, missing: Callable[[date], object], **kwargs: object) -> Wait:
+    watched = f"{__name__}.{missing.__name__}"
+    return rendered(Wait(task_id="wait", missing=missing, watched=watched, **kwargs), day)
+
+
+def long_ago() -> str:
+    return (datetime.now(UTC) - PATIENCE - timedelta(minutes=1)).isoformat()
+
+
+def deferred(sensor: Wait) -> Lookout:
+    """The trigger that the first look leaves behind, made again from what the metadata database holds."""
+    with pytest.raises(TaskDeferred) as deferral:
+        sensor.execute({})
+    assert deferral.value.method_name == "look_again"
+    row = Trigger.from_object(deferral.value.trigger)
+    assert row.classpath == "perennial.orchestration.waiting.Lookout"
+    return Lookout(**row.kwargs)
+
+
+def lookout(missing: Callable[[date], object]) -> Lookout:
+    """A trigger that has just begun to look."""
+    return Lookout(f"{__name__}.{missing.__name__}", {}, str(DEC_2), datetime.now(UTC).isoformat(), 60.0)
+
+
+async def first_event(trigger: Lookout) -> TriggerEvent:
+    return await anext(trigger.run())
+
+
+@pytest.fixture(autouse=True)
+def no_time_to_lose(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "SHORTEST_PAUSE", 0.05)
 
 
 @pytest.fixture
@@ -40,26 +85,90 @@ def ledger_behind(shop: Path) -> None:
 
 
 @pytest.mark.usefixtures("ledger_behind")
+def test_a_day_whose_turn_it_is_passes_without_a_trigger():
+    assert rendered(wait_for_turn("decide_contacts"), DEC_1).execute({}) is None
+
+
+@pytest.mark.usefixtures("ledger_behind")
 def test_the_slot_is_given_back_until_the_day_before_is_done():
     sensor = rendered(wait_for_turn("decide_contacts"), DEC_2)
-    with pytest.raises(AirflowRescheduleException):
-        sensor.execute(context())
-    with open_ledger().once("decide_contacts", DEC_1):
-        pass
-    assert sensor.poke({})
+    trigger = deferred(sensor)
+
+    async def meanwhile() -> tuple[bool, TriggerEvent]:
+        looking = asyncio.create_task(first_event(trigger))
+        await asyncio.sleep(0.3)
+        still_looking = not looking.done()
+        with open_ledger().once("decide_contacts", DEC_1):
+            pass
+        return still_looking, await asyncio.wait_for(looking, 5)
+
+    still_looking, event = asyncio.run(meanwhile())
+    assert still_looking
+    assert sensor.look_again({}, event.payload) is None
 
 
 @pytest.mark.usefixtures("ledger_behind")
 def test_when_patience_ends_the_missing_day_is_named():
     sensor = rendered(wait_for_turn("decide_contacts"), DEC_2)
-    with pytest.raises(DayMissing, match="of 2017-12-02 still waits for 2017-12-01"):
-        sensor.execute(context(PATIENCE + timedelta(minutes=1)))
+    trigger = deferred(sensor)
+    trigger.since = long_ago()
+    event = asyncio.run(first_event(trigger))
+    with pytest.raises(DayMissing, match=r"after 12 hours .* of 2017-12-02 still waits for 2017-12-01$"):
+        sensor.look_again({}, event.payload)
+
+
+def test_when_patience_ends_without_files_every_place_is_named():
+    sensor = waits(DEC_2, own_files, looked_for=f"{__name__}.places")
+    with pytest.raises(
+        DayMissing, match=r"its files, looked for at events/2017-12-02/\*, users/2017-12-02.csv$"
+    ):
+        sensor.look_again({}, long_ago())
+
+
+def test_a_wait_that_another_triggerer_takes_up_ends_when_it_would_have_ended():
+    sensor = waits(DEC_2, own_files, patience=timedelta(seconds=0.4))
+    trigger = deferred(sensor)
+
+    async def killed() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(first_event(trigger), 0.1)
+
+    asyncio.run(killed())
+    event = asyncio.run(first_event(Lookout(**trigger.serialize()[1])))
+    assert event.payload == trigger.since
+    with pytest.raises(DayMissing):
+        sensor.look_again({}, event.payload)
+
+
+def test_a_task_that_is_woken_too_early_waits_on_from_its_first_look():
+    sensor = waits(DEC_2, own_files)
+    since = deferred(sensor).since
+    with pytest.raises(TaskDeferred) as deferral:
+        sensor.look_again({}, since)
+    assert deferral.value.trigger.since == since
+
+
+def test_a_question_that_fails_wakes_the_task_which_fails_with_its_words():
+    sensor = waits(DEC_2, broken)
+    event = asyncio.run(first_event(lookout(broken)))
+    with pytest.raises(ConnectionError, match="the database is away"):
+        sensor.look_again({}, event.payload)
+
+
+def test_a_look_does_not_hold_up_the_other_triggers():
+    async def longest_wait() -> float:
+        looking, loop = asyncio.create_task(first_event(lookout(slow))), asyncio.get_running_loop()
+        waits = []
+        while not looking.done():
+            began = loop.time()
+            await asyncio.sleep(0.01)
+            waits.append(loop.time() - began)
+        return max(waits)
+
+    assert asyncio.run(longest_wait()) < 0.3
 
 
 def test_a_day_with_nothing_to_do_is_skipped_without_looking_further():
-    def never(day: date) -> date | None:
-        raise AssertionError(day)
-
-    sensor = rendered(Wait(task_id="wait", missing=never, skip_if=lambda day: day == DEC_1), DEC_1)
+    sensor = waits(DEC_1, never_due, skip_if=lambda day: day == DEC_1)
     with pytest.raises(AirflowSkipException, match="2017-12-01"):
-        sensor.poke({})
+        sensor.execute({})

@@ -39,6 +39,16 @@ def linked():
     def plain() -> list[int]:
         return [1]
 
+    @task
+    def refused(ti=None) -> dict:
+        ti.xcom_push("return_value", {{"report": "data_docs/2017-12-01/index.html"}})
+        raise RuntimeError("a rule failed")
+
+    @task(trigger_rule="all_done")
+    def afterwards() -> None:
+        """Lets the run succeed whatever came before."""
+
+    refused() >> afterwards()
     trained()
     reported.expand(page=["a.html", "b.html"])
     hostile()
@@ -92,6 +102,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (reports / "campaigns").mkdir(parents=True)
     (reports / "campaigns" / "18 and 19.html").write_text("<h1>Lift of campaign 18</h1>")
     (reports / "script<x>.html").write_text("<h1>odd name</h1>")
+    (reports / "data_docs" / "2017-12-01").mkdir(parents=True)
+    (reports / "data_docs" / "index.html").write_text("<h1>Data Docs</h1>")
+    (reports / "data_docs" / "2017-12-01" / "items.html").write_text("<h1>items</h1>")
     (home / "secret.html").write_text("secret")
     (reports / "escape.html").symlink_to(home / "secret.html")
     (home / "dags").mkdir()

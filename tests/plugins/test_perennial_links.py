@@ -31,6 +31,11 @@ def test_each_instance_of_a_mapped_task_links_to_its_own_report(server: Server) 
     assert [link["MLflow run"] for link in found] == [None, None]
 
 
+def test_a_task_that_failed_links_to_the_report_that_it_left_before(server: Server) -> None:
+    address = links(server, "refused")["Report"]
+    assert address == "/perennial/reports/data_docs/2017-12-01/index.html"
+
+
 def test_a_task_that_returned_something_else_has_no_button(server: Server) -> None:
     assert links(server, "plain") == {"MLflow run": None, "Report": None}
 

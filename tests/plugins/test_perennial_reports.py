@@ -48,6 +48,15 @@ def test_the_menu_has_a_list_of_the_reports(server: Server) -> None:
     assert hrefs == ["/perennial/reports/"]
 
 
+def test_data_docs_are_one_entry_of_that_list_and_all_their_pages_are_served(server: Server) -> None:
+    token = server.token()
+    page = server.get("/perennial/reports/", token).text
+    assert '<a href="data_docs/">Data Docs</a>' in page
+    assert "2017-12-01" not in page
+    assert server.get("/perennial/reports/data_docs/", token).text == "<h1>Data Docs</h1>"
+    assert server.get("/perennial/reports/data_docs/2017-12-01/items.html", token).text == "<h1>items</h1>"
+
+
 def test_the_menu_leads_to_the_index_once_there_is_one(server: Server) -> None:
     index = server.reports / "index.html"
     index.write_text("<h1>Campaign reports</h1>")

@@ -10,10 +10,17 @@ demographics. What is derived: an item lands on the earlier of its first sale an
 promotion week, or on the first day of the data where it has neither; a customer lands (and has joined) on the
 earlier of the first order and the first campaign addressed to the household; a campaign and its assignments
 land on the campaign's first day, though not before the data begins, and a campaign is measured for 14 days
-after its end. What is **invented**, by a fixed seed: time zone, locale and consents (e-mail about 90 %, push
-50 %, SMS 30 %).
+after its end. Promotions land as their week begins: of the package's 53 weeks with 20.9 million rows only
+that of the demo's days, which has all kinds of them (also an item that one store promotes twice in a week in
+two ways: quarantine shall meet these, too).
+
+What is **invented**, by a fixed seed: time zone, locale and consents (e-mail about 90 %, push 50 %, SMS
+30 %); and contact data, which land with the customer: e-mail addresses in the domains that RFC 2606 reserves,
+telephone numbers out of those that North America keeps for fiction (555-0100 to 555-0199), and, for those who
+agreed to push, a token of Firebase's shape. None of them reaches anybody.
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -37,7 +44,14 @@ _SEED = "perennial"
 _CONSENT_SHARES = {"email": 0.9, "sms": 0.3, "push": 0.5}
 _DEMOGRAPHICS = ("age", "income", "household_size", "kids_count")
 _MONEY = "decimal(14, 4)"
-_LAYOUT = 1
+_PROMOTIONS_BEGIN = date(2017, 11, 27)
+_DOMAINS = ("example.com", "example.net", "example.org")
+_AREA_CODES = (
+    *("202", "206", "212", "213", "214", "215", "216", "303", "305", "312", "313", "314", "323"),
+    *("404", "412", "415", "503", "512", "602", "612", "615", "617", "702", "713", "718", "720"),
+)
+"""A hundred numbers for fiction in each: enough for household 2599."""
+_LAYOUT = 2
 """Number of this module's file layout: files of another number are written again."""
 _DAY = "_day"
 
@@ -64,7 +78,9 @@ def _tables() -> dict[tuple[str, str], Callable[[], ir.Table]]:
     """(table, file) → its rows, each with the day it lands."""
     return {
         ("items", "products"): _items,
+        ("promotions", "promotions"): _promotions,
         ("users", "households"): _users,
+        ("contacts", "households"): _contacts,
         ("campaigns", "campaigns"): _campaigns,
         ("assignments", "households"): _assignments,
         ("events", "purchases"): _purchases,
@@ -115,20 +131,41 @@ def _items() -> ir.Table:
     promoted = _source("promotions").group_by("product_id").agg(week=lambda rows: rows.week.min())
     rows = products.left_join(sold, "product_id").drop("product_id_right")
     rows = rows.left_join(promoted, "product_id")
-    # Week 1 is the single day 2017-01-01; every later week begins on a Monday.
-    monday = ibis.literal(date(2016, 12, 26)) + ((rows.week - 1) * 7).as_interval("D")
-    promoted_on = ibis.greatest(monday, ibis.literal(DATA_BEGINS))
-    day = ibis.coalesce(ibis.least(rows.sold, promoted_on), ibis.literal(DATA_BEGINS))
+    day = ibis.coalesce(ibis.least(rows.sold, _first_day(rows.week)), ibis.literal(DATA_BEGINS))
     found = rows.mutate(_day=day, item_id=_text(rows.product_id), maker=_text(rows.manufacturer_id))
     return ibis.memtable(item_titles.name(found.order_by("_day", "item_id").to_pyarrow()))
 
 
-def _users() -> ir.Table:
+def _promotions() -> ir.Table:
+    raw = _source("promotions")
+    rows = raw.select(
+        _day=_first_day(raw.week),
+        item_id=_text(raw.product_id),
+        store_id=_text(raw.store_id),
+        week=_first_day(raw.week),
+        display=raw.display_location.nullif("0"),
+        mailer=raw.mailer_location.nullif("0"),
+    )
+    chosen = rows.filter(rows[_DAY] >= ibis.literal(_PROMOTIONS_BEGIN))
+    return chosen.order_by("_day", "item_id", "store_id", "display", "mailer")
+
+
+def _first_day(week: ir.IntegerValue) -> ir.DateValue:
+    """Week 1 is the single day 2017-01-01; every later week begins on a Monday."""
+    monday = ibis.literal(date(2016, 12, 26)) + ((week - 1) * 7).as_interval("D")
+    return ibis.greatest(monday, ibis.literal(DATA_BEGINS))
+
+
+def _joined() -> ir.Table:
+    """The day each household joined."""
     ordered = _first_days("transactions", "household_id", "day")
     mailed = _assignments().group_by(household_id=lambda rows: rows.customer_id.cast("int64"))
     seen = ordered.union(mailed.agg(day=lambda rows: rows[_DAY].min()))
-    joined = seen.group_by("household_id").agg(day=seen.day.min())
-    rows = joined.left_join(_source("demographics"), "household_id")
+    return seen.group_by("household_id").agg(day=seen.day.min())
+
+
+def _users() -> ir.Table:
+    rows = _joined().left_join(_source("demographics"), "household_id")
     known = rows.select(
         _day=rows.day,
         customer_id=_text(rows.household_id),
@@ -140,6 +177,17 @@ def _users() -> ir.Table:
     found = known.order_by("_day", "customer_id").to_pyarrow()
     consents = [_consents(customer) for customer in found["customer_id"].to_pylist()]
     return ibis.memtable(found.append_column("consents", pa.array(consents, pa.list_(pa.string()))))
+
+
+def _contacts() -> ir.Table:
+    rows = _joined()
+    known = rows.select(_day=rows.day, customer_id=_text(rows.household_id))
+    found = known.order_by("_day", "customer_id").to_pyarrow()
+    reached = [contact(customer) for customer in found["customer_id"].to_pylist()]
+    for column in ("email", "phone", "push_token"):
+        values = pa.array([each[column] for each in reached], pa.string())
+        found = found.append_column(column, values)
+    return ibis.memtable(found)
 
 
 def _campaigns() -> ir.Table:
@@ -182,8 +230,21 @@ def _consents(customer: str) -> list[str]:
     return [channel for channel, share in _CONSENT_SHARES.items() if _chance(channel, customer) < share]
 
 
+def contact(customer: str) -> dict[str, str | None]:
+    """How a household can be reached, were it real: e-mail address, telephone number, push token."""
+    area, number = divmod(int(customer), 100)
+    domain = _DOMAINS[int(len(_DOMAINS) * _chance("domain", customer))]
+    digest = hashlib.shake_256(f"{_SEED}/token/{customer}".encode()).digest(117)
+    token = base64.urlsafe_b64encode(digest).decode()
+    return {
+        "email": f"household.{customer}@{domain}",
+        "phone": f"+1{_AREA_CODES[area]}55501{number:02}",
+        "push_token": f"{token[:22]}:APA91b{token[22:]}" if "push" in _consents(customer) else None,
+    }
+
+
 def _chance(channel: str, customer: str) -> float:
-    """A number in [0, 1) that is always the same for a channel and customer."""
+    """A number in [0, 1) that is always the same for a channel (or another draw) and customer."""
     digest = hashlib.sha256(f"{_SEED}/{channel}/{customer}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 

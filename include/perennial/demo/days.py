@@ -1,4 +1,4 @@
-"""The demo's days, driven through Airflow: a history in one run, then three days by Airflow's own backfill.
+"""The demo's days, driven through Airflow: a history in one run, three days by its own backfill, then upkeep.
 
 Which DAG follows which is read from Airflow's assets. Driving again goes on where things stand: a run that
 succeeded is left alone, one that failed has its failed tasks cleared, one that is missing is made.
@@ -18,12 +18,16 @@ DAILY_DAG = "ingest"
 HISTORY_FIRST, HISTORY_LAST = date(2017, 1, 1), date(2017, 11, 30)
 DAYS_FIRST, DAYS_LAST = date(2017, 12, 1), date(2017, 12, 3)
 HISTORY_RUN = f"demo_history_{HISTORY_FIRST}_{HISTORY_LAST}"
+UPKEEP_DAG = "maintain_lake"
+UPKEEP_RUN = f"demo_upkeep_{DAYS_LAST}"
+NAMED = {(HISTORY_DAG, HISTORY_RUN): str(HISTORY_LAST), (UPKEEP_DAG, UPKEEP_RUN): str(DAYS_LAST)}
+"""The days of the runs that have no partition key."""
 DAYS_AT_ONCE = 3
 
 POLL_SECONDS = 1.5
 PARSE_SECONDS = 120
 STALLED_SECONDS = 60
-WAITED_FOR = ("failed", "running", "queued", "scheduled", "up_for_retry", "up_for_reschedule", "restarting")
+WAITED_FOR = ("failed", "running", "queued", "scheduled", "deferred", "up_for_retry", "restarting")
 
 Step = tuple[str, str]
 """A DAG and the day that it does."""
@@ -56,13 +60,14 @@ def drive(api: AirflowApi, dags: Path, logs: Path, watch: Callable[[Board], None
     await_dags(api, dags)
     chain = _chain(api.assets())
     paused = api.dags()
-    for dag in (HISTORY_DAG, *chain):
+    for dag in (HISTORY_DAG, *chain, UPKEEP_DAG):
         if paused.get(dag, False):
             api.unpause(dag)
     driver = _Driver(api, chain, logs, watch)
     driver.clear_failures()
     driver.history()
-    return driver.days()
+    driver.days()
+    return driver.upkeep()
 
 
 def days() -> list[date]:
@@ -103,7 +108,7 @@ class _Driver:
 
     @property
     def _steps(self) -> list[Step]:
-        return self._first_steps + self._daily_steps
+        return [*self._first_steps, *self._daily_steps, (UPKEEP_DAG, str(DAYS_LAST))]
 
     def history(self) -> None:
         """Take in the history and wait for its cascade."""
@@ -112,7 +117,7 @@ class _Driver:
             self.api.trigger(HISTORY_DAG, HISTORY_RUN, stretch)
         self._await(self._first_steps)
 
-    def days(self) -> Board:
+    def days(self) -> None:
         """Backfill the days, where a run is missing, and wait until everything is at rest."""
         daily = [(DAILY_DAG, str(day)) for day in days()]
         board = self._look()
@@ -123,6 +128,12 @@ class _Driver:
             board = self._look()
         if any(step not in board.runs for step in daily):
             self.api.backfill(DAILY_DAG, DAYS_FIRST, DAYS_LAST, DAYS_AT_ONCE)
+        self._await(self._first_steps + self._daily_steps)
+
+    def upkeep(self) -> Board:
+        """Tidy the lake once, when all days are in."""
+        if (UPKEEP_DAG, str(DAYS_LAST)) not in self._look().runs:
+            self.api.trigger(UPKEEP_DAG, UPKEEP_RUN, {})
         return self._await(self._steps)
 
     def clear_failures(self) -> None:
@@ -152,10 +163,10 @@ class _Driver:
         runs: dict[Step, Run] = {}
         self._active = False
         for run in self.api.runs():
-            if run.dag not in (HISTORY_DAG, *self.chain):
+            if run.dag not in (HISTORY_DAG, *self.chain, UPKEEP_DAG):
                 continue
             self._active = self._active or not run.state.over
-            key = str(HISTORY_LAST) if (run.dag, run.run) == (HISTORY_DAG, HISTORY_RUN) else run.key
+            key = NAMED.get((run.dag, run.run), run.key)
             if key and (step := (run.dag, key)) in self._steps:
                 runs[step] = run
         return Board(self._steps, runs, self.api.tasks(*WAITED_FOR))

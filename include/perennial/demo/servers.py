@@ -34,7 +34,7 @@ API_SERVER, SCHEDULER, DAG_PROCESSOR, MLFLOW = (
     "mlflow",
 )
 TRIGGERER = "airflow-triggerer"
-"""No DAG of ours defers yet, but Airflow's front page calls a missing one unhealthy."""
+"""Where days wait for their turn."""
 SERVERS = (MLFLOW, API_SERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER)
 
 

@@ -54,6 +54,7 @@ SECRETS: Mapping[str, Callable[[], str]] = {
     "AIRFLOW_FERNET_KEY": _key,
     "MLFLOW_PASSWORD": _password,
     "MLFLOW_FLASK_SECRET": _key,
+    "PERENNIAL_PSEUDONYM_KEY": _key,
 }
 
 
@@ -169,6 +170,9 @@ class State:
     def _for_everyone(self) -> dict[str, str]:
         chosen = {
             "PERENNIAL_LAKE": str(self.root / "lake"),
+            "PERENNIAL_VAULT": str(self.root / "vault"),
+            "PERENNIAL_STAGING": str(self.root / "staging"),
+            "PERENNIAL_PSEUDONYM_KEY": self.secrets["PERENNIAL_PSEUDONYM_KEY"],
             "PERENNIAL_LANDING": str(self.landing),
             "PERENNIAL_REPORTS": str(self.root / "reports"),
             "PERENNIAL_LEDGER": f"sqlite:///{self.root / 'ledger.db'}",
@@ -222,6 +226,7 @@ class State:
                 "base_log_folder": self.task_logs,
                 "dag_processor_child_process_log_directory": self.logs / "dags",
                 "colored_console_log": False,
+                "logging_config_class": "perennial.orchestration.task_logs.LOGGING_CONFIG",
             },
             "api": {
                 "host": LOOPBACK,

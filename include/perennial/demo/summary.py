@@ -1,9 +1,8 @@
 """What came of the demo: rows, models, audiences, reports, and where to look."""
 
 import json
-from collections import Counter
-from collections.abc import Mapping
-from datetime import date, timedelta
+from collections.abc import Collection, Mapping
+from datetime import date
 from pathlib import Path
 
 import requests
@@ -16,7 +15,8 @@ from perennial.demo.trouble import TroubleError
 from perennial.foundation import contracts
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.settings import settings
-from perennial.ingestion.sources import open_landing
+from perennial.ingestion.account import Entry, account
+from perennial.ingestion.screening import Desk
 
 HEADLINES = {
     "return_model": ("auc", "recency_auc", "brier"),
@@ -25,75 +25,39 @@ HEADLINES = {
 """The figures of each model to show: its own, and its simplest rival's."""
 SOURCE = "Complete Journey is simulated and meant for education: these figures carry no business claim."
 
-Counts = Mapping[tuple[str, date], int]
-"""Rows of a table that belong to a landing day."""
-
 
 def show(console: Console, state: State) -> None:
     """Print everything. Raises TroubleError when rows were lost or MLflow does not answer."""
     lake = open_lake()
-    landed, published, refused = count_landed(), count_published(lake), count_refused(lake)
-    console.print(rows_table(landed, published, refused))
+    entries = account(Desk.at(), days.HISTORY_FIRST, days.DAYS_LAST)
+    console.print(rows_table(entries))
     console.print(models_table(lake, aliases(state)))
     console.print(audiences_table(lake))
     console.print(arms_table(lake))
     _print_places(console, state)
-    if lost := unbalanced(landed, published, refused):
-        table, day = lost[0]
-        raise TroubleError(f"{table}, landed on {day}: rows landed are not rows published and quarantined.")
+    for entry in entries:
+        if not entry.balanced:
+            where = f"{entry.table}, landed on {entry.day}"
+            raise TroubleError(f"{where}: rows landed are not rows published and quarantined.")
 
 
-def count_landed() -> Counts:
-    """Rows of the landing files, from the files themselves."""
-    counts: Counter[tuple[str, date]] = Counter()
-    landing = open_landing()
-    for table in contracts.LANDED_TABLES:
-        for file in landing.files(table, days.HISTORY_FIRST, days.DAYS_LAST):
-            counts[table, file.day] += file.count()
-    return counts
-
-
-def count_published(lake: Lake) -> Counts:
-    """Rows of the landed tables, by the day on which they landed."""
-    counts = {}
-    for table in contracts.LANDED_TABLES:
-        column = contracts.CONTRACTS[table].partition
-        for row in lake.read(table).group_by(column).agg(n=lambda t: t.count()).to_pyarrow().to_pylist():
-            counts[table, row[column]] = row["n"]
-    return counts
-
-
-def count_refused(lake: Lake) -> Counts:
-    """Rows in quarantine, by table and the day on which they landed."""
-    rows = lake.read("quarantine")
-    found = rows.group_by("table", "landed_on").agg(n=lambda t: t.count()).to_pyarrow().to_pylist()
-    return {(row["table"], row["landed_on"]): row["n"] for row in found}
-
-
-def unbalanced(landed: Counts, published: Counts, refused: Counts) -> list[tuple[str, date]]:
-    """The tables and days of which landed = published + quarantined does not hold."""
-    return sorted(
-        step
-        for step in {*landed, *published, *refused}
-        if landed.get(step, 0) != published.get(step, 0) + refused.get(step, 0)
-    )
-
-
-def rows_table(landed: Counts, published: Counts, refused: Counts) -> Table:
+def rows_table(entries: Collection[Entry]) -> Table:
     """For each table rows landed, published and quarantined: in all, of the history, of each later day."""
     table = Table(title="Rows", title_justify="left", box=None)
     for name in ("table", "landed on"):
         table.add_column(name)
     for name in ("landed", "published", "quarantined"):
         table.add_column(name, justify="right")
-    history = _stretch(days.HISTORY_FIRST, days.HISTORY_LAST)
-    stretches = {"all days": history + days.days(), f"…{days.HISTORY_LAST}": history}
-    stretches |= {str(day): [day] for day in days.days()}
+    ends = {"all days": (days.HISTORY_FIRST, days.DAYS_LAST)}
+    ends |= {f"…{days.HISTORY_LAST}": (days.HISTORY_FIRST, days.HISTORY_LAST)}
+    ends |= {str(day): (day, day) for day in days.days()}
     for name in contracts.LANDED_TABLES:
-        for label, stretch in stretches.items():
-            sums = [
-                sum(counts.get((name, day), 0) for day in stretch) for counts in (landed, published, refused)
-            ]
+        for label, (first, last) in ends.items():
+            found = [each for each in entries if each.table == name and first <= each.day <= last]
+            sums = (
+                sum(getattr(each, column) for each in found)
+                for column in ("landed", "published", "quarantined")
+            )
             shown = name if label == "all days" else ""
             table.add_row(shown, label, *(f"{n:,}" for n in sums), style=None if shown else "dim")
     return table
@@ -183,7 +147,3 @@ def _by_day(title: str, what: str, sizes: Mapping[tuple[str, date], int]) -> Tab
 def _figures(model: str, text: str) -> str:
     found: Mapping[str, float] = json.loads(text or "{}")
     return ", ".join(f"{name} {found[name]:.3f}" for name in HEADLINES.get(model, ()) if name in found)
-
-
-def _stretch(first: date, last: date) -> list[date]:
-    return [first + timedelta(days=n) for n in range((last - first).days + 1)]

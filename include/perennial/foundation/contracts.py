@@ -54,6 +54,11 @@ class Contract:
         found = (self._field(column).metadata or {}).get(b"allowed", b"")
         return tuple(found.decode().split("|")) if found else ()
 
+    @property
+    def earliest(self) -> tuple[str, ...]:
+        """The columns of which the earliest value holds, whatever later versions of the row say."""
+        return tuple(field.name for field in self.fields if b"earliest" in (field.metadata or {}))
+
     def describe(self, column: str) -> str:
         """What the column means, with its unit."""
         metadata = self._field(column).metadata
@@ -65,10 +70,21 @@ class Contract:
 
 
 def _column(
-    name: str, kind: pa.DataType, description: str, *, unit: str = "", allowed: Iterable[str] = ()
+    name: str,
+    kind: pa.DataType,
+    description: str,
+    *,
+    unit: str = "",
+    allowed: Iterable[str] = (),
+    earliest: bool = False,
 ) -> pa.Field:
     """A column; a trailing `?` in the name says that it may be null."""
-    metadata = {"description": description, "unit": unit, "allowed": "|".join(allowed)}
+    metadata = {
+        "description": description,
+        "unit": unit,
+        "allowed": "|".join(allowed),
+        "earliest": "yes" * earliest,
+    }
     filled = {key: value for key, value in metadata.items() if value}
     return pa.field(name.rstrip("?"), kind, nullable=name.endswith("?"), metadata=filled)
 
@@ -120,6 +136,20 @@ ITEMS = _contract(
     _column("price?", MONEY, "list price", unit="currency"),
     _column("unit_cost?", MONEY, "what a piece costs the shop", unit="currency"),
     _column("available", FLAG, "may it be sold"),
+    _column("listed_on?", DAY, "the day it entered the catalogue", earliest=True),
+    _KNOWN,
+)
+PROMOTIONS = _contract(
+    "promotions",
+    "What the shop displays and advertises, week by week",
+    "item_id store_id week landed_on",
+    "landed_on",
+    _ITEM,
+    _column("store_id?", TEXT, "in which store; everywhere where missing"),
+    _column("week", DAY, "first day of the week it holds for"),
+    _LANDED,
+    _column("display?", TEXT, "where in the store it stands"),
+    _column("mailer?", TEXT, "where in the mailer it is printed"),
     _KNOWN,
 )
 USERS = _contract(
@@ -129,7 +159,7 @@ USERS = _contract(
     "valid_from",
     _CUSTOMER,
     _VALID_FROM,
-    _column("joined_on", DAY, "the day the customer joined"),
+    _column("joined_on", DAY, "the day the customer joined", earliest=True),
     _column("time_zone?", TEXT, "IANA name; the shop's where missing"),
     _column("locale?", TEXT, "language and country", unit="BCP 47"),
     _column("consents", TEXTS, "the channels the customer agreed to", allowed=CHANNELS),
@@ -137,6 +167,18 @@ USERS = _contract(
     _column("income?", TEXT, "income band"),
     _column("household_size?", TEXT, "persons in the household"),
     _column("kids_count?", TEXT, "children in the household"),
+    _KNOWN,
+)
+CONTACTS = _contract(
+    "contacts",
+    "How a customer can be reached, a row a change: the vault, apart from all other tables",
+    "customer_id valid_from",
+    "valid_from",
+    _CUSTOMER,
+    _VALID_FROM,
+    _column("email?", TEXT, "e-mail address"),
+    _column("phone?", TEXT, "telephone number", unit="E.164"),
+    _column("push_token?", TEXT, "address of the customer's app at the push service"),
     _KNOWN,
 )
 CAMPAIGNS = _contract(
@@ -179,6 +221,22 @@ QUARANTINE = _contract(
     _column("row", TEXT, "the row as it came", unit="JSON object"),
     _column("reasons", TEXTS, "why it was refused, all of it"),
     _column("replayed_on?", DAY, "the day it was published after all"),
+)
+VALIDATIONS = _contract(
+    "validations",
+    "What each rule found in each day's landing",
+    "day table rule",
+    "day",
+    _DAY,
+    _column("table", TEXT, "the table it judges"),
+    _column("rule", TEXT, "what is counted by: `quantity out of range`, or the name of a table rule"),
+    _column("level", TEXT, "what it judges", allowed=("row", "table")),
+    _column("column?", TEXT, "the column it judges"),
+    _column("rows", INT, "rows that landed"),
+    _column("failed", INT, "rows that broke it; for a table rule 1 if it was broken"),
+    _column("found?", REAL, "what a table rule measured"),
+    _column("least?", REAL, "the least it allows"),
+    _column("most?", REAL, "the most it allows"),
 )
 ITEM_EMBEDDINGS = _contract(
     "item_embeddings",
@@ -324,10 +382,11 @@ EFFECTS = _contract(
 CONTRACTS: dict[str, Contract] = {
     contract.name: contract
     for contract in (
-        *(EVENTS, ITEMS, USERS, CAMPAIGNS, ASSIGNMENTS, QUARANTINE),
+        *(EVENTS, ITEMS, PROMOTIONS, USERS, CONTACTS, CAMPAIGNS, ASSIGNMENTS),
+        *(QUARANTINE, VALIDATIONS),
         *(ITEM_EMBEDDINGS, PROFILES, SCORES, RECOMMENDATIONS, MODEL_LOG),
         *(AUDIENCES, CAMPAIGN_LOG, ARMS_TABLE, EFFECTS),
     )
 }
-LANDED_TABLES = ("items", "users", "campaigns", "assignments", "events")
+LANDED_TABLES = ("items", "promotions", "users", "contacts", "campaigns", "assignments", "events")
 """Tables filled from landing files, each after those it refers to."""

@@ -3,27 +3,38 @@
 Capabilities write Ibis expressions and never ask which of the two runs them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 
 import ibis
+import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
 from ibis.backends import BaseBackend
 
-from perennial.foundation.settings import EngineName, settings
+from perennial.foundation.settings import EngineName, Settings, settings
+
+INDEX = "_file_index"
+"""Column of `files`: which of the paths a row came from, from 0."""
+ROW = "_file_row"
+"""Column of `files`: the row's place in its file, from 0."""
+
+
+_VIEWED: dict[str, ir.Table] = {}
 
 
 @cache
 def connect() -> BaseBackend:
     """The backend of this process, in UTC, with the cores the task owns."""
     wanted = settings()
-    return _spark() if wanted.engine is EngineName.SPARK else _duckdb(wanted.threads)
+    return _spark() if wanted.engine is EngineName.SPARK else _duckdb(wanted)
 
 
-def _duckdb(threads: int) -> BaseBackend:
-    backend = ibis.duckdb.connect(threads=threads)
+def _duckdb(wanted: Settings) -> BaseBackend:
+    backend = ibis.duckdb.connect(threads=wanted.threads)
+    backend.raw_sql(f"SET memory_limit = '{wanted.memory_mb}MiB'")
+    backend.raw_sql(f"SET temp_directory = {_quoted(str(wanted.staging / 'spill'))}")
     backend.raw_sql("SET TimeZone = 'UTC'")
     backend.raw_sql("SET enable_progress_bar = false")
     return backend
@@ -34,6 +45,47 @@ def _spark() -> BaseBackend:
 
     session = SparkSession.builder.appName("perennial").config("spark.sql.session.timeZone", "UTC")
     return ibis.pyspark.connect(session.getOrCreate())
+
+
+def files(paths: Sequence[str]) -> ir.Table:
+    """The rows of Parquet files that have the same columns, with `INDEX` and `ROW`."""
+    listed = ", ".join(map(_quoted, paths))
+    return _view(
+        f"SELECT *, CAST(file_index AS BIGINT) AS {INDEX}, file_row_number AS {ROW} "  # noqa: S608 - quoted
+        f"FROM read_parquet([{listed}], hive_partitioning = false)"
+    )
+
+
+def evaluate(rows: ir.Table, expressions: Mapping[str, str]) -> ir.Table:
+    """The rows with further columns: name → SQL expression (as DuckDB writes it) over their columns."""
+    backend = connect()
+    backend._register_in_memory_tables(rows)
+    added = ", ".join(f'({text}) AS "{name}"' for name, text in expressions.items())
+    view = _view(f"SELECT *, {added} FROM ({backend.compile(rows)}) AS source")  # noqa: S608 - checked
+    # Ibis drops a memtable as soon as nobody holds it: for as long as the view is there, we do.
+    _VIEWED[view.get_name()] = rows
+    return view
+
+
+def parse_time(text: ir.StringValue, form: str) -> ir.TimestampValue:
+    """A text as a time without zone, by a format of strftime; null where it is none."""
+    return _try_strptime(text, form)
+
+
+@ibis.udf.scalar.builtin(name="try_strptime")
+def _try_strptime(text: str, form: str) -> dt.timestamp:  # type: ignore[empty-body]
+    """DuckDB's own function."""
+
+
+def _view(query: str) -> ir.Table:
+    backend = connect()
+    name = ibis.util.gen_name("view")
+    backend.raw_sql(f'CREATE TEMPORARY VIEW "{name}" AS {query}')
+    return backend.table(name)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def stream(rows: ir.Table, batch_rows: int = 100_000) -> pa.RecordBatchReader:

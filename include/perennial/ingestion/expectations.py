@@ -1,29 +1,36 @@
 """What is expected of each table, as Great Expectations suites.
 
-*Row rules* judge every row of a landing; a row that fails goes to quarantine with all its reasons. *Table
-rules* judge a file's columns and a day's landing as a whole; one that fails stops the table. The rules that
-need more than the row itself (is the id repeated, is the item known) are boolean columns that `facts`
-computed.
+*Row rules* judge every row of a landing; a row that fails goes to quarantine with all its reasons. *Column
+rules* judge what columns the files bring, and *landing rules* a day's landing as a whole; one that fails
+stops the table. The row rules that need more than the row itself (is the id repeated, is the item known) are
+boolean columns that `facts` computed.
 
-Each row rule carries in its `meta` what quarantine says of a row that fails: a code that can be counted
-(`quantity out of range`), the column, and a sentence with a place for the value found there.
+Each rule carries in its `meta` what is said when it fails, and in its description what it expects, in words.
+Of a row rule the meta has a code that can be counted (`quantity out of range`), the column, and a sentence
+with a place for the value found there. Row rules have the severity "warning": the rest is published.
 
 Great Expectations takes seconds to import: import this module when there is something to judge.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import great_expectations.expectations as gxe
 from great_expectations import ExpectationSuite
 from great_expectations.expectations import Expectation
+from great_expectations.expectations.metadata_types import FailureSeverity
 from great_expectations.expectations.row_conditions import Column, RowConditionType
 
 from perennial.foundation import contracts
 from perennial.foundation.contracts import Contract
-from perennial.ingestion import facts
-from perennial.ingestion.declarations import OCCURRENCE, Source, column_names, delivered
+from perennial.ingestion import facts, limits
+from perennial.ingestion.declarations import OCCURRENCE, Rules, delivered
+from perennial.ingestion.limits import Limit
 from perennial.ingestion.normalise import given, readable
 
+NEW_COLUMNS = "new columns"
+"""Column of the frame that `column_suite` judges: what a file brings beyond what is used."""
+_TRADE = ("purchase", "return")
 _KINDS = {
     contracts.INT: "whole number",
     contracts.MONEY: "amount of money",
@@ -33,80 +40,154 @@ _KINDS = {
     contracts.FLAG: "truth value",
     contracts.TEXTS: "list of texts",
 }
+_CONTACTS = {"email": "e-mail address", "phone": "telephone number", "push_token": "push token"}
+_STOPS, _WARNS = FailureSeverity.CRITICAL, FailureSeverity.WARNING
 
 
 def row_suite(contract: Contract) -> ExpectationSuite:
     """The row rules of a table, over the columns of `facts.judged`."""
-    return _suite(contract.name, [*_contract_rules(contract), *_RULES[contract.name]()])
+    rules = [
+        *_contract_rules(contract),
+        *_RULES.get(contract.name, _none)(),
+        *map(_within, limits.limits(contract)),
+    ]
+    return _suite(f"{contract.name} rows", rules)
 
 
-def column_suite(contract: Contract, source: Source) -> ExpectationSuite:
-    """What columns a file must and may bring, over a frame with one row for each column of the file."""
-    names = column_names(contract, source)
-    required = [own for name, own in names.items() if name in contract.required]
-    return _suite(
-        f"{contract.name} columns",
-        [
-            gxe.ExpectColumnValuesToBeInSet(column="column", value_set=list(names.values()), meta={}),
-            gxe.ExpectColumnDistinctValuesToContainSet(column="column", value_set=required, meta={}),
-        ],
+def row_codes(contract: Contract) -> dict[str, str]:
+    """Every code that a row of the table can be refused with → its column, in the suite's order."""
+    rules = sorted(row_suite(contract).expectations, key=lambda rule: (rule.meta or {})["place"])
+    return {rule.meta["code"]: rule.meta["column"] for rule in rules if rule.meta}
+
+
+def column_suite(
+    table: str, required: Iterable[str], allowed: Mapping[str, tuple[str, ...]]
+) -> ExpectationSuite:
+    """What columns the files must and may bring, over a frame with one row a file and one column a column.
+
+    Args:
+        table: its name.
+        required: the columns that each file must have; null in the frame where a file lacks one.
+        allowed: column → the kinds of type it may have; a column that is not named may have any.
+    """
+    rules: list[Expectation] = [
+        gxe.ExpectColumnValuesToNotBeNull(
+            column=column,
+            severity=_STOPS,
+            description=f"every file brings {column}",
+            meta={"column": column, "broken": f"a file without the column {column}"},
+        )
+        for column in required
+    ]
+    rules += [
+        gxe.ExpectColumnValuesToBeInSet(
+            column=column,
+            value_set=list(kinds),
+            severity=_STOPS,
+            description=f"the type of {column} is one of {', '.join(kinds)}",
+            meta={
+                "column": column,
+                "allowed": ", ".join(kinds),
+                "broken": f"a file with another type of {column} than {', '.join(kinds)}",
+            },
+        )
+        for column, kinds in allowed.items()
+    ]
+    new = gxe.ExpectColumnValuesToBeNull(
+        column=NEW_COLUMNS,
+        severity=_WARNS,
+        description="no file brings a column that nothing is made of (it is ignored)",
+        meta={"column": NEW_COLUMNS, "broken": "new columns"},
     )
+    return _suite(f"{table} columns", [*rules, new])
 
 
-def landing_suite(table: str, source: Source) -> ExpectationSuite:
-    """What a day's landing must be, over a frame with one row a day: `landed`, `refused`, `share`."""
-    few = f"found {{landed}} rows; allowed are at least {source.least_rows}"
-    many = f"found {{share:.1%}} of {{landed}} rows refused; allowed are at most {source.refused.share:.1%}"
-    return _suite(
-        f"{table} landings",
-        [
-            gxe.ExpectColumnValuesToBeBetween(
-                column="landed", min_value=source.least_rows, meta={"sentence": few}
-            ),
-            gxe.ExpectColumnValuesToBeBetween(
-                column="share",
-                max_value=source.refused.share,
-                row_condition=Column("refused") > source.refused.rows,
-                meta={"sentence": many},
-            ),
-        ],
+def landing_suite(table: str, rules: Rules) -> ExpectationSuite:
+    """What a day's landing must be as a whole, over the frame that `judgement.judge_landings` describes."""
+    return _suite(f"{table} landings", _landing_rules(rules))
+
+
+def _landing_rules(rules: Rules) -> Iterator[Expectation]:
+    found = "found {landed:,} rows"
+    yield _landing(
+        "least_rows", "landed", f"{found}; allowed are at least {{least:,}}", least=rules.least_rows
+    )
+    yield _landing(
+        "refused",
+        "share",
+        "found {refused:,} of {landed:,} rows refused ({found:.1%}); allowed are at most {most:.1%}",
+        most=rules.refused.share,
+        condition=Column("refused") > rules.refused.rows,
+    )
+    if rules.usual:
+        said = (
+            f"{found}; usual on this weekday are {{usual:,.0f}} (median of the last {rules.usual.weeks} "
+            "weeks); allowed are {fewest:,} to {largest:,}"
+        )
+        yield _landing("usual", "times", said, least=rules.usual.least, most=rules.usual.most)
+    for column, share in rules.nulls.items():
+        said = f"found {{found:.1%}} of {{landed:,}} rows without {column}; allowed are at most {{most:.1%}}"
+        yield _landing(f"nulls of {column}", f"null_{column}", said, most=share)
+    if rules.newest_within_days is not None:
+        said = "the newest row happened {found:.0f} days before the landing; allowed are at most {most}"
+        yield _landing("newest_within_days", "age_days", said, most=rules.newest_within_days)
+    if rules.drift:
+        for column in rules.drift.columns:
+            said = (
+                f"found other shares of the values of {column} than in the {rules.drift.days} days before "
+                "(population stability index {found:.2f}); allowed is at most {most}"
+            )
+            yield _landing(f"drift of {column}", f"drift_{column}", said, most=rules.drift.most)
+
+
+def _landing(
+    rule: str,
+    column: str,
+    sentence: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    condition: RowConditionType = None,
+) -> Expectation:
+    return gxe.ExpectColumnValuesToBeBetween(
+        column=column,
+        min_value=least,
+        max_value=most,
+        row_condition=condition,
+        severity=_STOPS,
+        description=f"{rule}: {column} is {_between_words(least, most)}",
+        meta={"rule": rule, "column": column, "least": least, "most": most, "sentence": sentence},
     )
 
 
 def _contract_rules(contract: Contract) -> Iterator[Expectation]:
-    """What the contract itself says: required, of which type, one of which values, known, unique."""
+    """What the contract itself says: required, of a type, how long, of which values, known, unique."""
+    longest = limits.longest(contract)
     for column in delivered(contract):
         if column in contract.required:
             yield _is_true(given(column), column, "missing", "it is required")
         kind = contract.schema.field(column).type
         if kind in _KINDS:
             yield _is_true(readable(column), column, "unreadable", f"{{found}} is no {_KINDS[kind]}")
+        if column in longest:
+            said = f"it has more than {longest[column]:,} characters"
+            yield _is_true(facts.short(column), column, "too long", said)
         allowed = contract.allowed(column)
         if allowed and kind == contracts.TEXT:
             yield _in_set(column, allowed, f"{{found}} is none of {', '.join(allowed)}")
     for column in facts.refers_to(contract.name):
         yield _is_true(facts.known(column), column, "unknown", "{found} was not known on the day it landed")
     yield _is_true(facts.UNIQUE, contract.key[0], "repeated", "{found} came before in this landing")
-    if contract.name in facts.MUST_BE_PAST:
-        happened = OCCURRENCE[contract.name]
-        yield _is_true(facts.IN_TIME, happened, "too late", "{found} is after the day it landed")
+    if contract.name in facts.AHEAD_DAYS:
+        days = facts.AHEAD_DAYS[contract.name]
+        later = f"more than {days} days after" if days else "after"
+        said = f"{{found}} is {later} the day it landed"
+        yield _is_true(facts.IN_TIME, OCCURRENCE[contract.name], "too late", said)
 
 
 def _event_rules() -> Iterator[Expectation]:
-    kind = Column("event_type")
-    purchase, trade = kind == "purchase", kind.is_in(["purchase", "return"])
     for column in facts.NEEDED_BY_TRADE:
-        yield _is_true(given(column), column, "missing", "a purchase or return needs it", trade)
-    yield _at_least(1, "quantity", purchase)
-    yield _at_least(0, "revenue", purchase)
-    yield _between("revenue", None, 0, kind == "return")
-    for column in ("unit_price", "shelf_discount", "coupon_discount"):
-        yield _at_least(0, column)
-
-
-def _item_rules() -> Iterator[Expectation]:
-    yield _at_least(0, "price")
-    yield _at_least(0, "unit_cost")
+        yield _is_true(given(column), column, "missing", "a purchase or return needs it", _TRADE)
 
 
 def _user_rules() -> Iterator[Expectation]:
@@ -115,67 +196,63 @@ def _user_rules() -> Iterator[Expectation]:
     yield _is_true(facts.CONSENTS_ALLOWED, "consents", "not allowed", others)
 
 
+def _contact_rules() -> Iterator[Expectation]:
+    """The sentences have no place for what was found: it may be somebody's address, misspelt."""
+    for column, what in _CONTACTS.items():
+        yield _is_true(facts.wellformed(column), column, "malformed", f"it does not look like a {what}")
+    ways = ", ".join(_CONTACTS)
+    yield _is_true(facts.REACHABLE, "customer_id", "unreachable", f"none of {ways} is given")
+
+
 def _campaign_rules() -> Iterator[Expectation]:
-    yield _in_order("starts_on", "ends_on")
-    yield _in_order("ends_on", "measured_until")
+    for earlier, later in facts.ORDERED:
+        yield _is_true(facts.in_order(later), later, "out of order", f"{{found}} is before {earlier}")
 
 
-def _assignment_rules() -> Iterator[Expectation]:
-    yield _between("propensity", 0, 1)
+def _none() -> Iterator[Expectation]:
+    yield from ()
 
 
 _RULES = {
     "events": _event_rules,
-    "items": _item_rules,
     "users": _user_rules,
+    "contacts": _contact_rules,
     "campaigns": _campaign_rules,
-    "assignments": _assignment_rules,
 }
 
 
-def _is_true(
-    fact: str, column: str, code: str, sentence: str, condition: RowConditionType = None
-) -> Expectation:
-    meta = _meta(column, code, sentence)
-    return gxe.ExpectColumnValuesToBeInSet(column=fact, value_set=[True], row_condition=condition, meta=meta)
+def _is_true(fact: str, column: str, code: str, sentence: str, of: tuple[str, ...] = ()) -> Expectation:
+    said = _row_rule(column, code, sentence, of)
+    return gxe.ExpectColumnValuesToBeInSet(column=fact, value_set=[True], **said)
 
 
 def _in_set(column: str, allowed: Iterable[str], sentence: str) -> Expectation:
-    meta = _meta(column, "not allowed", sentence)
-    return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(allowed), meta=meta)
+    said = _row_rule(column, "not allowed", sentence)
+    return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(allowed), **said)
 
 
-def _at_least(least: float, column: str, condition: RowConditionType = None) -> Expectation:
-    return _between(column, least, None, condition)
-
-
-def _between(
-    column: str, least: float | None, most: float | None, condition: RowConditionType = None
-) -> Expectation:
-    limits = [
-        f"{word} {limit}" for word, limit in (("at least", least), ("at most", most)) if limit is not None
-    ]
+def _within(limit: Limit) -> Expectation:
+    sentence = f"{{found}} is not {_between_words(limit.least, limit.most)}"
+    said = _row_rule(limit.column, "out of range", sentence, limit.event_types)
     return gxe.ExpectColumnValuesToBeBetween(
-        column=column,
-        min_value=least,
-        max_value=most,
-        row_condition=condition,
-        meta=_meta(column, "out of range", f"{{found}} is not {' and '.join(limits)}"),
+        column=limit.column, min_value=limit.least, max_value=limit.most, **said
     )
 
 
-def _in_order(earlier: str, later: str) -> Expectation:
-    return gxe.ExpectColumnPairValuesAToBeGreaterThanB(
-        column_A=later,
-        column_B=earlier,
-        or_equal=True,
-        ignore_row_if="either_value_is_missing",
-        meta=_meta(later, "out of order", f"{{found}} is before {earlier}"),
-    )
+def _row_rule(column: str, code: str, sentence: str, of: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What every row rule has beside its column and limits; `of` names the events that it is for."""
+    whole, said = f"{column} {code}", sentence.replace("{found}", "the value")
+    return {
+        "severity": _WARNS,
+        "row_condition": Column("event_type").is_in(list(of)) if of else None,
+        "description": f"no {' or '.join(of) or 'row'} with {whole}: {said}",
+        "meta": {"code": whole, "column": column, "sentence": sentence, "event_types": list(of)},
+    }
 
 
-def _meta(column: str, code: str, sentence: str) -> dict[str, str]:
-    return {"code": f"{column} {code}", "column": column, "sentence": sentence}
+def _between_words(least: float | None, most: float | None) -> str:
+    ends = (("at least", least), ("at most", most))
+    return " and ".join(f"{word} {end:g}" for word, end in ends if end is not None)
 
 
 def _suite(name: str, rules: Iterable[Expectation]) -> ExpectationSuite:

@@ -1,118 +1,300 @@
-"""Great Expectations judges: frames and suites in, refused rows or a failed table out.
+"""Great Expectations judges: frames and suites in, verdicts out.
+
+A verdict says what broke, in sentences; whoever publishes stops on them (`check`). It also carries the
+library's own result, for `data_docs` to keep and show.
 
 Import this module when there is something to judge: the library takes seconds. It runs in memory; nothing is
 written by it and nothing is sent.
 """
 
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import cache
+from statistics import median
 from typing import Any
 
 import great_expectations as gx
 import pandas as pd
 from great_expectations import ExpectationSuite
+from great_expectations.core import ExpectationSuiteValidationResult as Result
+from great_expectations.core import ExpectationValidationResult
 from great_expectations.core.batch_definition import BatchDefinition
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from perennial.foundation.contracts import Contract
-from perennial.ingestion import expectations
-from perennial.ingestion.declarations import Source, column_names
+from perennial.foundation.masking import masked
+from perennial.foundation.settings import settings
+from perennial.ingestion import expectations, kinds
+from perennial.ingestion.declarations import Rules, Source
+from perennial.ingestion.errors import RefusedTableError
 from perennial.ingestion.quarantine import Reason
 
-_NAMED_DAYS = 3
-
-
-class RefusedTableError(RuntimeError):
-    """A table rule failed; the message says which table, day and file, what was found and what is allowed."""
+_NAMED = 3
+_NAMED_DAYS = 10
+_NAMED_COLUMNS, _NAMED_LETTERS = 20, 80
 
 
 @dataclass(frozen=True)
-class Failure:
-    """An expectation that was not met: its `meta`, and the rows that did not meet it."""
+class RowVerdict:
+    """What the row rules say of the patterns.
 
-    meta: dict[str, Any]
-    rows: list[dict[str, Any]]
+    reasons: pattern → why rows that look like it are refused, in the suite's order.
+    result: the library's, its counts in rows.
+    """
+
+    reasons: Mapping[int, tuple[Reason, ...]]
+    result: Result
 
 
-def judge_rows(frame: pd.DataFrame, contract: Contract) -> dict[int, list[Reason]]:
-    """The rows that a row rule refuses, each with every reason, in the suite's order.
+@dataclass(frozen=True)
+class ColumnVerdict:
+    """What the column rules say of the files of one source.
+
+    sentences: what stops the table; empty if nothing does.
+    new: file → the columns that it brings and nothing is made of.
+    """
+
+    sentences: tuple[str, ...]
+    new: Mapping[str, tuple[str, ...]]
+    result: Result
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a landing rule found on a day; `least` and `most` are what it allows, in the unit of `found`."""
+
+    day: date
+    rule: str
+    column: str
+    found: float
+    least: float | None
+    most: float | None
+    broken: bool
+
+
+@dataclass(frozen=True)
+class LandingVerdict:
+    """What the landing rules say of each day.
+
+    measured: one for each day and rule that could be judged.
+    sentences: what stops the table; broken rules of accepted days are not among them.
+    """
+
+    measured: tuple[Measured, ...]
+    sentences: tuple[str, ...]
+    result: Result
+
+
+def judge_rows(frame: pd.DataFrame, contract: Contract) -> RowVerdict:
+    """Judge patterns: rows that look alike to the suite, each of them once.
 
     Args:
-        frame: the columns of `facts.judged`, and `pattern`, the number that the answer names the row by.
+        frame: the columns of `facts.judged`; `pattern`, the number that the answer names the row by; and
+            `rows`, how many rows of the landing look like it.
         contract: the table's.
     """
+    judged = frame.reset_index(drop=True)
+    result = _validated(judged, expectations.row_suite(contract), "pattern")
+    weight = dict(zip(judged["pattern"], judged["rows"], strict=True))
     reasons: dict[int, list[Reason]] = {}
-    for failure in _judge(frame, expectations.row_suite(contract), "pattern"):
-        reason = Reason(**{name: failure.meta[name] for name in ("code", "column", "sentence")})
-        for row in failure.rows:
-            reasons.setdefault(int(row["pattern"]), []).append(reason)
-    return reasons
+    for each in result.results:
+        meta = _meta(each)
+        refused = [int(row["pattern"]) for row in each.result.get("unexpected_index_list") or ()]
+        for pattern in refused:
+            reasons.setdefault(pattern, []).append(Reason(meta["code"], meta["column"], meta["sentence"]))
+        each.result = _counted(each, judged, sum(int(weight[pattern]) for pattern in refused))
+    return RowVerdict({pattern: tuple(found) for pattern, found in reasons.items()}, result)
 
 
-def judge_columns(headers: Mapping[str, tuple[str, ...]], contract: Contract, source: Source) -> None:
-    """Files must bring the required columns and no unknown one. `headers`: file name → its columns.
-
-    Raises:
-        RefusedTableError: a file does not.
-    """
-    suite = expectations.column_suite(contract, source)
-    names = column_names(contract, source)
-    required = [own for name, own in names.items() if name in contract.required]
-    for file, columns in headers.items():
-        frame = pd.DataFrame({"column": pd.Series(columns, dtype="str")})
-        if _judge(frame, suite, "column"):
-            missing, unknown = (
-                sorted(set(required) - set(columns)),
-                sorted(set(columns) - set(names.values())),
-            )
-            raise RefusedTableError(
-                f"{contract.name}: {file}: missing columns {missing}, unknown columns {unknown}; "
-                f"required are {', '.join(required)}; allowed are {', '.join(names.values())}. "
-                "Nothing was published."
-            )
-
-
-def judge_landings(frame: pd.DataFrame, table: str, source: Source) -> None:
-    """A day's landing must bring enough rows, and not too many that are refused.
+def judge_columns(
+    headers: Mapping[str, Mapping[str, str]], contract: Contract, source: Source, name: str
+) -> ColumnVerdict:
+    """Files must bring the needed columns, in a type that can become the contract's; new ones are named.
 
     Args:
-        frame: one row a day: `day`, `files`, `landed`, `refused` (rows), `share` (refused ÷ landed),
-            `reasons` (the commonest, in words).
+        headers: file name → its columns → their types (Arrow's names, or Ibis's); `TEXT_ONLY` for a file
+            that has no types.
+        contract: the table's.
+        source: the source that the files belong to.
+        name: its name in `sources.yaml`.
+    """
+    required, used = source.required(contract), source.used(contract)
+    new = {
+        file: tuple(sorted(_shown(column) for column in columns if column not in used))
+        for file, columns in headers.items()
+    }
+    rows = [
+        {
+            "file": file,
+            **{column: kinds.kind(columns[column]) if column in columns else None for column in used},
+            expectations.NEW_COLUMNS: ", ".join(new[file]) or None,
+        }
+        for file, columns in headers.items()
+    ]
+    frame = pd.DataFrame(rows, dtype="object")
+    suite = expectations.column_suite(contract.name, required, kinds.allowed(contract, source))
+    result = _validated(frame, suite, "file")
+    sentences = [
+        f"{contract.name}: {row['file']} (source {name}): column {meta['column']} "
+        + _about_column(meta, headers[row["file"]], required)
+        for each in result.results
+        if (meta := _meta(each))["column"] != expectations.NEW_COLUMNS
+        for row in each.result.get("unexpected_index_list") or ()
+    ]
+    return ColumnVerdict(tuple(sentences), {file: found for file, found in new.items() if found}, result)
+
+
+def judge_landings(frame: pd.DataFrame, table: str, rules: Rules) -> LandingVerdict:
+    """Judge each day's landing as a whole.
+
+    Args:
+        frame: one row a day: `day`, `landed`, `left_out`, `refused` (rows), `share` (refused ÷ landed),
+            `usual` (rows, as `usual` computes them), `times` (landed ÷ usual), `age_days` (from the newest
+            row's day to the landing's), `null_<column>` for each column of `rules.nulls`, `drift_<column>`
+            for each of `rules.drift` (as `stability` computes it), `files` and `reasons` (texts for the
+            message). NaN: not judged.
         table: its name.
-        source: the thresholds.
+        rules: the thresholds.
+    """
+    result = _validated(frame, expectations.landing_suite(table, rules), "day")
+    days = [{str(name): value for name, value in day.items()} for day in frame.to_dict("records")]
+    measured, sentences = [], []
+    for each in result.results:
+        meta = _meta(each)
+        broken = {row["day"] for row in each.result.get("unexpected_index_list") or ()}
+        least, most, column = meta["least"], meta["most"], meta["column"]
+        for day in days:
+            on, found = day["day"], float(day[column])
+            if math.isnan(found):
+                continue
+            measured.append(Measured(on, meta["rule"], column, found, least, most, on in broken))
+            if on in broken and on not in rules.accepted_days:
+                allowed = {"least": least, "most": most, **_in_rows(day, least, most)}
+                said = meta["sentence"].format(**day, **allowed, found=found)
+                sentences.append(f"{table}: {on}: {said} ({day['files']}{day['reasons']})")
+        _tell(each, days, broken)
+    return LandingVerdict(tuple(measured), tuple(sorted(sentences)), result)
+
+
+def check(sentences: Sequence[str], report: str = "") -> None:
+    """Stop if any table rule failed.
+
+    Args:
+        sentences: of all verdicts.
+        report: the page that shows the results, relative to the reports folder; empty if there is none.
 
     Raises:
-        RefusedTableError: a day does not; the first such days are named.
+        RefusedTableError: with the first few of the sentences.
     """
-    days = frame.set_index("day")
-    sentences = []
-    for failure in _judge(frame, expectations.landing_suite(table, source), "day"):
-        for row in failure.rows:
-            found = days.loc[row["day"]]
-            said = failure.meta["sentence"].format(**found)
-            sentences.append(f"{table}: {row['day']}: {said} ({found['files']}{found['reasons']})")
     if sentences:
-        more = f"; and {len(sentences) - _NAMED_DAYS} more days" if len(sentences) > _NAMED_DAYS else ""
-        raise RefusedTableError(f"{'; '.join(sorted(sentences)[:_NAMED_DAYS])}{more}. Nothing was published.")
+        more = len(sentences) - _NAMED
+        said = "; ".join(sentences[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
+        raise RefusedTableError(
+            f"{said}. Nothing was published. All results: {report} in the reports", report
+        )
 
 
-def _judge(frame: pd.DataFrame, suite: ExpectationSuite, name: str) -> list[Failure]:
-    """The expectations that the frame does not meet, in the suite's order; `name` names its rows.
+def usual(counts: Mapping[date, int], day: date, weeks: int, known: int) -> float:
+    """The median rows of the same weekday in the weeks before; NaN if fewer than `known` have rows."""
+    before = [counts.get(day - timedelta(weeks=week), 0) for week in range(1, weeks + 1)]
+    found = [rows for rows in before if rows]
+    return float(median(found)) if found and len(found) >= known else math.nan
+
+
+def stability(before: Mapping[str, int], now: Mapping[str, int]) -> float:
+    """How far the shares of the values have moved: the population stability index.
+
+    Σ (qᵢ − pᵢ) · ln(qᵢ ÷ pᵢ) over the values i, with the shares p before and q now: the symmetric Kullback–
+    Leibler divergence (Jeffreys 1946; as an index of score cards: Siddiqi, Credit Risk Scorecards, 2006,
+    which calls less than 0.1 no change and more than 0.25 a considerable one). So that a value that one side
+    lacks does not make it infinite, half a row is added to every value on both sides. NaN without rows.
+    """
+    values = sorted({*before, *now})
+    if not sum(before.values()) or not sum(now.values()):
+        return math.nan
+    p, q = ([(counts.get(value, 0) + 0.5) for value in values] for counts in (before, now))
+    shares = zip((part / sum(p) for part in p), (part / sum(q) for part in q), strict=True)
+    return sum((there - here) * math.log(there / here) for here, there in shares)
+
+
+def _tell(each: ExpectationValidationResult, days: Sequence[Mapping[str, Any]], broken: set[date]) -> None:
+    """Add what was found to what the rule expects: on the only day, else on the first days that broke it."""
+    shown = [day for day in days if day["day"] in broken or len(days) == 1][:_NAMED_DAYS]
+    found = [f"{day['day']}: {day[_meta(each)['column']]:g}" for day in shown]
+    if found and each.expectation_config:
+        each.expectation_config.description = (
+            f"{each.expectation_config.description}; found {', '.join(found)}"
+        )
+
+
+def _in_rows(day: Mapping[str, Any], least: float | None, most: float | None) -> dict[str, int]:
+    """How many rows the limits of the usual rows are; nothing where that is not known."""
+    if least is None or most is None or math.isnan(day.get("usual", math.nan)):
+        return {}
+    return {"fewest": math.ceil(least * day["usual"]), "largest": math.floor(most * day["usual"])}
+
+
+def _counted(each: ExpectationValidationResult, frame: pd.DataFrame, refused: int) -> dict[str, Any]:
+    """The library's counts, in rows instead of patterns, and without any value that was found."""
+    assert each.expectation_config is not None
+    column = each.expectation_config.kwargs["column"]
+    events = _meta(each)["event_types"]
+    rows = frame["rows"] if not events else frame["rows"].where(frame["event_type"].isin(events), 0)
+    total = int(rows.sum())
+    missing = int(rows[frame[column].isna()].sum())
+    return {
+        "element_count": total,
+        "unexpected_count": refused,
+        "unexpected_percent": _percent(refused, total - missing),
+        "partial_unexpected_list": [],
+        "missing_count": missing,
+        "missing_percent": _percent(missing, total),
+        "unexpected_percent_total": _percent(refused, total),
+        "unexpected_percent_nonmissing": _percent(refused, total - missing),
+    }
+
+
+def _percent(part: int, whole: int) -> float | None:
+    return 100 * part / whole if whole else None
+
+
+def _about_column(meta: Mapping[str, Any], found: Mapping[str, str], required: Iterable[str]) -> str:
+    column = meta["column"]
+    if column in found:
+        return f"has the type {kinds.kind(found[column])} ({found[column]}); allowed are {meta['allowed']}"
+    named = ", ".join(map(_shown, list(found)[:_NAMED_COLUMNS])) or "none"
+    more = f" and {len(found) - _NAMED_COLUMNS} more" if len(found) > _NAMED_COLUMNS else ""
+    return f"is missing; found are {named}{more}; needed are {', '.join(required)}"
+
+
+def _shown(column: str) -> str:
+    """A column's name as it may be shown: in a file without a header it is somebody's data."""
+    return masked(column[:_NAMED_LETTERS], settings().key)
+
+
+def _validated(frame: pd.DataFrame, suite: ExpectationSuite, name: str) -> Result:
+    """The library's result, its parts in the suite's order; `name` names the rows of the frame.
 
     Raises:
         RuntimeError: the library could not evaluate an expectation.
     """
     wanted = {"result_format": "COMPLETE", "unexpected_index_column_names": [name]}
-    failures = []
-    for result in _frames().get_batch({"dataframe": frame}).validate(suite, result_format=wanted).results:
-        rule, trouble = result.expectation_config, result.exception_info
-        if rule is None or trouble.get("raised_exception") is not False:
-            raise RuntimeError(f"{suite.name}: {rule} could not be evaluated: {trouble}")
-        if not result.success:
-            failures.append(Failure(rule.meta or {}, result.result.get("unexpected_index_list") or []))
-    return sorted(failures, key=lambda failure: failure.meta["place"])
+    result = _frames().get_batch({"dataframe": frame}).validate(suite, result_format=wanted)
+    for each in result.results:
+        if each.expectation_config is None or each.exception_info.get("raised_exception") is not False:
+            raise RuntimeError(
+                f"{suite.name}: {each.expectation_config} could not be evaluated: {each.exception_info}"
+            )
+    result.results.sort(key=lambda each: _meta(each)["place"])
+    return result
+
+
+def _meta(each: ExpectationValidationResult) -> dict[str, Any]:
+    """What the rule says of itself."""
+    return (each.expectation_config.meta if each.expectation_config else None) or {}
 
 
 @cache

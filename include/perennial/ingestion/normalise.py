@@ -1,21 +1,28 @@
-"""Raw columns → the contract's types.
+"""Values as sources write them → the contract's types; and when a row happened and became known.
 
 A value that is there and cannot be read is no crash: it becomes null and is marked. Spaces around text
 are cut and blank text counts as missing. A time without an offset is taken as UTC. Several values in one
 text (the consents of a customer) are separated by `|`.
 """
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache, reduce
+from itertools import pairwise
+from operator import or_
 from zoneinfo import ZoneInfo
 
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
+from perennial.foundation import engine
 from perennial.foundation.contracts import Contract
-from perennial.ingestion.declarations import OCCURRENCE, delivered
-from perennial.ingestion.sources import AT, DAY
+from perennial.ingestion.declarations import OCCURRENCE, Source
+from perennial.ingestion.sources import DAY
+
+_SPACES = (" ", "\t", "\n", "\r")
+_OFFSET = r"(Z|[+-]\d\d:?\d\d)$"
 
 _EARLIEST, _LATEST = date(1900, 1, 1), date(2199, 12, 31)
 """What lies outside is a slip of the pen, and more than most date types can hold."""
@@ -31,28 +38,61 @@ def readable(column: str) -> str:
     return f"{column}_readable"
 
 
-def normalise(raw: ir.Table, contract: Contract, columns: Mapping[str, str]) -> ir.Table:
-    """The contract's delivered columns in its types, with `_at` and `_day`.
+@dataclass(frozen=True)
+class Wording:
+    """How a source writes its values.
 
     Args:
-        raw: rows as `sources.read` gives them.
-        contract: what they are to become.
-        columns: contract column → column in the files, where the names differ.
-
-    Returns:
-        For each contract column also `<column>_given` and `<column>_readable`, boolean and never null.
+        zone: of times that name no offset.
+        last: the last day that lands; clock changes are known up to it.
+        dates: formats of strftime, tried in turn before ISO.
+        decimal: what stands before the fraction of a number.
+        thousands: what stands between groups of digits; empty for nothing.
     """
-    made: dict[str, ir.Value] = {AT: raw[AT], DAY: raw[DAY]}
-    wanted = ibis.Schema.from_pyarrow(contract.schema)
-    for name in delivered(contract):
-        found = columns.get(name, name)
-        kind = wanted[name].copy(nullable=True)
-        value = _trimmed(raw[found]) if found in raw.columns else ibis.null(kind)
-        read = _read(value, kind)
-        made[name] = read
-        made[given(name)] = ibis.literal(True) if kind.is_array() else value.notnull()
-        made[readable(name)] = ibis.literal(True) if value is read else value.isnull() | read.notnull()
-    return raw.select(**made)
+
+    zone: ZoneInfo
+    last: date
+    dates: tuple[str, ...] = ()
+    decimal: str = "."
+    thousands: str = ""
+
+    @classmethod
+    def of(cls, source: Source, last: date) -> "Wording":
+        """As the source declares it."""
+        return cls(ZoneInfo(source.time_zone), last, source.dates, source.decimal, source.thousands)
+
+
+def read(value: ir.Value, kind: dt.DataType, wording: Wording) -> ir.Value:
+    """The value as a type of the contract; null where it is none, itself where it is that type already."""
+    if value.type().is_floating():
+        # Asked first: DuckDB takes a cast of NaN for a success where a file's statistics leave NaN out.
+        value = ibis.ifelse(value.isnan() | value.isinf(), ibis.null(value.type()), value)
+    if kind.is_array():
+        return _read_list(value, kind)
+    if kind.is_timestamp():
+        return _within_reach(_instant(value, kind, wording), kind)
+    if kind.is_date():
+        return _within_reach(_date(value, kind, wording), kind)
+    if value.type().copy(nullable=True) == kind:
+        return value
+    if kind.is_numeric() and value.type().is_string():
+        value = _plain_number(value, wording)
+    if kind.is_integer() and not value.type().is_integer():
+        whole = value.try_cast(kind)
+        return ibis.ifelse(value.try_cast("float64") == whole, whole, ibis.null(kind))
+    if kind.is_floating():
+        number = value.try_cast(kind)
+        return ibis.ifelse(number.isnan() | number.isinf(), ibis.null(kind), number)
+    return value.try_cast(kind)
+
+
+def trimmed(value: ir.Value) -> ir.Value:
+    """Text without the spaces around it; blank text is missing."""
+    if not value.type().is_string():
+        return value
+    # Asked first, because it is cheap: whatever is empty or begins with a space sorts before "!".
+    blank = (value < "!") | reduce(or_, (value.endswith(space) for space in _SPACES))
+    return ibis.ifelse(blank, value.strip().nullif(""), value)
 
 
 def stamp(rows: ir.Table, contract: Contract, zone: ZoneInfo, last: date, lag_days: int | None) -> ir.Table:
@@ -76,29 +116,50 @@ def happened_on(rows: ir.Table, contract: Contract, zone: ZoneInfo, last: date) 
     return _local_date(happened, zone, last) if happened.type().is_timestamp() else happened
 
 
-def _trimmed(value: ir.Value) -> ir.Value:
-    return value.strip().nullif("") if value.type().is_string() else value
+def _plain_number(text: ir.StringValue, wording: Wording) -> ir.StringValue:
+    """A number as engines write it; where another decimal mark is declared, a dot is none."""
+    if wording.thousands:
+        text = text.replace(wording.thousands, "")
+    if wording.decimal != ".":
+        text = text.replace(".", "?").replace(wording.decimal, ".")
+    return text
 
 
-def _read(value: ir.Value, kind: dt.DataType) -> ir.Value:
-    """The value as the contract's type; null where it is none, itself where it is that type already."""
-    if value.type().is_floating():
-        # Asked first: DuckDB takes a cast of NaN for a success where a file's statistics leave NaN out.
-        value = ibis.ifelse(value.isnan() | value.isinf(), ibis.null(value.type()), value)
-    found = value.type().copy(nullable=True)
-    if kind.is_array():
-        return _read_list(value, kind)
-    if kind.is_date() or kind.is_timestamp():
-        return _within_reach(value.try_cast(kind), kind)
-    if found == kind:
-        return value
-    if kind.is_integer() and not found.is_integer():
-        whole = value.try_cast(kind)
-        return ibis.ifelse(value.try_cast("float64") == whole, whole, ibis.null(kind))
-    if kind.is_floating():
-        number = value.try_cast(kind)
-        return ibis.ifelse(number.isnan() | number.isinf(), ibis.null(kind), number)
-    return value.try_cast(kind)
+def _date(value: ir.Value, kind: dt.DataType, wording: Wording) -> ir.DateValue:
+    if not value.type().is_string():
+        return value.try_cast(kind)
+    formats = [engine.parse_time(value, found).date() for found in wording.dates]
+    return ibis.coalesce(*formats, value.try_cast("timestamp").date())
+
+
+def _instant(value: ir.Value, kind: dt.DataType, wording: Wording) -> ir.TimestampValue:
+    found = value.type()
+    if found.is_timestamp() and found.timezone is not None:
+        return value.cast(kind)
+    if not found.is_string():
+        return _to_utc(value.try_cast("timestamp"), kind, wording)
+    local = [engine.parse_time(value, form) for form in wording.dates]
+    if wording.zone.key == "UTC":
+        return ibis.coalesce(*(moment.cast(kind) for moment in local), value.try_cast(kind))
+    offset = value.re_search(_OFFSET)
+    local.append(ibis.ifelse(offset, ibis.null("timestamp"), value.try_cast("timestamp")))
+    with_offset = ibis.ifelse(offset, value, ibis.null("string")).try_cast(kind)
+    return ibis.coalesce(with_offset, _to_utc(ibis.coalesce(*local), kind, wording))
+
+
+def _to_utc(local: ir.TimestampValue, kind: dt.DataType, wording: Wording) -> ir.TimestampValue:
+    """The instant at which clocks of the zone show a time: of two the earlier, in a gap the one after it."""
+    if wording.zone.key == "UTC":
+        return local.cast(kind)
+    changes = _clock_changes(wording.zone, wording.last)
+    offset = ibis.literal(changes[-1][1])
+    later = []
+    for (start, seconds), (_, before) in pairwise(changes):
+        shown = (start + timedelta(seconds=before)).replace(tzinfo=None)
+        later.append((local >= ibis.literal(shown, local.type()), seconds))
+    if later:
+        offset = ibis.cases(*later, else_=offset)
+    return (local - offset.as_interval("s")).cast(kind)
 
 
 def _read_list(value: ir.Value, kind: dt.DataType) -> ir.Value:
@@ -132,6 +193,7 @@ def _local_date(instant: ir.TimestampValue, zone: ZoneInfo, last: date) -> ir.Da
     return (instant + offset.as_interval("s")).date()
 
 
+@cache
 def _clock_changes(zone: ZoneInfo, last: date) -> list[tuple[datetime, int]]:
     """(from when on, offset from UTC in seconds), newest first; the oldest holds for everything before."""
     moment = datetime(1970, 1, 1, tzinfo=UTC)

@@ -1,15 +1,22 @@
-"""Refused rows, as the table `quarantine` keeps them: as they came, with every reason, file and line."""
+"""Refused rows, as the table `quarantine` keeps them: as they came, with every reason, file and line.
+
+Contact data in them is hidden behind pseudonyms, as it would be in the table they were meant for.
+"""
 
 import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 import pyarrow as pa
 
-from perennial.foundation import contracts
+from perennial.foundation import contracts, masking
+from perennial.ingestion.declarations import Constant, Expression, columns_of
+
+Filled = Mapping[str, str | Constant | Expression]
+"""Contract column → what fills it."""
 
 
 @dataclass(frozen=True)
@@ -34,37 +41,65 @@ class Refusal:
     file: str
     line: int
     row: Mapping[str, Any]
-    reasons: tuple[Reason, ...]
+    reasons: Sequence[Reason]
+    filled: Filled = field(default_factory=dict)
 
 
-def set_aside(table: str, refusals: Iterable[Refusal], names: Mapping[str, str]) -> pa.Table:
-    """Rows of the table `quarantine`, by day, file and line.
+@dataclass(frozen=True)
+class Veil:
+    """What of a refused row nobody may read.
 
     Args:
-        table: the table the rows were meant for.
-        refusals: the refused rows.
-        names: contract column → column in the files.
+        key: makes the pseudonyms.
+        contacts: columns of files that hold contact data, well-formed or not.
+        ids: columns of files that hold customer ids, where these are personal.
     """
-    ordered = sorted(refusals, key=lambda refusal: (refusal.day, refusal.file, refusal.line))
-    rows = [
-        {
-            "table": table,
-            "landed_on": refusal.day,
-            "file": refusal.file,
-            "line": refusal.line,
-            "row": _as_json(refusal.row),
-            "reasons": [reason.of(refusal.row.get(names[reason.column])) for reason in refusal.reasons],
-            "replayed_on": None,
-        }
-        for refusal in ordered
-    ]
-    return pa.Table.from_pylist(rows, contracts.QUARANTINE.schema)
+
+    key: bytes | None
+    contacts: Collection[str] = ()
+    ids: Collection[str] = ()
+
+    def over(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The row without its empty places and without contact data."""
+        return {name: self._hidden(name, value) for name, value in row.items() if value is not None}
+
+    def _hidden(self, name: str, value: object) -> object:
+        if name in self.contacts or name in self.ids:
+            return masking.pseudonym(self.key, str(value)) if self.key else masking.NAMELESS
+        return masking.masked(value, self.key) if isinstance(value, str) else _plain(value)
 
 
-def _as_json(row: Mapping[str, Any]) -> str:
-    """The row without its empty places; numbers stay numbers, what JSON has no word for becomes text."""
-    filled = {name: _plain(value) for name, value in row.items() if value is not None}
-    return json.dumps(filled, ensure_ascii=False, default=str)
+def set_aside(table: str, refusals: Iterable[Refusal], veil: Veil) -> pa.RecordBatch:
+    """Rows of the table `quarantine`."""
+    rows = [_as_row(table, refusal, veil) for refusal in refusals]
+    return pa.RecordBatch.from_pylist(rows, contracts.QUARANTINE.schema)
+
+
+def _as_row(table: str, refusal: Refusal, veil: Veil) -> dict[str, Any]:
+    row = veil.over(refusal.row)
+    return {
+        "table": table,
+        "landed_on": refusal.day,
+        "file": refusal.file,
+        "line": refusal.line,
+        "row": json.dumps(row, ensure_ascii=False, default=str),
+        "reasons": [reason.of(_found(row, refusal.filled, reason.column)) for reason in refusal.reasons],
+        "replayed_on": None,
+    }
+
+
+def _found(row: Mapping[str, Any], filled: Filled, column: str) -> object:
+    """What the row says where the contract's column comes from."""
+    source = filled.get(column, column)
+    if isinstance(source, Constant):
+        return source.value
+    if isinstance(source, Expression):
+        return ", ".join(f"{name}={_short(row.get(name))!r}" for name in columns_of(source.sql))
+    return _short(row.get(source))
+
+
+def _short(value: object) -> object:
+    return f"{value[:200]}…" if isinstance(value, str) and len(value) > 200 else value
 
 
 def _plain(value: object) -> object:

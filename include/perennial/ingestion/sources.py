@@ -1,185 +1,182 @@
-"""The landing files: which there are for a day, what they hold, and their rows with file and line."""
+"""The rows of a table's sources, by the sources' own column names, each with the place it came from.
 
-import csv
-import re
-from collections.abc import Sequence
+Files that the engine can open itself (Parquet on its own disks) are read where they lie. Everything else
+(text, files elsewhere, answers of databases) is first written as Parquet in the staging folder, a batch at a
+time.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
 from pathlib import Path
+from tempfile import mkdtemp
 
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
-from perennial.foundation import contracts, engine
+from perennial.foundation import engine
 from perennial.foundation.settings import settings
-from perennial.ingestion.declarations import Sources, read_sources
+from perennial.ingestion import reading
+from perennial.ingestion.declarations import FILE, LINE, Format, Source
+from perennial.ingestion.errors import SourceError
+from perennial.ingestion.landing import Landing, LandingFile
+from perennial.ingestion.reading import BROKEN
 
 AT = "_at"
-"""Column: where a row came from, as one number; `place` takes it apart."""
+"""Column: where a row came from, as one number; `Landed.place` takes it apart."""
 DAY = "_day"
-"""Column: the day the row's file landed."""
+"""Column: the day that the row's file landed by its place; null where rows name their days themselves."""
 _LINES = 2**40
-
-
-class SourceError(ValueError):
-    """A landing file cannot be read; the message says which, what was found and what is allowed."""
+Databases = Mapping[str, str]
+"""Connection id → SQLAlchemy URL."""
+NO_DATABASES: Databases = {}
 
 
 @dataclass(frozen=True)
-class LandingFile:
-    """One file of one table and day. `name` is its path below the landing folder."""
+class Piece:
+    """One file, or one answer of a database (`asked`), as the engine can open it."""
 
-    table: str
-    day: date
+    source_name: str
+    source: Source
     name: str
-    path: Path
-
-    @cached_property
-    def columns(self) -> tuple[str, ...]:
-        """The file's own column names.
-
-        Raises:
-            SourceError: the file is broken, or names a column twice.
-        """
-        try:
-            names = pq.read_schema(self.path).names if self.is_parquet else _csv_header(self.path)
-        except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
-            raise SourceError(f"{self.name}: cannot be read: {error}") from error
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise SourceError(f"{self.name}: found the columns {repeated} more than once; allowed: once")
-        return tuple(names)
+    day: date | None
+    path: str
+    columns: Mapping[str, str]
+    asked: bool = False
 
     @property
-    def is_parquet(self) -> bool:
-        """Parquet, or else CSV."""
-        return self.path.suffix == ".parquet"
+    def staged(self) -> bool:
+        """Whether it was written by `reading`: all text, with line numbers of its own."""
+        return LINE in self.columns
 
-    def count(self) -> int:
-        """How many rows the file holds, counted without the engine that reads them for publishing."""
-        if self.is_parquet:
-            return pq.read_metadata(self.path).num_rows
-        with self.path.open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.reader(file)
-            return max(0, sum(1 for line in lines if line) - 1)
+    @property
+    def own(self) -> dict[str, str]:
+        """The file's own columns, without those that staging adds."""
+        return {name: kind for name, kind in self.columns.items() if name not in (LINE, BROKEN)}
 
 
 @dataclass(frozen=True)
-class Landing:
-    """The folder that the shop's systems drop files in, and what is declared of it."""
+class Raw:
+    """Rows of one source whose files have the same columns.
 
-    folder: Path
-    sources: Sources
+    `rows` has these `columns` and `_at`, `_day`, `_file`, `_line`, `_broken`.
+    """
 
-    def files(self, table: str, first: date, last: date) -> list[LandingFile]:
-        """The table's files of these days, by day and name.
-
-        Raises:
-            SourceError: a file is neither Parquet nor CSV, or its place names no day.
-        """
-        return [file for file in self._found(table) if first <= file.day <= last]
-
-    def days(self, table: str | None = None) -> set[date]:
-        """The days that have files, of one table or of any."""
-        tables = contracts.LANDED_TABLES if table is None else (table,)
-        return {file.day for name in tables for file in self._found(name)}
-
-    def _found(self, table: str) -> list[LandingFile]:
-        pattern = self.sources.of(table).files.replace("{table}", table)
-        place = _expression(pattern)
-        files = []
-        for path in self.folder.glob(pattern.replace("{day}", "????-??-??")):
-            if path.name.startswith((".", "_")) or not path.is_file():
-                continue
-            name = path.relative_to(self.folder).as_posix()
-            if path.suffix not in (".parquet", ".csv"):
-                raise SourceError(
-                    f"{name}: found a file of type {path.suffix!r}; allowed are .parquet and .csv"
-                )
-            files.append(LandingFile(table, _day(name, place), name, path))
-        return sorted(files, key=lambda file: (file.day, file.name))
+    name: str
+    source: Source
+    rows: ir.Table
+    columns: tuple[str, ...]
+    staged: bool
 
 
-def open_landing() -> Landing:
-    """The landing folder of the settings."""
-    return Landing(Path(settings().landing), read_sources())
+@dataclass(frozen=True)
+class Landed:
+    """What landed for one table."""
+
+    pieces: tuple[Piece, ...]
+
+    def raw(self, only: Sequence[int] | None = None) -> list[Raw]:
+        """The rows; with `only`, those of the pieces with these numbers."""
+        wanted = range(len(self.pieces)) if only is None else only
+        alike: dict[tuple[str, bool, tuple[tuple[str, str], ...]], list[int]] = {}
+        for number in wanted:
+            piece = self.pieces[number]
+            key = (piece.source_name, piece.staged, tuple(piece.columns.items()))
+            alike.setdefault(key, []).append(number)
+        return [self._together(numbers) for numbers in alike.values()]
+
+    def place(self, at: int) -> tuple[Piece, int]:
+        """The piece and line (from 1, a header not counted) that `_at` stands for."""
+        return self.pieces[at // _LINES], at % _LINES
+
+    @staticmethod
+    def number(at: ir.IntegerValue) -> ir.IntegerValue:
+        """The number of the piece that `_at` lies in."""
+        return (at // _LINES).cast("int64")
+
+    def _together(self, numbers: Sequence[int]) -> Raw:
+        pieces = [self.pieces[number] for number in numbers]
+        first = pieces[0]
+        rows = engine.files([piece.path for piece in pieces])
+        own = tuple(first.own)
+        places = pa.table(
+            {
+                engine.INDEX: pa.array(range(len(pieces)), pa.int64()),
+                "_number": pa.array(numbers, pa.int64()),
+                DAY: pa.array([piece.day for piece in pieces], pa.date32()),
+                FILE: pa.array([piece.name for piece in pieces], pa.string()),
+            }
+        )
+        placed = rows.inner_join(ibis.memtable(places), engine.INDEX)
+        line = placed[LINE] if first.staged else placed[engine.ROW] + 1
+        stamped = {
+            AT: placed["_number"] * _LINES + line,
+            DAY: placed[DAY],
+            FILE: placed[FILE],
+            LINE: line,
+            BROKEN: placed[BROKEN] if first.staged else ibis.null("string"),
+        }
+        return Raw(first.source_name, first.source, placed.select(*own, **stamped), own, first.staged)
 
 
-def read(files: Sequence[LandingFile]) -> list[ir.Table]:
-    """The rows by the files' own column names, with `_at` and `_day`; one table for each format.
+@contextmanager
+def read(landing: Landing, table: str, first: date, last: date, databases: Databases) -> Iterator[Landed]:
+    """What landed for the table on these days; what is staged for it lasts as long as the block.
 
     Raises:
-        SourceError: a CSV file is not UTF-8 or has a line of another length than its header.
+        SourceError: a source is broken.
     """
-    numbered = list(enumerate(files))
-    parquet = [(number, file) for number, file in numbered if file.is_parquet]
-    text = [(number, file) for number, file in numbered if not file.is_parquet]
-    return [make(part) for make, part in ((_read_parquet, parquet), (_read_csv, text)) if part]
+    with staging() as folder:
+        found = landing.files(table, first, last)
+        files = [_piece(file, folder / f"{number}.parquet") for number, file in enumerate(found)]
+        answers: list[Piece] = []
+        for name, source in landing.sources.of(table).sources.items():
+            if source.database is not None:
+                answers += _answers(name, source, databases, first, last, folder)
+        yield Landed((*files, *answers))
 
 
-def place(at: int, files: Sequence[LandingFile]) -> tuple[LandingFile, int]:
-    """The file and line (from 1, a header not counted) that `_at` stands for."""
-    return files[at // _LINES], at % _LINES + 1
-
-
-def _read_parquet(files: list[tuple[int, LandingFile]]) -> ir.Table:
-    paths = [str(file.path) for _, file in files]
-    rows = engine.connect().read_parquet(
-        paths, filename="_path", file_row_number=True, union_by_name=True, hive_partitioning=False
-    )
-    places = {
-        "_path": paths,
-        "_first": pa.array([number * _LINES for number, _ in files], pa.int64()),
-        DAY: pa.array([file.day for _, file in files], pa.date32()),
-    }
-    placed = rows.join(ibis.memtable(pa.table(places)), "_path")
-    return placed.mutate(_at=placed._first + placed.file_row_number).drop(
-        "_path", "_first", "file_row_number"
-    )
-
-
-def _read_csv(files: list[tuple[int, LandingFile]]) -> ir.Table:
-    """Every value as text: what it means is for `normalise` to say."""
-    tables = []
-    for number, file in files:
-        try:
-            rows = pa_csv.read_csv(
-                file.path,
-                parse_options=pa_csv.ParseOptions(newlines_in_values=True),
-                convert_options=pa_csv.ConvertOptions(
-                    column_types=dict.fromkeys(file.columns, pa.string()),
-                    null_values=[""],
-                    strings_can_be_null=True,
-                ),
-            )
-        except pa.ArrowInvalid as error:
-            raise SourceError(f"{file.name}: cannot be read: {error}") from error
-        lines = pa.array(range(number * _LINES, number * _LINES + rows.num_rows), pa.int64())
-        days = pa.array([file.day] * rows.num_rows, pa.date32())
-        tables.append(rows.append_column(AT, lines).append_column(DAY, days))
-    return ibis.memtable(pa.concat_tables(tables, promote_options="default"))
-
-
-def _csv_header(path: Path) -> list[str]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        return next((line for line in csv.reader(file) if line), [])
-
-
-def _expression(pattern: str) -> re.Pattern[str]:
-    """The glob pattern as an expression that finds the day in a name."""
-    parts = {"{day}": r"(?P<day>\d{4}-\d{2}-\d{2})", "*": ".*", "?": "."}
-    return re.compile(
-        "".join(parts.get(part, re.escape(part)) for part in re.split(r"(\{day\}|\*|\?)", pattern))
-    )
-
-
-def _day(name: str, place: re.Pattern[str]) -> date:
-    found = place.fullmatch(name)
+@contextmanager
+def staging() -> Iterator[Path]:
+    """A folder that nobody else may read, for as long as the block runs."""
+    root = settings().staging
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = Path(mkdtemp(dir=root)).resolve()
     try:
-        return date.fromisoformat(found["day"] if found else "")
-    except ValueError:
-        raise SourceError(f"{name}: its place names no day; allowed is YYYY-MM-DD") from None
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _piece(file: LandingFile, target: Path) -> Piece:
+    columns = reading.columns_of(file)
+    path = file.local_path
+    if file.format is not Format.PARQUET:
+        reading.stage(file, list(columns), target)
+        path, columns = str(target), {**columns, LINE: "int64", BROKEN: "string"}
+    elif path is None:
+        with file.bytes() as stream, target.open("wb") as copy:
+            shutil.copyfileobj(stream, copy)
+        path = str(target)
+    return Piece(file.source_name, file.source, file.name, file.day, path, columns)
+
+
+def _answers(
+    name: str, source: Source, databases: Databases, first: date, last: date, folder: Path
+) -> Iterator[Piece]:
+    query = source.database
+    assert query is not None
+    if query.connection not in databases:
+        raise SourceError(f"sources.{name}: no Airflow connection {query.connection!r} was handed over")
+    asked: list[tuple[date | None, date, date]] = [(None, first, last)]
+    if query.names_its_day:
+        days = (date.fromordinal(n) for n in range(first.toordinal(), last.toordinal() + 1))
+        asked = [(day, day, day) for day in days]
+    for day, since, until in asked:
+        target = folder / f"{name}-{day}.parquet"
+        columns = reading.ask(databases[query.connection], query, since, until, target)
+        kinds = {**dict.fromkeys(columns, "string"), LINE: "int64", BROKEN: "string"}
+        yield Piece(name, source, f"{query.connection}/{name}", day, str(target), kinds, asked=True)

@@ -1,31 +1,48 @@
 """Keeping days in order: Airflow's own depends-on-past does nothing on partitioned runs.
 
-The sensor gives its worker slot back between looks, and its timeout names the day that is missing.
+The first look is taken in the task: a day whose turn it is costs no trigger. Else the task defers and gives
+its slot back, and a trigger looks on in the triggerer. It wakes the task, which takes the last look itself:
+when nothing seems to be missing any more, when patience is over, or when it cannot tell. A day that waited
+too long fails with the name of what is missing.
+
+What the triggerer asks is a function of a day, given as a dotted path, for it cannot import a DAG file. It is
+asked again and again, in a process of many: it should be cheap.
 """
 
-from collections.abc import Callable
-from datetime import date, timedelta
+import asyncio
+import pkgutil
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from airflow.sdk import BaseSensorOperator
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
+from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from perennial.orchestration.day import DAY, parse
 
-LOOK_EVERY_SECONDS = 8
 PATIENCE = timedelta(hours=12)
+SHORTEST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
+"""Seconds between two looks: a twentieth of the time waited so far, within these."""
 
 
 class DayMissing(AirflowSensorTimeout):
-    """A day waited too long for another; the message names it."""
+    """A day waited too long; the message names what for. Airflow does not try such a task again."""
 
 
 class Wait(BaseSensorOperator):
-    """Until no earlier day is missing any more.
+    """Until nothing is missing that the day needs.
 
     Args:
-        missing: from the run's day to the day that has to be done first, None when it is this day's turn.
+        missing: from the run's day to the day that has to be done first: the day itself while its own files
+            are missing, None when it is this day's turn. Asked in the task; its word counts.
+        watched: dotted path of the function that the triggerer asks the same; None too if it cannot tell.
+        given: further arguments of `watched`, by name.
+        looked_for: dotted path of the function that says where the day's own files are looked for.
         skip_if: from the run's day to whether there is nothing to do for it at all.
+        patience: how long to wait, from the first look on.
     """
 
     template_fields = ("day",)
@@ -34,40 +51,115 @@ class Wait(BaseSensorOperator):
         self,
         *,
         missing: Callable[[date], date | None],
+        watched: str,
+        given: Mapping[str, str] = MappingProxyType({}),
+        looked_for: str | None = None,
         skip_if: Callable[[date], bool] | None = None,
+        patience: timedelta = PATIENCE,
         day: str = DAY,
         **kwargs: Any,
     ) -> None:
-        super().__init__(mode="reschedule", poke_interval=LOOK_EVERY_SECONDS, timeout=PATIENCE, **kwargs)
+        super().__init__(timeout=patience, **kwargs)
         self.missing = missing
+        self.watched = watched
+        self.given = dict(given)
+        self.looked_for = looked_for
         self.skip_if = skip_if
+        self.patience = patience
         self.day = day
 
-    def poke(self, context: Any) -> bool:
-        """One look."""
+    def execute(self, context: Any) -> None:
+        """The first look."""
+        self._look(datetime.now(UTC))
+
+    def look_again(self, context: Any, event: str) -> None:
+        """A further look; the trigger hands back when the first was."""
+        self._look(datetime.fromisoformat(event))
+
+    def _look(self, since: datetime) -> None:
+        """Return when it is the day's turn, else defer; at the end of patience say what is missing."""
         day = parse(self.day)
         if self.skip_if and self.skip_if(day):
             raise AirflowSkipException(f"nothing to do for {day}")
-        waits_for = self.missing(day)
-        if waits_for is not None:
-            self.log.info("%s waits for %s", day, waits_for)
-        return waits_for is None
+        missing = self.missing(day)
+        if missing is None:
+            return
+        waits_for = described(day, missing, self.looked_for)
+        if datetime.now(UTC) >= since + self.patience:
+            hours = f"{self.patience / timedelta(hours=1):.3g} hours"
+            raise DayMissing(f"after {hours} {self.dag_id} of {day} still waits for {waits_for}")
+        self.log.info("%s waits for %s", day, waits_for)
+        patience = self.patience.total_seconds()
+        trigger = Lookout(self.watched, self.given, str(day), since.isoformat(), patience)
+        self.defer(trigger=trigger, method_name="look_again")
 
-    def execute(self, context: Any) -> Any:
-        """Look, and give the slot back until the next look; at the end of patience say what is missing."""
+
+class Lookout(BaseTrigger):
+    """Fires when nothing seems to be missing any more, when patience is over, or when asking fails.
+
+    It looks often at first and rarer the longer it has waited. What it says is only since when.
+    """
+
+    def __init__(
+        self, watched: str, given: Mapping[str, str], day: str, since: str, patience_seconds: float
+    ) -> None:
+        super().__init__()
+        self.watched = watched
+        self.given = dict(given)
+        self.day = day
+        self.since = since
+        self.patience_seconds = patience_seconds
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """From what another triggerer makes it again: it waits on from the same moment."""
+        names = ("watched", "given", "day", "since", "patience_seconds")
+        return f"{__name__}.{type(self).__name__}", {name: getattr(self, name) for name in names}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look until there is something to say; in a thread, for other triggers share the loop."""
+        while (left := self.patience_seconds - self._waited()) > 0:
+            await asyncio.sleep(min(max(self._waited() / 20, SHORTEST_PAUSE), LONGEST_PAUSE, left))
+            if await asyncio.to_thread(self.may_go_on):
+                break
+        yield TriggerEvent(self.since)
+
+    def may_go_on(self) -> bool:
+        """One look."""
         try:
-            return super().execute(context)
-        except AirflowSensorTimeout as timeout:
-            missing = self.missing(parse(self.day))
-            raise DayMissing(f"{self.dag_id} of {self.day} still waits for {missing}. {timeout}") from timeout
+            return ask(self.watched, parse(self.day), **self.given) is None
+        except Exception:
+            self.log.exception("%s has no answer for %s; the task looks itself", self.watched, self.day)
+            return True
+
+    def _waited(self) -> float:
+        return (datetime.now(UTC) - datetime.fromisoformat(self.since)).total_seconds()
 
 
 def wait_for_turn(step: str, **kwargs: Any) -> Wait:
     """Wait until the once-only step has done the announced day before this one."""
+    return Wait(
+        task_id="wait_for_turn",
+        missing=partial(day_before, step=step),
+        watched=f"{__name__}.{day_before.__name__}",
+        given={"step": step},
+        **kwargs,
+    )
 
-    def missing(day: date) -> date | None:
-        from perennial.foundation.ledger import open_ledger
 
-        return open_ledger().turn(step, day).waits_for
+def day_before(day: date, step: str) -> date | None:
+    """The day that a once-only step has to do first, None when it is this day's turn."""
+    from perennial.foundation.ledger import open_ledger
 
-    return Wait(task_id="wait_for_turn", missing=missing, **kwargs)
+    return open_ledger().turn(step, day).waits_for
+
+
+def ask(path: str, day: date, **given: str) -> Any:
+    """The answer of the function at a dotted path."""
+    return pkgutil.resolve_name(path)(day, **given)
+
+
+def described(day: date, missing: date, looked_for: str | None) -> str:
+    """What a day waits for, in words: an earlier day, or its own files and where they are looked for."""
+    if missing != day or looked_for is None:
+        return str(missing)
+    return f"its files, looked for at {', '.join(ask(looked_for, day))}"

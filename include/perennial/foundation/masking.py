@@ -1,0 +1,174 @@
+r"""Contact data in text: found, and replaced by a pseudonym that is the same wherever the contact stands.
+
+What counts as a contact:
+
+- an e-mail address, also with its @ written as in an address bar (`%40`);
+- a telephone number with `+` and a country code; `(030) 1234567` and `(202) 555-0143`; the North American
+  `202-555-0143`; and any number of 7 to 12 digits behind a word like `phone` or `Tel.`;
+- a push token that shows what it is: Firebase's (`…:APA91b…`) and Expo's (`ExponentPushToken[…]`). Apple's
+  is 64 bare hexadecimal digits, as is every SHA-256: nothing tells it from an id, so it is not looked for.
+
+Any other number is taken for an id, a price or a time. `suspects` has the engine pick out, by one cheap look
+at each value, those that are worth a reading by the patterns here.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+NAMELESS = "[contact]"
+"""What stands for a contact where the shop has no key."""
+
+_GAP = r"[ \u00a0\u202f.\-()/\u2010\u2011\u2013]{0,3}"
+_SIGNS = r".+'!#$*^~{}`-"
+"""What the name in an address may hold beside letters."""
+_LINKS = "/=?&|"
+"""What it may end in, but no more: in a link they stand before an address."""
+_WORD = "tel|telephone|telefon|phone|mobile|mobil|handy|cell|fax|whatsapp"
+_CONTACT = re.compile(
+    # Each form is one named group; what stands before the group is context and is kept. No form tries the
+    # same letters again from every start: a field of 10 MB is read once.
+    r"(?<![\w-])(?P<token>[\w-]{8,}:APA91b[\w-]{20,}|Expo(?:nent)?PushToken\[[^\]\s]+\])"
+    rf"|(?:(?<![\w%{_SIGNS}])|(?<=%40))[{_SIGNS}]*+(?P<email>"
+    rf"(?:(?:\w|%(?!40))(?:[\w{_SIGNS}]|%(?!40))*+[{_LINKS}]{{0,3}}+|[{_LINKS}]{{1,3}}+)"
+    r"(?:(?:@|%40)(?:[\w-]+\.)+(?:xn--[\w-]+|[^\W\d_]{2,}))+)"
+    rf"|(?P<phone>(?:\+|%2[Bb])(?:[1-9]\d{{6,14}}(?!\d)|(?<!\d\+)[ ]?[1-9](?:{_GAP}\d){{8,14}}(?!\d)))"
+    r"|(?<!\w)(?P<area>\(0[1-9][0-9]{1,3}\)(?=(?:[ ./-]?[0-9]){5,9}(?![0-9]))(?:[ ./-]?[0-9])+"
+    r"|\([2-9][0-9]{2}\)[ ]?[0-9]{3}[ .-][0-9]{4}(?![0-9]))"
+    r"|(?<![\w.-])(?P<american>(?:1[.-])?[2-9][0-9]{2}[.-][2-9][0-9]{2}[.-][0-9]{4})(?!\w|[.-]\w)"
+    rf"|(?<![^\W_])(?ai:{_WORD})(?:[ ]?(?ai:number|no|nr))?[\"' .:=]{{1,4}}"
+    r"(?P<named>\(?[0-9](?:[ ./()-]{0,2}[0-9]){6,11})(?![0-9])"
+)
+_RARE = (
+    r"%40|%2[Bb]|:APA91b|PushToken\[|\([0-9]{3,5}\)|[2-9][0-9]{2}[.-][2-9][0-9]{2}[.-][0-9]{4}"
+    r"|(?i:tel|phone|mobil|handy|cell|fax|whatsapp)[^0-9]{1,16}[0-9]"
+)
+"""A wider net than `_CONTACT`, in the words that RE2, Java and Python share."""
+_SHORTEST, _SHORTEST_RARE = 6, 8
+"""Letters of the shortest contact, and of the shortest without @ and +."""
+_PSEUDONYM = re.compile(r"p_[0-9a-f]{16}")
+
+
+def find(text: str) -> list[str]:
+    """The contacts in a text, as they are written there."""
+    return [found[str(found.lastgroup)] for found in _CONTACT.finditer(text)]
+
+
+def masked(text: str, key: bytes | None) -> str:
+    """The text with each contact replaced: by its pseudonym, or by `[contact]` without a key.
+
+    Nothing in the result is a contact: `find` finds none, and masking it again changes nothing.
+    """
+    while changed := [found.span(str(found.lastgroup)) for found in _CONTACT.finditer(text)]:
+        parts, at = [], 0
+        for start, end in changed:
+            parts += [text[at:start], pseudonym(key, text[start:end]) if key else NAMELESS]
+            at = end
+        text = "".join([*parts, text[at:]])
+    return text
+
+
+def pseudonym(key: bytes, value: str) -> str:
+    """`p_` and 16 hex digits that stand for a value, the same for all spellings of an address or number."""
+    plain = _spelled_alike(value).encode(errors="surrogatepass")
+    return "p_" + hmac.digest(key, plain, hashlib.sha256).hex()[:16]
+
+
+def is_pseudonym(value: str) -> bool:
+    """Is the whole value a pseudonym?"""
+    return _PSEUDONYM.fullmatch(value) is not None
+
+
+def suspects(column: "ir.StringValue") -> "ir.BooleanValue":
+    """True wherever `masked` could change the value, and for a few other values; hardly ever for an id."""
+    length = column.length()
+    usual = column.contains("@") | column.contains("+")
+    return (length >= _SHORTEST) & (usual | ((length >= _SHORTEST_RARE) & column.re_search(_RARE)))
+
+
+def hide(rows: "ir.Table", columns: Sequence[str], key: bytes | None) -> "ir.Table":
+    """The rows with the contacts in these text columns masked; everything else, and their number, stays.
+
+    Reads `rows` once, now, for the values that are suspect: few are held in memory, or as many as there are
+    contacts. The order of the rows is not kept.
+    """
+    return _replaced(rows, columns, suspects, lambda value: masked(value, key))
+
+
+def pseudonymise(rows: "ir.Table", columns: Sequence[str], key: bytes) -> "ir.Table":
+    """The rows with every value of these text columns replaced by its pseudonym, unless it is one already.
+
+    Reads `rows` once, now, and holds the distinct values in memory. Null stays null; the order is not kept.
+    """
+    return _replaced(
+        rows,
+        columns,
+        lambda column: column.notnull(),
+        lambda value: value if is_pseudonym(value) else pseudonym(key, value),
+    )
+
+
+def _spelled_alike(value: str) -> str:
+    text = value.strip().lower()
+    found = _CONTACT.fullmatch(text)
+    form = found.lastgroup if found else None
+    if form == "email":
+        return unquote(text) if "%40" in text else text
+    if form in ("phone", "area", "american"):
+        return re.sub(r"[^+\d]", "", text.replace("%2b", "+").replace("(0)", ""))
+    return text
+
+
+def _replaced(
+    rows: "ir.Table",
+    columns: Sequence[str],
+    chosen: Callable[["ir.StringValue"], "ir.BooleanValue"],
+    change: Callable[[str], str],
+) -> "ir.Table":
+    """The rows with the chosen values of the columns changed, by a join with what each of them becomes."""
+    import ibis
+
+    for column, mapping in _changes(rows, columns, chosen, change).items():
+        fitting = ibis.memtable(mapping)
+        joined = rows.left_join(fitting, rows[column] == fitting["_before"])
+        changed = {column: ibis.coalesce(joined["_after"], joined[column])}
+        rows = joined.select(**{name: changed.get(name, joined[name]) for name in rows.columns})
+    return rows
+
+
+def _changes(
+    rows: "ir.Table",
+    columns: Sequence[str],
+    chosen: Callable[["ir.StringValue"], "ir.BooleanValue"],
+    change: Callable[[str], str],
+) -> "dict[str, pa.Table]":
+    """For each column in which a value changes: the values that do, and what they become."""
+    # Here, because logs are masked by processes that compute no tables.
+    import ibis
+    import pyarrow as pa
+
+    from perennial.foundation import engine
+
+    if not columns:
+        return {}
+    touched = rows.filter(ibis.or_(*(chosen(rows[column]) for column in columns)))
+    values = {column: ibis.ifelse(chosen(touched[column]), touched[column], None) for column in columns}
+    places = [ibis.struct({"column": column, "value": value}) for column, value in values.items()]
+    place = touched.select(place=ibis.array(places).unnest()).place
+    found = place.as_table().select(column=place["column"], before=place["value"])
+    mappings: dict[str, dict[str, str]] = {}
+    for batch in engine.stream(found.filter(found.before.notnull()).distinct()):
+        for column, before in zip(*(batch[name].to_pylist() for name in found.columns), strict=True):
+            if (after := change(before)) != before:
+                mappings.setdefault(column, {})[before] = after
+    return {
+        column: pa.table({"_before": list(mapping), "_after": list(mapping.values())})
+        for column, mapping in mappings.items()
+    }

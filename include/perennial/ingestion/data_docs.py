@@ -1,0 +1,246 @@
+"""Data Docs: what each rule found in each landing, kept and shown as pages that need nothing else.
+
+Below the reports folder, for each stretch of days that was judged together (most often one day):
+
+    data_docs/index.html                    every stretch, every table: passed, warned or stopped
+    data_docs/2017-12-01/index.html         one stretch: what broke, in how many rows
+    data_docs/2017-12-01/events.html        one table: Great Expectations' own validation page
+    data_docs/2017-12-01/events.json        the validation result itself, as Great Expectations writes it
+    data_docs/2017-12-01/summary.json       what the two indexes say; written last
+
+The library's renderers make a table's page. Its frame around the page and its index load styles and scripts
+from other people's servers, and its index reads every result ever kept; ours do neither. Names and contents
+carry no wall clock: the same stretch again replaces its files by the same ones. No value of a landed row is
+kept but those of closed sets, and of those only that they were refused.
+"""
+
+import html
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from copy import deepcopy
+from datetime import date
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+if TYPE_CHECKING:
+    from great_expectations.core import ExpectationSuiteValidationResult as Result
+    from great_expectations.core import ExpectationValidationResult
+    from great_expectations.render.view import DefaultJinjaPageView
+
+FOLDER = "data_docs"
+_TEMPLATES = Path(__file__).parent / "templates"
+_SUMMARY = "summary.json"
+_LANDING = "The landing as a whole"
+_NO_SUITE_PAGE = re.compile(r'<a href="[./]*/expectations/[^"]*" *>(.*?)</a>')
+"""The library links a page for each suite, which we do not make: the rules are on the table's own page."""
+
+
+class Status(StrEnum):
+    """How a table's landing was judged."""
+
+    PASSED = "passed"
+    WARNED = "warned"
+    STOPPED = "stopped"
+
+
+def keep(
+    reports: Path,
+    results: "Mapping[str, Sequence[Result]]",
+    first: date,
+    last: date,
+    stopped: Collection[str] = (),
+) -> str:
+    """Keep the results of a stretch and make its pages; again replaces them.
+
+    Args:
+        reports: the folder of the published pages.
+        results: for each table that landed, the results of its column, row and landing rules.
+        first: the first day of the stretch.
+        last: its last day; one page a table stands for all of them.
+        stopped: the tables of which a rule stopped the stretch.
+
+    Returns:
+        The stretch's page, relative to the reports folder.
+    """
+    name = first.isoformat() if first == last else f"{first}_{last}"
+    folder = reports / FOLDER / name
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = {}
+    for table, parts in results.items():
+        whole = _merged(table, parts, name, last)
+        whole.success = table not in stopped
+        tables[table] = _summary(whole)
+        _write(folder / f"{table}.json", json.dumps(whole.to_json_dict(), indent=1, ensure_ascii=False))
+        _write(folder / f"{table}.html", page(whole))
+    stretch = {"name": name, "first": first.isoformat(), "last": last.isoformat(), "tables": tables}
+    _write(
+        folder / "index.html", _environment().get_template("data_docs_day.html.j2").render(stretch=stretch)
+    )
+    _write(folder / _SUMMARY, json.dumps(stretch, indent=1, ensure_ascii=False))
+    kept = {
+        _SUMMARY,
+        "index.html",
+        *(f"{table}{ending}" for table in tables for ending in (".html", ".json")),
+    }
+    for file in folder.iterdir():
+        if file.name not in kept and not file.name.startswith("."):
+            file.unlink(missing_ok=True)
+    build_index(reports)
+    return f"{FOLDER}/{name}/index.html"
+
+
+def build_index(reports: Path) -> None:
+    """Make the index of all that is kept; a stretch that is added meanwhile is not lost."""
+    seen: list[Path] | None = None
+    while (found := sorted((reports / FOLDER).glob(f"*/{_SUMMARY}"), reverse=True)) != seen:
+        stretches = [json.loads(path.read_text(encoding="utf-8")) for path in found]
+        stretches.sort(key=lambda stretch: (stretch["last"], stretch["first"]), reverse=True)
+        tables = list(dict.fromkeys(table for stretch in stretches for table in stretch["tables"]))
+        template = _environment().get_template("data_docs_index.html.j2")
+        _write(reports / FOLDER / "index.html", template.render(stretches=stretches, tables=tables))
+        seen = found
+
+
+def page(whole: "Result") -> str:
+    """One table's validation page, by the library's own renderer."""
+    from great_expectations.render.renderer import ValidationResultsPageRenderer
+
+    shown = deepcopy(whole)
+    for each in shown.results:
+        _readable(each)
+    document = ValidationResultsPageRenderer(run_info_at_end=True).render(shown)
+    text: str = _view().render(document, days=whole.meta["batch_spec"]["data_asset_name"])
+    return "\n".join(line.strip() for line in _NO_SUITE_PAGE.sub(r"\1", text).splitlines() if line.strip())
+
+
+def _merged(table: str, parts: "Iterable[Result]", name: str, last: date) -> "Result":
+    """One result of all the table's rules, stamped with its days instead of the clock."""
+    from great_expectations.core import ExpectationSuiteValidationResult
+
+    parts = list(parts)
+    results = [_plain(each) for part in parts for each in part.results]
+    met = sum(bool(each.success) for each in results)
+    return ExpectationSuiteValidationResult(
+        success=met == len(results),
+        results=results,
+        suite_name=table,
+        statistics={
+            "evaluated_expectations": len(results),
+            "successful_expectations": met,
+            "unsuccessful_expectations": len(results) - met,
+            "success_percent": 100 * met / len(results) if results else None,
+        },
+        meta={
+            "great_expectations_version": next(
+                (part.meta["great_expectations_version"] for part in parts), None
+            ),
+            "batch_spec": {"data_asset_name": f"landing of {name.replace('_', ' to ')}"},
+            "run_id": {"run_name": name, "run_time": f"{last.isoformat()}T00:00:00+00:00"},
+        },
+    )
+
+
+def _plain(each: "ExpectationValidationResult") -> "ExpectationValidationResult":
+    """A copy without the library's doubles of the same lists, days as text."""
+    kept = ("element_count", "missing_count", "missing_percent", "unexpected_count", "unexpected_percent")
+    more = ("unexpected_percent_total", "unexpected_percent_nonmissing", "partial_unexpected_counts")
+    copy = deepcopy(each)
+    copy.result = {name: each.result[name] for name in (*kept, *more) if name in each.result}
+    copy.result["partial_unexpected_list"] = each.result.get("partial_unexpected_list", [])
+    if "rule" in _meta(each):
+        # Its description says the numbers, with their days.
+        copy.result |= {"partial_unexpected_counts": [], "partial_unexpected_list": []}
+    if copy.expectation_config is not None:
+        copy.expectation_config.kwargs.pop("batch_id", None)
+    return copy
+
+
+def _readable(each: "ExpectationValidationResult") -> None:
+    """For the page: a rule stands under the column it is about, and nothing found is taken for markup."""
+    rule = each.expectation_config
+    if rule is None:
+        return
+    meta = _meta(each)
+    column = _LANDING if "rule" in meta else meta.get("column", "")
+    rule.kwargs["column"] = html.escape(str(column))
+    rule.description = html.escape(rule.description or "")
+    each.result["partial_unexpected_counts"] = [
+        {"value": _escaped(found["value"]), "count": found["count"]}
+        for found in each.result.get("partial_unexpected_counts", ())
+    ]
+    each.result["partial_unexpected_list"] = [
+        _escaped(value) for value in each.result.get("partial_unexpected_list", ())
+    ]
+
+
+def _escaped(value: object) -> object:
+    return html.escape(value) if isinstance(value, str) else value
+
+
+def _status(whole: "Result") -> Status:
+    if not whole.success:
+        return Status.STOPPED
+    return Status.WARNED if whole.statistics["unsuccessful_expectations"] else Status.PASSED
+
+
+def _summary(whole: "Result") -> dict[str, Any]:
+    """What the indexes say of a table: its status, its rows, each broken rule with the rows that broke it."""
+    judged = [(each.result, _meta(each)) for each in whole.results]
+    rows = [found.get("element_count", 0) for found, meta in judged if "code" in meta]
+    broken = [_broken(each, stopped=not whole.success) for each in whole.results if not each.success]
+    return {
+        "status": _status(whole).value,
+        "rules": len(judged),
+        "rows": max(rows, default=None),
+        "broken": sorted(broken, key=lambda one: not one["stops"]),
+    }
+
+
+def _broken(each: "ExpectationValidationResult", *, stopped: bool) -> dict[str, Any]:
+    """A broken rule in words, and the rows that broke it if it is about rows."""
+    meta, rule = _meta(each), each.expectation_config
+    found = ", ".join(str(value) for value in each.result["partial_unexpected_list"] if value is not None)
+    said = meta.get("code") or f"{meta.get('broken') or (rule and rule.description)}{found and f': {found}'}"
+    return {
+        "rule": said,
+        "rows": each.result["unexpected_count"] if "code" in meta else None,
+        "stops": stopped and rule is not None and rule.severity == "critical",
+    }
+
+
+def _meta(each: "ExpectationValidationResult") -> dict[str, Any]:
+    """What the rule says of itself."""
+    return (each.expectation_config.meta if each.expectation_config else None) or {}
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=select_autoescape(default_for_string=True, default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@cache
+def _view() -> "DefaultJinjaPageView":
+    """The library's view, with our templates before its own of the same name."""
+    from great_expectations.render.view import DefaultJinjaPageView
+
+    view = DefaultJinjaPageView()
+    view.env.loader = ChoiceLoader([FileSystemLoader(_TEMPLATES), *filter(None, [view.env.loader])])
+    return view
+
+
+def _write(path: Path, text: str) -> None:
+    """All of the file or nothing: a reader never meets half a page."""
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)

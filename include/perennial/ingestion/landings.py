@@ -1,0 +1,154 @@
+"""What each day's landing is like as a whole: the numbers that the table rules judge."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+import ibis.expr.types as ir
+import pandas as pd
+
+from perennial.foundation.contracts import Contract
+from perennial.ingestion.declarations import OCCURRENCE, Drift, Rules
+from perennial.ingestion.normalise import given, happened_on
+from perennial.ingestion.sources import DAY
+
+_NAMED = 3
+Shares = dict[date, Counter[str]]
+"""Day → how many rows have each value."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The days that are taken in together, and whether they are declared history."""
+
+    first: date
+    last: date
+    history: bool
+
+    def days(self) -> Iterator[date]:
+        """Each of them, in order."""
+        return (self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1))
+
+
+def measures(rows: ir.Table, contract: Contract, rules: Rules, zone: ZoneInfo, last: date) -> pd.DataFrame:
+    """By `_day`: `age_days` of the newest row and `null_<column>` shares, as far as rules ask for them."""
+    asked: dict[str, ir.Scalar] = {}
+    if rules.newest_within_days is not None and contract.name in OCCURRENCE:
+        asked["newest"] = happened_on(rows, contract, zone, last).max()
+    for column in rules.nulls:
+        asked[f"null_{column}"] = 1 - rows[given(column)].cast("int64").mean()
+    if not asked:
+        return pd.DataFrame()
+    found = rows.group_by(DAY).agg(**asked).to_pyarrow().to_pandas(date_as_object=True).set_index(DAY)
+    if "newest" in found:
+        newest = found.pop("newest")
+        found["age_days"] = [(day - last).days if last else None for day, last in newest.items()]
+    return found.astype("float64")
+
+
+def frame(
+    landed: Counter[date],
+    left_out: Counter[date],
+    refused: Counter[date],
+    codes: Mapping[date, Counter[str]],
+    files: Mapping[date, Collection[str]],
+    measured: pd.DataFrame,
+) -> pd.DataFrame:
+    """One row for each day that has files or rows, as `judgement.judge_landings` wants it but for history."""
+    rows = []
+    for day in sorted({*landed, *files}):
+        total = landed[day] - left_out[day]
+        known = measured.loc[day].to_dict() if day in measured.index else dict.fromkeys(measured.columns)
+        rows.append(
+            {
+                "day": day,
+                "landed": total,
+                "left_out": left_out[day],
+                "refused": refused[day],
+                "share": refused[day] / total if total else 0.0,
+                "files": _some(sorted(files.get(day, ()))),
+                "reasons": _commonest(codes.get(day, Counter())),
+                **known,
+            }
+        )
+    return pd.DataFrame(rows).astype(dict.fromkeys(measured.columns, "float64"))
+
+
+def beside_history(
+    frame: pd.DataFrame,
+    rows: ir.Table,
+    held: ir.Table,
+    quarantine: ir.Table,
+    contract: Contract,
+    rules: Rules,
+    stretch: Stretch,
+) -> pd.DataFrame:
+    """The frame with `usual`, `times` and `drift_<column>`: each day beside the days before it.
+
+    Args:
+        frame: as `frame` makes it.
+        rows: what lands now.
+        held: the table as it is.
+        quarantine: what was set aside, of any table.
+        contract: the table's.
+        rules: what is asked for.
+        stretch: the days that land now; what the lake holds of them is about to be replaced.
+    """
+    from perennial.ingestion import judgement
+
+    landed = Counter(dict(zip(frame["day"], frame["landed"].tolist(), strict=True)))
+    if rules.usual is not None:
+        since = stretch.first - timedelta(weeks=rules.usual.weeks)
+        aside = quarantine.filter((quarantine.table == contract.name) & quarantine.replayed_on.isnull())
+        for part, day in ((held, held[contract.partition]), (aside, aside.landed_on)):
+            landed += Counter(_by_day(part, day, since, stretch))
+        normal = [judgement.usual(landed, day, rules.usual.weeks, rules.usual.known) for day in frame["day"]]
+        frame = frame.assign(usual=normal, times=frame["landed"] / pd.Series(normal, frame.index))
+    drift = rules.drift or Drift()
+    for column in drift.columns:
+        shares = _values(rows, column, rows[DAY])
+        since = stretch.first - timedelta(days=drift.days)
+        before = held.filter(held[contract.partition].between(since, stretch.first - timedelta(days=1)))
+        shares |= _values(before, column, before[contract.partition])
+        found = [_drift(shares, drift, day) for day in frame["day"]]
+        frame = frame.assign(**{f"drift_{column}": found})
+    return frame
+
+
+def _by_day(rows: ir.Table, day: ir.DateValue, since: date, stretch: Stretch) -> dict[date, int]:
+    earlier = rows.filter(day.between(since, stretch.first - timedelta(days=1)))
+    counted = earlier.group_by(day=day).agg(rows=earlier.count()).to_pyarrow()
+    return dict(zip(counted["day"].to_pylist(), counted["rows"].to_pylist(), strict=True))
+
+
+def _values(rows: ir.Table, column: str, day: ir.DateValue) -> Shares:
+    """How many rows of each day have each value of the column."""
+    counted = rows.group_by(day=day, value=rows[column].cast("string")).agg(rows=rows.count()).to_pyarrow()
+    shares: Shares = {}
+    for row in counted.to_pylist():
+        shares.setdefault(row["day"], Counter())[str(row["value"])] += row["rows"]
+    return shares
+
+
+def _drift(shares: Shares, drift: Drift, day: date) -> float:
+    """How far the day's shares are from those of the days before it; NaN if either side has few rows."""
+    from perennial.ingestion import judgement
+
+    earlier: Counter[str] = Counter()
+    for other, counts in shares.items():
+        if timedelta(0) < day - other <= timedelta(days=drift.days):
+            earlier.update(counts)
+    today = shares.get(day, Counter())
+    enough = min(earlier.total(), today.total()) >= drift.rows
+    return judgement.stability(earlier, today) if enough else float("nan")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f", and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _commonest(codes: Counter[str]) -> str:
+    return "".join(f"; {code}: {rows}" for code, rows in codes.most_common(_NAMED))

@@ -1,0 +1,85 @@
+"""One way of taking in a landing, timed in a process of its own, so that its peak memory is its own.
+
+    python -m tests.benchmarks.ingest_process ours|pandas|duckdb TABLE FOLDER
+
+prints one line of JSON. `FOLDER/landing` holds the landing files; what the way writes goes beside it.
+"""
+
+import importlib
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.benchmarks.bench import REPEATS
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_LONG_S = 60
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Median seconds after a warm-up, peak memory of the process in its first run, and the rows refused.
+
+    Where already the warm-up takes longer than a minute its seconds stand: they leave no doubt.
+    """
+
+    seconds: float
+    peak_mb: float
+    refused: int
+
+
+def measure(way: str, table: str, folder: Path) -> Measured:
+    """Time a way here and now; imports and preparations are outside the clock."""
+    before, run = importlib.import_module(f"tests.benchmarks.ingest_{way}").prepare(table, folder)
+    before()
+    began = time.perf_counter()
+    refused = run()
+    first = time.perf_counter() - began
+    # A task is a process that runs once: what repeats in one process leave behind is not its memory.
+    peak_mb = _peak_mb()
+    taken = []
+    for _ in range(REPEATS if first < _LONG_S else 0):
+        before()
+        began = time.perf_counter()
+        run()
+        taken.append(time.perf_counter() - began)
+    return Measured(statistics.median(taken or [first]), peak_mb, refused)
+
+
+def measure_apart(way: str, table: str, landing: Path) -> Measured:
+    """The same in a fresh process, in a folder that is removed afterwards.
+
+    Raises:
+        RuntimeError: the process failed; the message ends with what it said.
+    """
+    with TemporaryDirectory(dir=landing.parent) as folder:
+        (Path(folder) / "landing").symlink_to(landing)
+        done = subprocess.run(
+            [sys.executable, "-m", __name__, way, table, folder],
+            cwd=_REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        raise RuntimeError(f"{way} of {table} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _peak_mb() -> float:
+    # Not getrusage: under Linux a process begins with the peak of the one that started it.
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(measure(sys.argv[1], sys.argv[2], Path(sys.argv[3])))))

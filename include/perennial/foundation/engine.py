@@ -3,7 +3,7 @@
 Capabilities write Ibis expressions and never ask which of the two runs them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 
@@ -32,6 +32,7 @@ def connect() -> BaseBackend:
 
 
 def _duckdb(wanted: Settings) -> BaseBackend:
+    wanted.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
     backend = ibis.duckdb.connect(threads=wanted.threads)
     backend.raw_sql(f"SET memory_limit = '{wanted.memory_mb}MiB'")
     backend.raw_sql(f"SET temp_directory = {_quoted(str(wanted.staging / 'spill'))}")
@@ -73,7 +74,7 @@ def parse_time(text: ir.StringValue, form: str) -> ir.TimestampValue:
 
 
 @ibis.udf.scalar.builtin(name="try_strptime")
-def _try_strptime(text: str, form: str) -> dt.timestamp:  # type: ignore[empty-body]
+def _try_strptime(text: str, form: str) -> dt.timestamp:
     """DuckDB's own function."""
 
 
@@ -95,6 +96,26 @@ def stream(rows: ir.Table, batch_rows: int = 100_000) -> pa.RecordBatchReader:
         # Ibis 12's to_pyarrow_batches calls a cursor method that DuckDB 2 dropped; a relation still streams.
         return backend._to_duckdb_relation(rows).to_arrow_reader(batch_rows)
     return backend.to_pyarrow_batches(rows, chunk_size=batch_rows)
+
+
+@contextmanager
+def gathered(parts: Iterable[ir.Table]) -> Iterator[ir.Table]:
+    """As `kept`, of the rows of all parts together; each is computed before the next is asked for."""
+    pieces = iter(parts)
+    with kept(next(pieces)) as table:
+        if connect().name != "duckdb":
+            yield ibis.union(table, *pieces)
+            return
+        for part in pieces:
+            _add(part, table.op().name)
+        yield table
+
+
+def _add(rows: ir.Table, name: str) -> None:
+    # Not Ibis 12's insert: it does not find temporary tables.
+    backend = connect()
+    backend._register_in_memory_tables(rows)
+    backend.raw_sql(f'INSERT INTO "{name}" BY NAME {backend.compile(rows)}')
 
 
 @contextmanager

@@ -183,6 +183,13 @@ class Source(Part):
             raise ValueError("`decimal` and `thousands` must differ")
         return self
 
+    @property
+    def looks_at_other_rows(self) -> bool:
+        """Whether an expression is a window over several rows."""
+        texts = [found.sql for found in self.columns.values() if isinstance(found, Expression)]
+        texts += [found.sql for found in (self.day, self.where) if found]
+        return any(sqlglot.parse_one(text, dialect=_DIALECT).find(sql.Window) for text in texts)
+
     def reads(self, contract: Contract) -> dict[str, str | Constant | Expression]:
         """Contract column → what fills it, for every column that a source can bring."""
         return {name: self.columns.get(name, name) for name in delivered(contract)}

@@ -5,22 +5,23 @@ agree in all that the suite reads share one *pattern*, a whole number: millions 
 patterns, and the suite judges each once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
-from operator import or_
+from math import prod
+from operator import and_, or_
 from zoneinfo import ZoneInfo, available_timezones
 
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
-from perennial.foundation import contracts, engine
+from perennial.foundation import contracts, engine, masking
 from perennial.foundation.contracts import CHANNELS, Contract
 from perennial.ingestion import limits
-from perennial.ingestion.declarations import delivered
+from perennial.ingestion.declarations import OCCURRENCE, delivered
 from perennial.ingestion.normalise import given, happened_on, readable
 from perennial.ingestion.sources import AT, DAY
 
@@ -38,6 +39,7 @@ ORDERED = (("starts_on", "ends_on"), ("ends_on", "measured_until"))
 """Days of a campaign: none may be before the one beside it."""
 ANOTHER = "(another value)"
 """What stands in a pattern for every text outside a closed set."""
+_SUSPECT = "_suspect"
 _REFERENCES = {
     "promotions": {"item_id": "items"},
     "contacts": {"customer_id": "users"},
@@ -76,6 +78,11 @@ def wellformed(column: str) -> str:
     return f"{column}_wellformed"
 
 
+def suspect(column: str) -> str:
+    """Name of the sign that says whether contact data may stand in a text."""
+    return f"{column}{_SUSPECT}"
+
+
 def in_order(column: str) -> str:
     """Name of the column that says whether a day, if any, is not before the one that `ORDERED` names."""
     return f"{column}_in_order"
@@ -111,56 +118,101 @@ def add(
     return rows.mutate(**{name: ibis.coalesce(answer, True) for name, answer in answers.items()})
 
 
-def repeated(rows: ir.Table, contract: Contract, held: ExitStack) -> ir.Table:
-    """`_at` of every row whose id came before, by file and line, in the same day's landing."""
-    identity = [column for column in contract.key if column != contract.partition]
-    whole = rows.filter(*(rows[column].notnull() for column in identity if column in contract.required))
-    # Hashes first: they are small, and few rows if any share one.
-    key = whole[identity[0]] if len(identity) == 1 else ibis.struct({name: whole[name] for name in identity})
-    hashed = whole.select(AT, DAY, *identity, _hash=key.hash())
-    counted = hashed.group_by("_hash", DAY).agg(_rows=hashed.count())
-    twice = held.enter_context(engine.kept(counted.filter(counted._rows > 1).drop("_rows")))
-    if not twice.count().to_pyarrow().as_py():
-        return twice.select(**{AT: twice["_hash"].cast("int64")})
-    suspect = hashed.semi_join(twice, ["_hash", DAY])
-    alike = ibis.window(group_by=[suspect[DAY], *(suspect[name] for name in identity)], order_by=suspect[AT])
-    ranked = suspect.mutate(_rank=ibis.row_number().over(alike))
-    return held.enter_context(engine.kept(ranked.filter(ranked._rank > 0).select(AT)))
-
-
 @dataclass(frozen=True)
-class _Sign:
-    """One thing the suite reads, as a digit of the pattern: the values it may have."""
+class Sign:
+    """One thing that is read off a row, as a digit of its pattern: the values it may have."""
 
     name: str
-    values: Sequence[object]
+    values: Sequence[object] = (False, True)
 
 
-def judged(rows: ir.Table, repeats: ir.Table, contract: Contract) -> ir.Table:
-    """`_at`, `_day` and `pattern` of each row.
+def signs(contract: Contract, nulls: Iterable[str], watched: Iterable[str]) -> list[Sign]:
+    """Everything that is read off a row of the table, but `UNIQUE`.
+
+    Args:
+        contract: the table's.
+        nulls: columns whose empty places a table rule counts.
+        watched: text columns in which contact data may stand.
+    """
+    name, columns = contract.name, delivered(contract)
+    texts = [column for column in columns if contract.schema.field(column).type == contracts.TEXT]
+    needed = [column for column in columns if column in contract.required]
+    needed += [column for column in NEEDED_BY_TRADE if name == "events"]
+    answers = [
+        *(given(column) for column in dict.fromkeys([*needed, *nulls])),
+        *(readable(column) for column in columns if column not in texts),
+        *(short(column) for column in limits.longest(contract)),
+        *(known(column) for column in refers_to(name)),
+        *((IN_TIME,) if name in AHEAD_DAYS else ()),
+        *((CONSENTS_ALLOWED, ZONE_KNOWN) if name == "users" else ()),
+        *((*map(wellformed, _SHAPES), REACHABLE) if name == "contacts" else ()),
+        *((in_order(later) for _, later in ORDERED) if name == "campaigns" else ()),
+        *(suspect(column) for column in watched),
+    ]
+    closed = {column: contract.allowed(column) for column in texts if contract.allowed(column)}
+    cuts = limits.cut_points(contract)
+    return [
+        *(Sign(answer) for answer in answers),
+        *(Sign(column, (None, *allowed, ANOTHER)) for column, allowed in closed.items()),
+        *(Sign(column, (None, *limits.representatives(found))) for column, found in cuts.items()),
+    ]
+
+
+def look(
+    rows: ir.Table, read_off: Sequence[Sign], contract: Contract, zone: ZoneInfo, last: date
+) -> ir.Table:
+    """One look at each row: `_at`, `_day`, `pattern` (without `UNIQUE`), `_hash` of its id, `_happened`.
 
     Args:
         rows: as `add` makes them.
-        repeats: as `repeated` makes them.
+        read_off: as `signs` makes them.
         contract: the table's.
+        zone: where the shop's days end.
+        last: the last day that lands.
     """
-    marked = rows.left_join(repeats.mutate(_repeated=True), AT)
-    marked = marked.mutate(**{UNIQUE: marked._repeated.isnull()})
-    total: ir.IntegerValue = ibis.literal(0, "int64")
-    weight = 1
-    for sign in _signs(contract):
-        total = total + _digit(marked[sign.name], sign, contract).cast("int64") * weight
-        weight *= len(sign.values)
-    if weight >= 2**63:
-        raise OverflowError(f"{contract.name}: its suite reads more than a pattern can hold")
-    return marked.select(AT, DAY, **{PATTERN: total})
+    identity = _identity(contract)
+    key = rows[identity[0]] if len(identity) == 1 else ibis.struct({name: rows[name] for name in identity})
+    whole = reduce(and_, (rows[name].notnull() for name in identity if name in contract.required))
+    happened = happened_on(rows, contract, zone, last) if contract.name in OCCURRENCE else ibis.null("date")
+    return rows.select(
+        AT,
+        DAY,
+        **{PATTERN: _pattern(rows, read_off, contract)},
+        _hash=ibis.ifelse(whole, key.hash(), ibis.null("int64")),
+        _happened=happened,
+    )
 
 
-def patterns(numbers: Sequence[int], contract: Contract) -> pd.DataFrame:
-    """What the suite reads, a row for each pattern: the columns, and `pattern` itself."""
+def settle(
+    looked: ir.Table, rows: ir.Table, read_off: Sequence[Sign], contract: Contract, held: ExitStack
+) -> ir.Table:
+    """What `look` saw, with `UNIQUE` in the pattern: false where the id came before in that day's landing.
+
+    Before is by file and line. Hashes are compared first: they are small, and few rows if any share one.
+    """
+    weight = _weight(read_off)
+    named = looked.filter(looked._hash.notnull())
+    counted = named.group_by("_hash", DAY).agg(_rows=named.count())
+    twice = held.enter_context(engine.kept(counted.filter(counted._rows > 1).drop("_rows")))
+    if not twice.count().to_pyarrow().as_py():
+        return looked.select(AT, DAY, "_happened", **{PATTERN: looked[PATTERN] + weight})
+    suspects = held.enter_context(engine.kept(looked.semi_join(twice, ["_hash", DAY]).select(AT)))
+    alike = rows.semi_join(suspects, AT).select(AT, DAY, *_identity(contract))
+    order = ibis.window(
+        group_by=[alike[DAY], *(alike[name] for name in _identity(contract))], order_by=alike[AT]
+    )
+    ranked = alike.mutate(_rank=ibis.row_number().over(order))
+    repeats = ranked.filter(ranked._rank > 0).select(AT, _repeated=True)
+    marked = looked.left_join(held.enter_context(engine.kept(repeats)), AT)
+    unique = marked[PATTERN] + ibis.ifelse(marked._repeated.isnull(), weight, 0)
+    return marked.select(AT, DAY, "_happened", **{PATTERN: unique})
+
+
+def patterns(numbers: Sequence[int], read_off: Sequence[Sign]) -> pd.DataFrame:
+    """What was read off, a row for each pattern: the signs, `UNIQUE`, and `pattern` itself."""
     rest = pd.Series(numbers, dtype="int64")
     columns: dict[str, pd.Series] = {PATTERN: rest}
-    for sign in _signs(contract):
+    for sign in (*read_off, Sign(UNIQUE)):
         digits = rest % len(sign.values)
         kind = "boolean" if sign.values == (False, True) else "object"
         columns[sign.name] = pd.Series([sign.values[digit] for digit in digits], dtype=kind)
@@ -168,34 +220,30 @@ def patterns(numbers: Sequence[int], contract: Contract) -> pd.DataFrame:
     return pd.DataFrame(columns).infer_objects()
 
 
-def _signs(contract: Contract) -> list[_Sign]:
-    """Everything that the table's suite reads."""
-    name, columns = contract.name, delivered(contract)
-    texts = [column for column in columns if contract.schema.field(column).type == contracts.TEXT]
-    needed = [column for column in columns if column in contract.required]
-    needed += [column for column in NEEDED_BY_TRADE if name == "events"]
-    answers = [
-        *(given(column) for column in needed),
-        *(readable(column) for column in columns if column not in texts),
-        *(short(column) for column in limits.longest(contract)),
-        *(known(column) for column in refers_to(name)),
-        UNIQUE,
-        *((IN_TIME,) if name in AHEAD_DAYS else ()),
-        *((CONSENTS_ALLOWED, ZONE_KNOWN) if name == "users" else ()),
-        *((*map(wellformed, _SHAPES), REACHABLE) if name == "contacts" else ()),
-        *((in_order(later) for _, later in ORDERED) if name == "campaigns" else ()),
-    ]
-    closed = {column: contract.allowed(column) for column in texts if contract.allowed(column)}
-    cuts = limits.cut_points(contract)
-    return [
-        *(_Sign(answer, (False, True)) for answer in answers),
-        *(_Sign(column, (None, *allowed, ANOTHER)) for column, allowed in closed.items()),
-        *(_Sign(column, (None, *limits.representatives(found))) for column, found in cuts.items()),
-    ]
+def _identity(contract: Contract) -> list[str]:
+    return [column for column in contract.key if column != contract.partition]
 
 
-def _digit(value: ir.Value, sign: _Sign, contract: Contract) -> ir.IntegerValue:
-    """The place of a value among those the sign may have."""
+def _pattern(rows: ir.Table, read_off: Sequence[Sign], contract: Contract) -> ir.IntegerValue:
+    if 2 * _weight(read_off) >= 2**63:
+        raise OverflowError(f"{contract.name}: more is read off its rows than a pattern can hold")
+    total: ir.IntegerValue = ibis.literal(0, "int64")
+    weight = 1
+    for sign in read_off:
+        total = total + _digit(rows, sign, contract).cast("int64") * weight
+        weight *= len(sign.values)
+    return total
+
+
+def _weight(read_off: Sequence[Sign]) -> int:
+    return prod(len(sign.values) for sign in read_off)
+
+
+def _digit(rows: ir.Table, sign: Sign, contract: Contract) -> ir.IntegerValue:
+    """The place of what is read off among the values that the sign may have."""
+    if sign.name.endswith(_SUSPECT):
+        return masking.suspects(rows[sign.name.removesuffix(_SUSPECT)]).fill_null(False).cast("int8")
+    value = rows[sign.name]
     if value.type().is_boolean():
         return value.cast("int8")
     if value.type().is_string():

@@ -4,15 +4,19 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING
 
 import ibis.expr.types as ir
 import pandas as pd
 
 from perennial.foundation.contracts import Contract
-from perennial.ingestion.declarations import OCCURRENCE, Drift, Rules
-from perennial.ingestion.normalise import given, happened_on
+from perennial.ingestion.declarations import Drift, Rules
+from perennial.ingestion.facts import PATTERN
+from perennial.ingestion.normalise import given
 from perennial.ingestion.sources import DAY
+
+if TYPE_CHECKING:
+    from perennial.ingestion.scan import Scan
 
 _NAMED = 3
 Shares = dict[date, Counter[str]]
@@ -32,44 +36,50 @@ class Stretch:
         return (self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1))
 
 
-def measures(rows: ir.Table, contract: Contract, rules: Rules, zone: ZoneInfo, last: date) -> pd.DataFrame:
-    """By `_day`: `age_days` of the newest row and `null_<column>` shares, as far as rules ask for them."""
-    asked: dict[str, ir.Scalar] = {}
-    if rules.newest_within_days is not None and contract.name in OCCURRENCE:
-        asked["newest"] = happened_on(rows, contract, zone, last).max()
+@dataclass(frozen=True)
+class Tallied:
+    """Rows by day: all that landed, what of it was left out on purpose, what refused, and by which codes."""
+
+    landed: Counter[date]
+    left_out: Counter[date]
+    refused: Counter[date]
+    codes: Mapping[date, Counter[str]]
+
+
+def measures(seen: "Scan", rules: Rules) -> pd.DataFrame:
+    """By day: `age_days` of the newest row and `null_<column>` shares, as far as rules ask for them."""
+    days = sorted(seen.counts[DAY].unique())
+    found = pd.DataFrame(index=pd.Index(days, name=DAY, dtype="object"))
+    if rules.newest_within_days is not None:
+        newest = seen.marks.group_by(DAY).agg(newest=seen.marks._happened.max()).to_pyarrow().to_pylist()
+        ages: dict[date, int] = {}
+        for row in newest:
+            if row["newest"]:
+                ages[row[DAY]] = (row[DAY] - row["newest"]).days
+        found["age_days"] = [ages.get(day) for day in days]
     for column in rules.nulls:
-        asked[f"null_{column}"] = 1 - rows[given(column)].cast("int64").mean()
-    if not asked:
-        return pd.DataFrame()
-    found = rows.group_by(DAY).agg(**asked).to_pyarrow().to_pandas(date_as_object=True).set_index(DAY)
-    if "newest" in found:
-        newest = found.pop("newest")
-        found["age_days"] = [(day - last).days if last else None for day, last in newest.items()]
+        filled = seen.counts.merge(seen.patterns[[PATTERN, given(column)]], on=PATTERN)
+        filled["filled"] = filled["rows"] * filled[given(column)].astype("int64")
+        sums = filled.groupby(DAY)[["filled", "rows"]].sum()
+        found[f"null_{column}"] = 1 - sums["filled"] / sums["rows"]
     return found.astype("float64")
 
 
-def frame(
-    landed: Counter[date],
-    left_out: Counter[date],
-    refused: Counter[date],
-    codes: Mapping[date, Counter[str]],
-    files: Mapping[date, Collection[str]],
-    measured: pd.DataFrame,
-) -> pd.DataFrame:
+def frame(tallied: Tallied, files: Mapping[date, Collection[str]], measured: pd.DataFrame) -> pd.DataFrame:
     """One row for each day that has files or rows, as `judgement.judge_landings` wants it but for history."""
     rows = []
-    for day in sorted({*landed, *files}):
-        total = landed[day] - left_out[day]
+    for day in sorted({*tallied.landed, *files}):
+        total = tallied.landed[day] - tallied.left_out[day]
         known = measured.loc[day].to_dict() if day in measured.index else dict.fromkeys(measured.columns)
         rows.append(
             {
                 "day": day,
                 "landed": total,
-                "left_out": left_out[day],
-                "refused": refused[day],
-                "share": refused[day] / total if total else 0.0,
+                "left_out": tallied.left_out[day],
+                "refused": tallied.refused[day],
+                "share": tallied.refused[day] / total if total else 0.0,
                 "files": _some(sorted(files.get(day, ()))),
-                "reasons": _commonest(codes.get(day, Counter())),
+                "reasons": _commonest(tallied.codes.get(day, Counter())),
                 **known,
             }
         )
@@ -78,7 +88,7 @@ def frame(
 
 def beside_history(
     frame: pd.DataFrame,
-    rows: ir.Table,
+    seen: "Scan",
     held: ir.Table,
     quarantine: ir.Table,
     contract: Contract,
@@ -89,7 +99,7 @@ def beside_history(
 
     Args:
         frame: as `frame` makes it.
-        rows: what lands now.
+        seen: what lands now.
         held: the table as it is.
         quarantine: what was set aside, of any table.
         contract: the table's.
@@ -108,7 +118,7 @@ def beside_history(
         frame = frame.assign(usual=normal, times=frame["landed"] / pd.Series(normal, frame.index))
     drift = rules.drift or Drift()
     for column in drift.columns:
-        shares = _values(rows, column, rows[DAY])
+        shares = _values_seen(seen, column)
         since = stretch.first - timedelta(days=drift.days)
         before = held.filter(held[contract.partition].between(since, stretch.first - timedelta(days=1)))
         shares |= _values(before, column, before[contract.partition])
@@ -121,6 +131,16 @@ def _by_day(rows: ir.Table, day: ir.DateValue, since: date, stretch: Stretch) ->
     earlier = rows.filter(day.between(since, stretch.first - timedelta(days=1)))
     counted = earlier.group_by(day=day).agg(rows=earlier.count()).to_pyarrow()
     return dict(zip(counted["day"].to_pylist(), counted["rows"].to_pylist(), strict=True))
+
+
+def _values_seen(seen: "Scan", column: str) -> Shares:
+    if column not in seen.patterns:
+        return _values(seen.rows, column, seen.rows[DAY])
+    shares: Shares = {}
+    found = seen.counts.merge(seen.patterns[[PATTERN, column]], on=PATTERN)
+    for day, value, rows in found[[DAY, column, "rows"]].itertuples(index=False):
+        shares.setdefault(day, Counter())[str(value)] += rows
+    return shares
 
 
 def _values(rows: ir.Table, column: str, day: ir.DateValue) -> Shares:

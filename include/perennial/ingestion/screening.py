@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
@@ -10,23 +10,18 @@ from typing import TYPE_CHECKING
 
 import ibis
 import ibis.expr.types as ir
-import pandas as pd
 import pyarrow as pa
 
-from perennial.foundation import contracts, engine, masking
-from perennial.foundation.config import ConfigError
+from perennial.foundation import contracts, engine
 from perennial.foundation.contracts import Contract
 from perennial.foundation.lake import Lake, conform, open_lake, open_vault
-from perennial.foundation.settings import settings
-from perennial.ingestion import facts, landings, limits, quarantine, sources
-from perennial.ingestion.declarations import CustomerIds, Rules, Source, Sources
+from perennial.ingestion import facts, landings, scan, sources
 from perennial.ingestion.kinds import TEXT_ONLY
 from perennial.ingestion.landing import Landing, open_landing
 from perennial.ingestion.landings import Stretch
-from perennial.ingestion.mapping import mapped
-from perennial.ingestion.normalise import stamp
-from perennial.ingestion.quarantine import Reason, Refusal, Veil
-from perennial.ingestion.reading import BROKEN
+from perennial.ingestion.quarantine import Reason, Veil
+from perennial.ingestion.refusals import BROKEN_LINE, LANDED_ON, PATTERN, Refusals, veil
+from perennial.ingestion.scan import Scan
 from perennial.ingestion.sources import AT, DAY, NO_DATABASES, Databases, Landed
 
 if TYPE_CHECKING:
@@ -37,9 +32,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 LEFT_OUT = "left out"
 """What stands for a rule in `validations` where `where` or `keep` left rows out."""
-_BROKEN_LINE = "line broken"
-_BATCH_ROWS = 20_000
-_PATTERN = "_pattern"
 
 
 @dataclass(frozen=True)
@@ -95,7 +87,7 @@ class Screened:
     measured: Sequence["Measured"]
     sentences: Sequence[str]
     results: Mapping[str, "Result"]
-    refusals: "Refusals"
+    refusals: Refusals
 
     @property
     def counts(self) -> dict[str, int]:
@@ -117,59 +109,6 @@ class Screened:
     def _found(self, day: date, rule: str, level: str, failed: int, **said: object) -> dict[str, object]:
         same = {"day": day, "table": self.table, "rule": rule, "level": level}
         return same | {"rows": self.landed[day], "failed": failed} | said
-
-
-@dataclass(frozen=True)
-class Refusals:
-    """The rows that are refused: where they are, and why.
-
-    rows: `_at`, `_landed_on`, `_pattern`.
-    reasons: pattern → reasons.
-    broken: `_at`, `_day`, `_broken`: the lines that are no rows.
-    """
-
-    table: str
-    landed: Landed
-    rows: ir.Table
-    reasons: Mapping[int, Sequence[Reason]]
-    broken: ir.Table | None
-
-    def batches(self, veil: Veil) -> Iterator[pa.RecordBatch]:
-        """The rows of the table `quarantine`, read from their files once more."""
-        numbers = self.rows.select(number=self.landed.number(self.rows[AT])).distinct().to_pyarrow()
-        for raw in self.landed.raw(sorted(numbers["number"].to_pylist())):
-            filled = raw.source.reads(contracts.CONTRACTS[self.table])
-            rows = raw.rows.select(AT, *raw.columns).inner_join(self.rows, AT)
-            for batch in engine.stream(rows, _BATCH_ROWS):
-                yield quarantine.set_aside(self.table, self._refusals(batch, filled), veil)
-        if self.broken is not None:
-            for batch in engine.stream(self.broken, _BATCH_ROWS):
-                yield quarantine.set_aside(self.table, self._broken(batch), veil)
-
-    def _refusals(self, batch: pa.RecordBatch, filled: quarantine.Filled) -> Iterator[Refusal]:
-        for row in batch.to_pylist():
-            piece, line = self.landed.place(row.pop(AT))
-            day, pattern = row.pop("_landed_on"), row.pop(_PATTERN)
-            yield Refusal(day, piece.name, line, row, self.reasons[pattern], filled)
-
-    def _broken(self, batch: pa.RecordBatch) -> Iterator[Refusal]:
-        for row in batch.to_pylist():
-            piece, line = self.landed.place(row[AT])
-            yield Refusal(row[DAY], piece.name, line, {}, [Reason(_BROKEN_LINE, BROKEN, row[BROKEN])])
-
-
-def veil(declared: Sources) -> Veil:
-    """What of refused rows nobody may read: contact data wherever it stands, and ids that are personal."""
-    named: dict[str, set[str]] = {"contacts": set(), "ids": set()}
-    for table in contracts.LANDED_TABLES:
-        contract = contracts.CONTRACTS[table]
-        for source in declared.of(table).sources.values():
-            filled = source.reads(contract)
-            personal = declared.customer_ids is CustomerIds.PERSONAL
-            named["ids"] |= {_column(filled, "customer_id")} if personal else set()
-            if table == contracts.CONTACTS.name:
-                named["contacts"] |= {_column(filled, name) for name in facts.CONTACT_COLUMNS}
-    return Veil(settings().key, frozenset(named["contacts"] - {""}), frozenset(named["ids"] - {""}))
 
 
 def screen(
@@ -217,31 +156,23 @@ def _screened(
 ) -> Screened:
     from perennial.ingestion import judgement
 
-    zone, rules = settings().zone, desk.landing.sources.of(contract.name).rules
-    parts = [mapped(raw, contract, stretch.first, stretch.last) for raw in landed.raw()]
-    lags = [_lag(raw.source, stretch) for raw in landed.raw()]
-    stamped = [
-        stamp(part.rows, contract, zone, stretch.last, lag) for part, lag in zip(parts, lags, strict=True)
-    ]
-    rows = _hidden(ibis.union(*stamped), contract, desk.landing.sources)
+    rules = desk.landing.sources.of(contract.name).rules
     references = {column: earlier[name].ids for column, name in facts.refers_to(contract.name).items()}
-    told = facts.add(rows, contract, references, zone, stretch.last)
-    with ExitStack() as meanwhile:
-        repeats = facts.repeated(rows, contract, meanwhile)
-        marks = held.enter_context(engine.kept(facts.judged(told, repeats, contract)))
-    found = (
-        marks.group_by(DAY, facts.PATTERN).agg(rows=marks.count()).to_pyarrow().to_pandas(date_as_object=True)
+    seen = scan.scan(landed, contract, desk.landing.sources, stretch, references, held)
+    verdict = judgement.judge_rows(seen.patterns, contract)
+    refused = held.enter_context(engine.kept(_refused(seen.marks, verdict.reasons)))
+    tally = _tally(seen, verdict.reasons)
+    landing = landings.frame(
+        landings.Tallied(tally.landed, tally.left_out, tally.refused, tally.codes()),
+        _files(landed, tally.landed),
+        landings.measures(seen, rules),
     )
-    verdict = judgement.judge_rows(_weighed(found, contract), contract)
-    results["rows"] = verdict.result
-    refused = held.enter_context(engine.kept(_refused(marks, verdict.reasons)))
-    broken = _held_broken([part.broken for part in parts if part.broken is not None], held)
-    tally = _tally(found, verdict.reasons, broken, [p.left_out for p in parts if p.left_out is not None])
-    measured = landings.measures(rows, contract, rules, zone, stretch.last)
-    landing = _landing_frame(desk, contract, stretch, landed, rows, tally, measured, rules)
-    whole = judgement.judge_landings(landing, contract.name, rules)
-    results["landings"] = whole.result
-    accepted = rows.anti_join(refused, AT) if verdict.reasons else rows
+    held_rows = desk.home(contract.name).read(contract.name)
+    beside = landings.beside_history(
+        landing, seen, held_rows, desk.lake.read("quarantine"), contract, rules, stretch
+    )
+    whole = judgement.judge_landings(beside, contract.name, rules)
+    accepted = seen.rows.anti_join(refused, AT) if verdict.reasons else seen.rows
     return Screened(
         table=contract.name,
         accepted=accepted,
@@ -252,8 +183,8 @@ def _screened(
         ids=_ids(desk, contract, stretch, accepted, held),
         measured=whole.measured,
         sentences=whole.sentences,
-        results=results,
-        refusals=Refusals(contract.name, landed, refused, verdict.reasons, broken),
+        results={**results, "rows": verdict.result, "landings": whole.result},
+        refusals=Refusals(contract.name, landed, refused, verdict.reasons, seen.broken),
     )
 
 
@@ -274,48 +205,27 @@ class _Tally:
         return found
 
 
-def _tally(
-    found: pd.DataFrame,
-    reasons: Mapping[int, Sequence[Reason]],
-    broken: ir.Table | None,
-    left_out: Sequence[ir.Table],
-) -> _Tally:
+def _tally(seen: Scan, reasons: Mapping[int, Sequence[Reason]]) -> _Tally:
     tally = _Tally(Counter(), Counter(), Counter(), Counter())
-    for day, pattern, rows in found.itertuples(index=False):
+    for day, pattern, rows in seen.counts.itertuples(index=False):
         tally.landed[day] += rows
         if pattern in reasons:
             tally.refused[day] += rows
             tally.failed.update({(day, reason.code): rows for reason in reasons[pattern]})
-    for day, rows in _by_day(broken).items() if broken is not None else ():
+    for day, rows in scan.by_day(seen.broken).items() if seen.broken is not None else ():
         tally.landed[day] += rows
         tally.refused[day] += rows
-        tally.failed[day, _BROKEN_LINE] += rows
-    for part in left_out:
-        counted = _by_day(part)
+        tally.failed[day, BROKEN_LINE] += rows
+    for part in seen.left_out:
+        counted = scan.by_day(part)
         tally.landed.update(counted)
         tally.left_out.update(counted)
     return tally
 
 
-def _by_day(rows: ir.Table) -> Counter[date]:
-    counted = rows.group_by(DAY).agg(rows=rows.count()).to_pyarrow()
-    return Counter(dict(zip(counted[DAY].to_pylist(), counted["rows"].to_pylist(), strict=True)))
-
-
-def _weighed(found: pd.DataFrame, contract: Contract) -> pd.DataFrame:
-    """Each different pattern once: what the suite reads, and how many rows look like it."""
-    rows = found.groupby(facts.PATTERN)["rows"].sum()
-    frame = facts.patterns([int(pattern) for pattern in rows.index], contract)
-    return frame.assign(rows=rows.to_numpy())
-
-
 def _refused(marks: ir.Table, reasons: Mapping[int, Sequence[Reason]]) -> ir.Table:
     failing = marks.filter(marks[facts.PATTERN].isin([int(pattern) for pattern in reasons]))
-    return failing.select(AT, _landed_on=failing[DAY], **{_PATTERN: failing[facts.PATTERN]})
-
-
-def _held_broken(parts: Sequence[ir.Table], held: ExitStack) -> ir.Table | None:
-    return held.enter_context(engine.kept(ibis.union(*parts))) if parts else None
+    return failing.select(AT, **{LANDED_ON: failing[DAY], PATTERN: failing[facts.PATTERN]})
 
 
 def _judged_columns(landed: Landed, contract: Contract) -> dict[str, dict[str, dict[str, str]]]:
@@ -331,46 +241,13 @@ def _judged_columns(landed: Landed, contract: Contract) -> dict[str, dict[str, d
     return found
 
 
-def _hidden(rows: ir.Table, contract: Contract, declared: Sources) -> ir.Table:
-    """The rows without contact data, but in the vault's own columns; personal ids as pseudonyms."""
-    key = settings().key
-    if declared.customer_ids is CustomerIds.PERSONAL and "customer_id" in contract.schema.names:
-        if key is None:
-            raise ConfigError(
-                "sources.yaml: customer_ids: 'personal' needs the setting PERENNIAL_PSEUDONYM_KEY"
-            )
-        rows = masking.pseudonymise(rows, ["customer_id"], key)
-    own = facts.CONTACT_COLUMNS if contract.name == contracts.CONTACTS.name else ()
-    return masking.hide(rows, [name for name in limits.longest(contract) if name not in own], key)
-
-
-def _lag(source: Source, stretch: Stretch) -> int | None:
-    return source.history.lag_days if stretch.history and source.history else None
-
-
-def _column(filled: quarantine.Filled, name: str) -> str:
-    """The source's own column that fills the contract's, if it is one."""
-    found = filled.get(name)
-    return found if isinstance(found, str) else ""
-
-
-def _landing_frame(
-    desk: Desk,
-    contract: Contract,
-    stretch: Stretch,
-    landed: Landed,
-    rows: ir.Table,
-    tally: _Tally,
-    measured: pd.DataFrame,
-    rules: Rules,
-) -> pd.DataFrame:
+def _files(landed: Landed, days: Iterable[date]) -> dict[date, set[str]]:
+    """Day → the names of its files; a file of many days stands for each of them."""
     files: dict[date, set[str]] = {}
     for piece in landed.pieces:
-        for day in (piece.day,) if piece.day else tally.landed:
+        for day in (piece.day,) if piece.day else days:
             files.setdefault(day, set()).add(piece.name)
-    frame = landings.frame(tally.landed, tally.left_out, tally.refused, tally.codes(), files, measured)
-    held = desk.home(contract.name).read(contract.name)
-    return landings.beside_history(frame, rows, held, desk.lake.read("quarantine"), contract, rules, stretch)
+    return files
 
 
 def _ids(
@@ -397,7 +274,7 @@ def _nothing(
 ) -> Screened:
     """Nothing landed, or nothing that could be read."""
     none = ibis.memtable(contract.schema.empty_table())
-    places = pa.schema([(AT, pa.int64()), ("_landed_on", pa.date32()), (_PATTERN, pa.int64())])
+    places = pa.schema([(AT, pa.int64()), (LANDED_ON, pa.date32()), (PATTERN, pa.int64())])
     return Screened(
         table=contract.name,
         accepted=none,

@@ -16,6 +16,7 @@ from tempfile import mkdtemp
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from perennial.foundation import engine
 from perennial.foundation.settings import settings
@@ -45,6 +46,7 @@ class Piece:
     day: date | None
     path: str
     columns: Mapping[str, str]
+    rows: int
     asked: bool = False
 
     @property
@@ -91,6 +93,27 @@ class Landed:
     def place(self, at: int) -> tuple[Piece, int]:
         """The piece and line (from 1, a header not counted) that `_at` stands for."""
         return self.pieces[at // _LINES], at % _LINES
+
+    def chunks(self, rows: int) -> list[list[int]]:
+        """The numbers of the pieces, in chunks of whole days with about so many rows; at least one chunk.
+
+        What an expression over many rows sees is for no chunk to decide: then there is but one.
+        """
+        if any(piece.day is None or piece.source.looks_at_other_rows for piece in self.pieces):
+            return [list(range(len(self.pieces)))]
+        by_day: dict[date | None, list[int]] = {}
+        for number, piece in enumerate(self.pieces):
+            by_day.setdefault(piece.day, []).append(number)
+        chunks: list[list[int]] = [[]]
+        size = 0
+        for numbers in by_day.values():
+            more = sum(self.pieces[number].rows for number in numbers)
+            if chunks[-1] and size + more > rows:
+                chunks.append([])
+                size = 0
+            chunks[-1] += numbers
+            size += more
+        return chunks
 
     @staticmethod
     def number(at: ir.IntegerValue) -> ir.IntegerValue:
@@ -161,7 +184,8 @@ def _piece(file: LandingFile, target: Path) -> Piece:
         with file.bytes() as stream, target.open("wb") as copy:
             shutil.copyfileobj(stream, copy)
         path = str(target)
-    return Piece(file.source_name, file.source, file.name, file.day, path, columns)
+    rows = pq.read_metadata(path).num_rows
+    return Piece(file.source_name, file.source, file.name, file.day, path, columns, rows)
 
 
 def _answers(
@@ -178,5 +202,6 @@ def _answers(
     for day, since, until in asked:
         target = folder / f"{name}-{day}.parquet"
         columns = reading.ask(databases[query.connection], query, since, until, target)
+        rows = pq.read_metadata(target).num_rows
         kinds = {**dict.fromkeys(columns, "string"), LINE: "int64", BROKEN: "string"}
-        yield Piece(name, source, f"{query.connection}/{name}", day, str(target), kinds, asked=True)
+        yield Piece(name, source, f"{query.connection}/{name}", day, str(target), kinds, rows, asked=True)

@@ -1,0 +1,79 @@
+"""The rows that one table refuses: where they are, and how they come into quarantine."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from perennial.foundation import contracts, engine
+from perennial.foundation.settings import settings
+from perennial.ingestion import facts, quarantine
+from perennial.ingestion.declarations import CustomerIds, Sources
+from perennial.ingestion.quarantine import Reason, Refusal, Veil
+from perennial.ingestion.reading import BROKEN
+from perennial.ingestion.sources import AT, DAY, Landed
+
+BROKEN_LINE = "line broken"
+"""Code of the refusal of a line that is no row."""
+PATTERN, LANDED_ON = "_pattern", "_landed_on"
+_BATCH_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """The rows that are refused: where they are, and why.
+
+    rows: `_at`, `_landed_on`, `_pattern`.
+    reasons: pattern → reasons.
+    broken: `_at`, `_day`, `_broken`: the lines that are no rows.
+    """
+
+    table: str
+    landed: Landed
+    rows: ir.Table
+    reasons: Mapping[int, Sequence[Reason]]
+    broken: ir.Table | None
+
+    def batches(self, veil: Veil) -> Iterator[pa.RecordBatch]:
+        """The rows of the table `quarantine`, read from their files once more."""
+        numbers = self.rows.select(number=self.landed.number(self.rows[AT])).distinct().to_pyarrow()
+        for raw in self.landed.raw(sorted(numbers["number"].to_pylist())):
+            filled = raw.source.reads(contracts.CONTRACTS[self.table])
+            rows = raw.rows.select(AT, *raw.columns).inner_join(self.rows, AT)
+            for batch in engine.stream(rows, _BATCH_ROWS):
+                yield quarantine.set_aside(self.table, self._refusals(batch, filled), veil)
+        if self.broken is not None:
+            for batch in engine.stream(self.broken, _BATCH_ROWS):
+                yield quarantine.set_aside(self.table, self._broken(batch), veil)
+
+    def _refusals(self, batch: pa.RecordBatch, filled: quarantine.Filled) -> Iterator[Refusal]:
+        for row in batch.to_pylist():
+            piece, line = self.landed.place(row.pop(AT))
+            day, pattern = row.pop(LANDED_ON), row.pop(PATTERN)
+            yield Refusal(day, piece.name, line, row, self.reasons[pattern], filled)
+
+    def _broken(self, batch: pa.RecordBatch) -> Iterator[Refusal]:
+        for row in batch.to_pylist():
+            piece, line = self.landed.place(row[AT])
+            yield Refusal(row[DAY], piece.name, line, {}, [Reason(BROKEN_LINE, BROKEN, row[BROKEN])])
+
+
+def veil(declared: Sources) -> Veil:
+    """What of refused rows nobody may read: contact data wherever it stands, and ids that are personal."""
+    named: dict[str, set[str]] = {"contacts": set(), "ids": set()}
+    for table in contracts.LANDED_TABLES:
+        contract = contracts.CONTRACTS[table]
+        for source in declared.of(table).sources.values():
+            filled = source.reads(contract)
+            personal = declared.customer_ids is CustomerIds.PERSONAL
+            named["ids"] |= {_column(filled, "customer_id")} if personal else set()
+            if table == contracts.CONTACTS.name:
+                named["contacts"] |= {_column(filled, name) for name in facts.CONTACT_COLUMNS}
+    return Veil(settings().key, frozenset(named["contacts"] - {""}), frozenset(named["ids"] - {""}))
+
+
+def _column(filled: quarantine.Filled, name: str) -> str:
+    """The source's own column that fills the contract's, if it is one."""
+    found = filled.get(name)
+    return found if isinstance(found, str) else ""

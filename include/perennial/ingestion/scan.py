@@ -1,0 +1,146 @@
+"""One look at every row that landed: of each row its place, its day and its pattern are kept, and no more.
+
+A landing is looked at in chunks of whole days, so that memory is bounded by the chunk (an id repeated on
+another day is no repetition). A single day larger than a chunk is looked at as a whole; the engine spills
+what it cannot hold.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from datetime import date
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+
+from perennial.foundation import contracts, engine, masking
+from perennial.foundation.config import ConfigError
+from perennial.foundation.contracts import Contract
+from perennial.foundation.settings import settings
+from perennial.ingestion import facts, limits
+from perennial.ingestion.declarations import CustomerIds, Source, Sources
+from perennial.ingestion.landings import Stretch
+from perennial.ingestion.mapping import Mapped, mapped
+from perennial.ingestion.normalise import stamp
+from perennial.ingestion.sources import DAY, Landed
+
+CHUNK_ROWS = 2_000_000
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What was seen of a landing.
+
+    rows: in the contract's columns and types, stamped, contact data hidden; computed when asked for.
+    marks: `_at`, `_day`, `pattern`, `_happened` of each, held by the engine.
+    counts: by day and pattern: `_day, pattern, rows`.
+    patterns: each pattern once: what the suite reads, `pattern` and `rows`.
+    broken: `_at`, `_day`, `_broken` of the lines that are no rows; None if there can be none.
+    left_out: `_day` of each row that was left out on purpose.
+    """
+
+    rows: ir.Table
+    marks: ir.Table
+    counts: pd.DataFrame
+    patterns: pd.DataFrame
+    broken: ir.Table | None
+    left_out: Sequence[ir.Table]
+
+
+def scan(
+    landed: Landed,
+    contract: Contract,
+    declared: Sources,
+    stretch: Stretch,
+    references: Mapping[str, ir.Table],
+    held: ExitStack,
+) -> Scan:
+    """Look at every row. What is answered can be used until `held` closes."""
+    chunks = [_mapped(landed, numbers, contract, stretch) for numbers in landed.chunks(CHUNK_ROWS)]
+    rows = _pseudonymous([_stamped(chunk, contract, stretch) for chunk in chunks], contract, declared)
+    own = facts.CONTACT_COLUMNS if contract.name == contracts.CONTACTS.name else ()
+    watched = [name for name in limits.longest(contract) if name not in own]
+    nulls = declared.of(contract.name).rules.nulls
+    read_off = facts.signs(contract, nulls, watched)
+    marks = held.enter_context(_marks(rows, read_off, contract, stretch, references))
+    patterns, counts = _counted(marks, read_off)
+    touched = [name for name in watched if patterns[facts.suspect(name)].any()]
+    if touched:
+        # Rare, and then the ids that other tables name may be others: everything is looked at again.
+        rows = [masking.hide(part, touched, settings().key) for part in rows]
+        marks = held.enter_context(_marks(rows, read_off, contract, stretch, references))
+        patterns, counts = _counted(marks, read_off)
+    parts = [part for chunk in chunks for _, part in chunk]
+    broken = [part.broken for part in parts if part.broken is not None]
+    return Scan(
+        rows=ibis.union(*rows),
+        marks=marks,
+        counts=counts,
+        patterns=patterns,
+        broken=held.enter_context(engine.gathered(broken)) if broken else None,
+        left_out=[part.left_out for part in parts if part.left_out is not None],
+    )
+
+
+def by_day(rows: ir.Table) -> Counter[date]:
+    """How many rows each `_day` has."""
+    counted = rows.group_by(DAY).agg(rows=rows.count()).to_pyarrow()
+    return Counter(dict(zip(counted[DAY].to_pylist(), counted["rows"].to_pylist(), strict=True)))
+
+
+def _mapped(
+    landed: Landed, numbers: Sequence[int], contract: Contract, stretch: Stretch
+) -> list[tuple[Source, Mapped]]:
+    return [(raw.source, mapped(raw, contract, stretch.first, stretch.last)) for raw in landed.raw(numbers)]
+
+
+def _stamped(chunk: Sequence[tuple[Source, Mapped]], contract: Contract, stretch: Stretch) -> ir.Table:
+    zone = settings().zone
+    return ibis.union(
+        *(stamp(part.rows, contract, zone, stretch.last, _lag(source, stretch)) for source, part in chunk)
+    )
+
+
+def _lag(source: Source, stretch: Stretch) -> int | None:
+    return source.history.lag_days if stretch.history and source.history else None
+
+
+def _pseudonymous(rows: list[ir.Table], contract: Contract, declared: Sources) -> list[ir.Table]:
+    """The rows, personal ids of customers replaced by pseudonyms."""
+    if declared.customer_ids is CustomerIds.OPAQUE or "customer_id" not in contract.schema.names:
+        return rows
+    key = settings().key
+    if key is None:
+        raise ConfigError("sources.yaml: customer_ids: personal ids need PERENNIAL_PSEUDONYM_KEY")
+    return [masking.pseudonymise(part, ["customer_id"], key) for part in rows]
+
+
+def _marks(
+    rows: Sequence[ir.Table],
+    read_off: Sequence[facts.Sign],
+    contract: Contract,
+    stretch: Stretch,
+    references: Mapping[str, ir.Table],
+) -> AbstractContextManager[ir.Table]:
+    zone = settings().zone
+
+    def parts() -> Iterator[ir.Table]:
+        for part in rows:
+            told = facts.add(part, contract, references, zone, stretch.last)
+            looked = facts.look(told, read_off, contract, zone, stretch.last)
+            with ExitStack() as meanwhile:
+                once = meanwhile.enter_context(engine.kept(looked))
+                yield facts.settle(once, part, read_off, contract, meanwhile)
+
+    return engine.gathered(parts())
+
+
+def _counted(marks: ir.Table, read_off: Sequence[facts.Sign]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Each pattern once, with its rows; and the rows by day and pattern."""
+    counted = marks.group_by(DAY, facts.PATTERN).agg(rows=marks.count())
+    counts = counted.to_pyarrow().to_pandas(date_as_object=True)
+    rows = counts.groupby(facts.PATTERN)["rows"].sum()
+    frame = facts.patterns([int(pattern) for pattern in rows.index], read_off)
+    return frame.assign(rows=rows.to_numpy()), counts

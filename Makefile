@@ -1,7 +1,7 @@
 # `make` alone lists the targets. Everything local lies in .venv and .perennial.
 
 .DEFAULT_GOAL := help
-.PHONY: help run stop test check bench acceptance lock clean venv venv-dev
+.PHONY: help run stop check-sources test check bench acceptance lock clean venv venv-dev
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV_PYTHON := .venv/bin/python
@@ -9,13 +9,16 @@ INSTALL := $(PYTHON) include/perennial/demo/install.py
 export PYTHONPATH := include
 
 help:
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: venv ## install, start Airflow and MLflow, run the demo shop's days, say what came of it
 	@$(VENV_PYTHON) -m perennial.demo run
 
 stop: ## end Airflow, MLflow and every child
 	@if [ -x $(VENV_PYTHON) ]; then $(VENV_PYTHON) -m perennial.demo stop; else echo "Nothing is installed."; fi
+
+check-sources: venv ## try sources.yaml on a day, publish nothing; DAY=2024-05-02 [TABLE=events] [ROWS=1000]
+	@$(VENV_PYTHON) -m perennial.demo.check_sources "$(DAY)" "$(TABLE)" "$(ROWS)"
 
 test: venv-dev ## run all tests
 	@$(VENV_PYTHON) -m pytest

@@ -1,7 +1,7 @@
 """Take in what the shop's systems dropped for one day, and close the day.
 
-**Makes** the tables `items`, `users`, `campaigns`, `assignments`, `events` and `quarantine` for the day, and
-announces the day (`shop_day`): everything else follows from that.
+**Makes** the tables `items`, `promotions`, `users`, `contacts`, `campaigns`, `assignments`, `events` and
+`quarantine` for the day, and announces the day (`shop_day`): everything else follows from that.
 
 **Wakes** every morning for the day before; or by a backfill, which re-makes any past stretch with all that
 depends on it. Its end is the day *after* the last one (Airflow compares dates with the hour of the schedule):
@@ -14,11 +14,13 @@ alert in the triggerer's log says what it waits for. `PERENNIAL_LANDING_PATIENCE
 look the task fails, and names the day that is missing, or every path that it looked for.
 
 **When it is red**: the log of `publish` names the table, the file, the row or column, what was found and what
-is allowed. Nothing of that table was published; mend the file or the rule and clear the task. Rows refused
-one by one are no failure: they are in `quarantine`, with their reasons.
+is allowed; its link *Report* shows all that the rules found. Nothing of any table was published. A landing
+that broke a rule is not tried again by itself: mend the file or the rule and clear the task. Rows refused one
+by one are no failure: they are in `quarantine`, with their reasons, for `replay_quarantine` to judge again.
 """
 
 from datetime import date, timedelta
+from typing import Any
 
 from airflow.sdk import CronPartitionTimetable, dag, task
 
@@ -67,11 +69,13 @@ def ingest() -> None:
     )
 
     @task(**publishes(SHOP_DAY))
-    def publish(day: str) -> dict[str, dict[str, int]]:
+    def publish(day: str) -> dict[str, Any]:
         """Normalise, validate, set aside what is refused, publish the rest, close the day."""
         from perennial.ingestion import pipeline
+        from perennial.orchestration import connections, reports
 
-        return pipeline.ingest(day)
+        with reports.linked():
+            return pipeline.ingest(day, connections.databases(pipeline.connections()))
 
     wait >> publish(DAY)
 

@@ -11,6 +11,8 @@ of the load.
 replaced.
 """
 
+from typing import Any
+
 from airflow.sdk import Param, PartitionedAtRuntime, dag, task
 
 from perennial.orchestration.assets import SHOP_DAY
@@ -30,11 +32,14 @@ def load_history() -> None:
     """A stretch of landing files into the lake."""
 
     @task(**publishes(SHOP_DAY))
-    def publish(first_day: str, last_day: str) -> dict[str, dict[str, int]]:
+    def publish(first_day: str, last_day: str) -> dict[str, Any]:
         """Normalise, validate, set aside what is refused, publish the rest, close the days."""
         from perennial.ingestion import pipeline
+        from perennial.orchestration import connections, reports
 
-        return pipeline.load_history(first_day, last_day)
+        with reports.linked():
+            databases = connections.databases(pipeline.connections())
+            return pipeline.load_history(first_day, last_day, databases)
 
     publish("{{ params.first_day }}", "{{ params.last_day }}")
 

@@ -27,6 +27,7 @@ from perennial.demo.state import REPOSITORY, USER, State
 from perennial.foundation.lake import Lake
 
 SETTLE_SECONDS = 900
+BY_HAND = ("check_sources", "replay_quarantine")
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ class Arena:
 def daily_steps(*wanted: date, first: bool = False) -> list[tuple[str, str]]:
     """All (DAG, day) of some days; `first` leaves out `ingest`, whose work `load_history` did."""
     dags = sorted(path.stem for path in (REPOSITORY / "dags").glob("*.py"))
-    apart = {days.HISTORY_DAG, days.UPKEEP_DAG} | ({days.DAILY_DAG} if first else set())
+    apart = {days.HISTORY_DAG, days.UPKEEP_DAG, *BY_HAND} | ({days.DAILY_DAG} if first else set())
     daily = [dag for dag in dags if dag not in apart]
     return [(dag, str(day)) for day in wanted for dag in daily]
 

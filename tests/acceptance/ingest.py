@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
+from tests.acceptance.ingest_contacts import contacts
+from tests.acceptance.ingest_invoices import invoices
 from tests.acceptance.lines import Line, at_least, at_most
 
 
@@ -27,4 +29,6 @@ def benchmark() -> Iterator[Line]:
 
 CASES: dict[str, Callable[[], Iterator[Line]]] = {
     "benchmark": benchmark,
+    "invoices": invoices,
+    "contacts": contacts,
 }

@@ -14,6 +14,8 @@ from perennial.ingestion import expectations, pipeline
 from tests.benchmarks import ingest_landing
 from tests.benchmarks.ingest_landing import BEFORE
 
+_NEWEST_WITHIN = 31
+"""Days; one file a month lands on the month's last day."""
 _LEAST_USUAL = 0.1
 """The data ends at four in the morning of its last day, with 0.14 of what is usual."""
 
@@ -46,7 +48,9 @@ def _declare(folder: Path) -> Path:
     """The demo's declarations, all its rules among them, in a folder of their own."""
     made = shutil.copytree(settings().config, folder / "config")
     declared = yaml.safe_load((made / "sources.yaml").read_text())
-    declared["tables"]["events"]["rules"]["usual"]["least"] = _LEAST_USUAL
+    rules = declared["tables"]["events"]["rules"]
+    rules["usual"]["least"] = _LEAST_USUAL
+    rules["newest_within_days"] = _NEWEST_WITHIN
     (made / "sources.yaml").write_text(yaml.safe_dump(declared))
     return made
 

@@ -14,8 +14,10 @@ DAGS = {
     "decide_contacts",
     "report_campaigns",
     "maintain_lake",
+    "replay_quarantine",
+    "check_sources",
 }
-APART = {"load_history", "maintain_lake"}
+APART = {"load_history", "maintain_lake", "replay_quarantine", "check_sources"}
 """By hand or weekly: the day does not travel through them."""
 TWO_PRODUCERS = {"shop_day"}
 

@@ -141,28 +141,6 @@ def test_rows_that_refer_to_a_refused_row_are_refused_too(shop: Path, lake: Lake
     assert refused(lake)["e1"] == ["item_id unknown: 'i1' was not known on the day it landed"]
 
 
-def test_of_a_repeated_id_the_first_by_file_and_line_is_published(shop: Path, lake: Lake):
-    drop_all(shop)
-    drop(shop, "events", [purchase("e2", revenue=1.0), purchase("e2", revenue=2.0)], name="b.parquet")
-    drop(shop, "events", [purchase("e2", revenue=3.0)], name="c.parquet")
-    pipeline.ingest(DAY)
-    assert {row["event_id"]: float(row["revenue"]) for row in rows(lake, "events")} == {"e1": 36, "e2": 1}
-    places = [(row["file"].split("/")[-1], row["line"], row["reasons"]) for row in rows(lake, "quarantine")]
-    reason = ["event_id repeated: 'e2' came before in this landing"]
-    assert places == [("b.parquet", 2, reason), ("c.parquet", 1, reason)]
-
-
-def test_an_id_that_lands_again_on_a_later_day_is_a_further_version(shop: Path, lake: Lake):
-    drop_all(shop)
-    pipeline.ingest(DAY)
-    drop(shop, "events", [purchase(revenue=30.0)], "2024-05-03")
-    assert pipeline.ingest("2024-05-03")["events"]["published"] == 1
-    revenue = {row["landed_on"].day: float(row["revenue"]) for row in rows(lake, "events")}
-    assert revenue == {2: 36, 3: 30}
-    newest = lake.known("events", date(2024, 5, 3)).revenue.sum().to_pyarrow().as_py()
-    assert float(newest) == 30
-
-
 def test_a_value_that_cannot_be_read_is_refused_and_crashes_nothing(shop: Path, lake: Lake):
     good, bad = purchase(), purchase("e2", occurred_at="abc", quantity="1.5", revenue="3,60")
     text = [{name: str(value) for name, value in row.items()} for row in (good, bad)]

@@ -2,7 +2,7 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -15,22 +15,9 @@ from perennial.ingestion.account import account
 from perennial.ingestion.screening import Desk
 from tests.conftest import forget
 from tests.content import differences, rows
-from tests.ingestion.drops import DAY, drop, drop_all, item, purchase, user
+from tests.ingestion.drops import DAY, drop_all, item, purchase, user
 
 TODAY = date.fromisoformat(DAY)
-
-
-def test_a_day_landed_again_replaces_the_day_and_only_it(shop: Path, lake: Lake):
-    drop_all(shop, events=[purchase(), purchase("bad", quantity=0)])
-    pipeline.ingest(DAY)
-    drop(shop, "events", [purchase("later", occurred_at=datetime(2024, 5, 3, tzinfo=UTC))], "2024-05-03")
-    pipeline.ingest("2024-05-03")
-    drop(shop, "events", [purchase("e7")])
-    (shop / "landing" / "assignments" / DAY / "rows.parquet").unlink()
-    pipeline.ingest(DAY)
-    assert {row["event_id"] for row in rows(lake, "events")} == {"e7", "later"}
-    assert rows(lake, "assignments") == []
-    assert rows(lake, "quarantine") == []
 
 
 def test_a_stretch_holds_what_its_days_one_by_one_hold(shop: Path, lake: Lake):

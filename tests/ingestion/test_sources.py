@@ -1,100 +1,179 @@
+import gzip
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from perennial.foundation import engine
-from perennial.foundation.config import ConfigError, load
 from perennial.ingestion import sources
-from perennial.ingestion.declarations import Sources, read_sources
-from perennial.ingestion.sources import Landing, SourceError
-from tests.ingestion.drops import drop, item
+from perennial.ingestion.declarations import Sources
+from perennial.ingestion.errors import SourceError
+from perennial.ingestion.landing import Landing
+from perennial.ingestion.reading import BROKEN
+from perennial.ingestion.sources import AT, DAY, NO_DATABASES
+from tests.ingestion.drops import Row, drop, item
+
+FIRST, LAST = date(2024, 5, 2), date(2024, 5, 3)
 
 
-def landing(shop: Path, **items: object) -> Landing:
-    return Landing(shop / "landing", Sources.model_validate({"tables": {"items": items}}))
+def landed(shop: Path, /, databases: Mapping[str, str] = NO_DATABASES, **feeds: Row) -> list[Row]:
+    """Every row that landed for items, with `from`: its source's name, day, file and line."""
+    declared = {"tables": {"items": {"sources": feeds or {"landing": {}}}}}
+    landing = Landing(str(shop / "landing"), Sources.model_validate(declared))
+    found = []
+    with sources.read(landing, "items", FIRST, LAST, databases) as all_of_it:
+        for raw in all_of_it.raw():
+            for row in raw.rows.to_pyarrow().to_pylist():
+                piece, line = all_of_it.place(row.pop(AT))
+                assert (row.pop("_file"), row.pop("_line"), row.pop(DAY)) == (piece.name, line, piece.day)
+                found.append(row | {"from": (raw.name, piece.day, piece.name.split("/")[-1], line)})
+    return sorted(found, key=lambda row: str(row["from"]))
 
 
-def test_files_come_by_day_and_name_and_only_those_of_the_stretch(shop: Path):
-    for day, name in (("2024-05-03", "a.csv"), ("2024-05-02", "b.csv"), ("2024-05-02", "a.parquet")):
-        drop(shop, "items", [item()], day, name)
-    drop(shop, "users", [item()], "2024-05-07")
-    files = landing(shop).files("items", date(2024, 5, 2), date(2024, 5, 2))
-    assert [file.name for file in files] == ["items/2024-05-02/a.parquet", "items/2024-05-02/b.csv"]
-    assert landing(shop).days("items") == {date(2024, 5, 2), date(2024, 5, 3)}
-    assert landing(shop).days() == {date(2024, 5, 2), date(2024, 5, 3), date(2024, 5, 7)}
+def values(rows: list[Row], column: str) -> list[Any]:
+    return [row[column] for row in rows]
 
 
-def test_files_that_are_being_written_are_passed_over(shop: Path):
-    drop(shop, "items", [item()], name=".rows.parquet.17")
-    drop(shop, "items", [item()], name="_rows.csv")
-    assert landing(shop).days() == set()
-
-
-def test_the_day_may_stand_anywhere_in_the_name(shop: Path):
-    path = shop / "landing" / "export" / "x-2024-05-02-items.csv"
-    path.parent.mkdir()
-    path.write_text("item_id\ni1\n")
-    assert landing(shop, files="export/*-{day}-{table}.csv").days("items") == {date(2024, 5, 2)}
-
-
-def test_a_place_that_names_no_day_is_an_error(shop: Path):
-    drop(shop, "items", [item()], day="2024-13-45")
-    with pytest.raises(SourceError, match=r"items/2024-13-45/rows.parquet: its place names no day"):
-        landing(shop).days()
+def write(shop: Path, name: str, content: bytes) -> None:
+    path = drop(shop, "items", [item()], name=".nothing.csv").parent / name
+    path.write_bytes(content)
 
 
 def test_rows_keep_their_place_in_every_format(shop: Path):
     drop(shop, "items", [item("a1"), item("a2")], "2024-05-02", "a.csv")
     drop(shop, "items", [item("b1"), item("b2")], "2024-05-02", "b.parquet")
     drop(shop, "items", [item("c1"), item("c2")], "2024-05-03", "c.csv")
-    files = landing(shop).files("items", date(2024, 5, 2), date(2024, 5, 3))
-    found = {}
-    for part in sources.read(files):
-        for row in engine.connect().to_pyarrow(part).to_pylist():
-            file, line = sources.place(row["_at"], files)
-            assert row["_day"] == file.day
-            found[row["item_id"]] = (file.path.name, line)
+    write(shop, "d.jsonl", b'{"item_id": "d1"}\n\n{"item_id": "d2", "late": 1}\n')
+    places = {row["item_id"]: row["from"][2:] for row in landed(shop)}
+    ends = {"a": "csv", "b": "parquet", "c": "csv", "d": "jsonl"}
+    assert places == {f"{n}{i}": (f"{n}.{end}", i) for n, end in ends.items() for i in (1, 2)}
+
+
+def test_text_is_read_in_its_encoding_compressed_or_not(shop: Path):
+    text = "item_id;Größe\n1;“groß” – 5 €\n2;'x;y'\n"
+    feeds = {"delimiter": ";", "quote": "'", "encoding": "windows-1252"}
+    write(shop, "a.csv", text.encode("windows-1252"))
+    write(shop, "b.csv.gz", gzip.compress(text.encode("windows-1252")))
+    write(shop, "c.txt.zst", pa.compress(text.encode("windows-1252"), "zstd", asbytes=True))
+    rows = landed(shop, landing=feeds)
+    assert values(rows, "Größe") == ["“groß” – 5 €", "x;y"] * 3
+    assert set(values(rows, BROKEN)) == {None}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "shift_jis", "cp037"])
+def test_a_declared_encoding_reads_csv_and_json_alike(shop: Path, encoding: str):
+    write(shop, "a.csv", "item_id,title\r\ni1,ガ ok\r\n".encode(encoding, errors="replace"))
+    write(shop, "b.jsonl", '{"item_id": "i1", "title": "ガ ok"}\n'.encode(encoding, errors="replace"))
+    rows = landed(shop, landing={"encoding": encoding})
+    wanted = "ガ ok".encode(encoding, errors="replace").decode(encoding)
+    assert values(rows, "title") == [wanted, wanted]
+    assert values(rows, "item_id") == ["i1", "i1"]
+
+
+def test_a_line_that_is_no_row_costs_no_other_line(shop: Path):
+    lines = [b"item_id,title", b'1,"two\nlines"', b"2", b"", b"3,a,b", b"4,\xff\xfe", b"5,ok", b"6,a,b"]
+    write(shop, "a.csv", b"\n".join(lines))
+    objects = [b'{"item_id": "1"}', b"[1]", b"", b'{"item_id": "2"', b'{"item_id": "3\xff"}', b"nul"]
+    write(shop, "b.jsonl", b"\n".join(objects))
+    rows = landed(shop)
+    found = {row["from"][2:]: (row["item_id"], (row[BROKEN] or "")[:24]) for row in rows}
     assert found == {
-        f"{n}{i}": (f"{n}.{end}", i)
-        for n, end in zip("abc", ("csv", "parquet", "csv"), strict=True)
-        for i in (1, 2)
+        ("a.csv", 1): ("1", ""),
+        ("a.csv", 2): (None, "found 1 values; the head"),
+        ("a.csv", 3): (None, "found 3 values; the head"),
+        ("a.csv", 4): (None, "title is no UTF-8: inval"),
+        ("a.csv", 5): ("5", ""),
+        ("a.csv", 6): (None, "found 3 values; the head"),
+        ("b.jsonl", 1): ("1", ""),
+        ("b.jsonl", 2): (None, "found no JSON object"),
+        ("b.jsonl", 3): (None, "found no JSON object"),
+        ("b.jsonl", 4): (None, "item_id is no text: foun"),
+        ("b.jsonl", 5): (None, "found no JSON object"),
     }
 
 
-def test_a_line_break_inside_quotes_is_one_row(shop: Path):
-    path = drop(shop, "items", [item()], name="rows.csv")
-    path.write_text('item_id,title\ni1,"two\nlines"\ni2,one\n')
-    (file,) = landing(shop).files("items", date(2024, 5, 2), date(2024, 5, 2))
-    (rows,) = sources.read([file])
-    assert engine.connect().to_pyarrow(rows.count()).as_py() == file.count() == 2
-
-
-def test_files_that_write_a_column_in_two_types_are_read_together(shop: Path):
+def test_files_that_write_a_column_in_two_types_keep_both(shop: Path):
     drop(shop, "items", [item(price=1.5)], name="a.parquet")
     drop(shop, "items", [item(price="two")], name="b.parquet")
-    files = landing(shop).files("items", date(2024, 5, 2), date(2024, 5, 2))
-    (rows,) = sources.read(files)
-    assert sorted(engine.connect().to_pyarrow(rows)["price"].to_pylist()) == ["1.5", "two"]
+    assert values(landed(shop), "price") == [1.5, "two"]
+
+
+def test_several_sources_of_one_table_are_read_each_by_its_own_words(shop: Path):
+    write(shop, "shop.csv", b"item_id;title\ni1;Tea\n")
+    write(shop, "web.csv", b"item_id|title\ni2|Coffee\n")
+    feeds = {
+        "shop": {"files": "{table}/{day}/shop*", "delimiter": ";"},
+        "web": {"files": f"file://{shop}/landing/items/{{day}}/web*", "delimiter": "|"},
+    }
+    rows = landed(shop, **feeds)
+    assert [(row["from"][0], row["title"]) for row in rows] == [("shop", "Tea"), ("web", "Coffee")]
+
+
+def test_a_database_is_asked_for_each_day_or_for_all_at_once(shop: Path):
+    with sqlite3.connect(shop / "warehouse.db") as database:
+        database.execute("CREATE TABLE goods (id TEXT, day TEXT, price REAL, picture BLOB)")
+        days = [f"2024-05-{n:02}" for n in (1, 2, 2, 3, 4)]
+        rows = [(f"i{n}", day, 1.5, b"\x00\xff") for n, day in enumerate(days)]
+        database.executemany("INSERT INTO goods VALUES (?, ?, ?, ?)", rows)
+    warehouse = {"warehouse": f"sqlite:///{shop}/warehouse.db"}
+    asked = {"connection": "warehouse", "query": "SELECT * FROM goods WHERE day = '{day}' ORDER BY id"}
+    rows = landed(shop, warehouse, daily={"database": asked})
+    assert [(row["id"], row["from"][1:]) for row in rows] == [
+        ("i1", (FIRST, "daily", 1)),
+        ("i2", (FIRST, "daily", 2)),
+        ("i3", (LAST, "daily", 1)),
+    ]
+    assert values(rows, "price") == ["1.5"] * 3
+    whole = {"database": {"connection": "warehouse", "table": "goods"}, "day": "day"}
+    assert Counter(values(landed(shop, warehouse, whole=whole), "day")) == Counter(days)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("query", "said"),
     [
-        ("tables: {orders: {}}", "tables.orders: no such table"),
-        ("tables: {items: {columns: {colour: c}}}", r"tables.items.columns: no column \['colour'\]"),
-        ("tables: {items: {columns: {known_on: c}}}", r"no column \['known_on'\]"),
-        ("tables: {items: {files: 'items/*.csv'}}", "must name the day once"),
-        ("tables: {items: {history: {lag_days: 1}}}", "do not say when they happened"),
-        ("tables: {events: {history: {lag_days: -1}}}", "tables.events.history.lag_days"),
-        ("tables: {events: {format: csv}}", "tables.events.format"),
+        ("SELECT * FROM nowhere WHERE day = {day}", "connection w: cannot be asked: .*no such table"),
+        ("SELECT {day}, (", "connection w: cannot be asked: "),
+        ("SELECT 1 AS a, 2 AS A, {day}", r"connection w: found the columns \['A', 'a'\] more than once"),
     ],
 )
-def test_nonsense_in_sources_yaml_is_named(tmp_path: Path, text: str, said: str):
-    (tmp_path / "sources.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=said):
-        load("sources", Sources, tmp_path)
+def test_a_database_that_cannot_answer_is_named(shop: Path, query: str, said: str):
+    with pytest.raises(SourceError, match=said):
+        landed(shop, {"w": "sqlite://"}, feed={"database": {"connection": "w", "query": query}})
 
 
-def test_the_shipped_sources_yaml_is_sound():
-    assert set(read_sources().tables) == {"events", "users", "campaigns", "assignments"}
+def test_a_connection_that_nobody_handed_over_is_named(shop: Path):
+    asked = {"connection": "w", "query": "SELECT {day}"}
+    with pytest.raises(SourceError, match=r"sources.feed: no Airflow connection 'w' was handed over"):
+        landed(shop, feed={"database": asked})
+
+
+BAD = {
+    "a.csv": (b"a,A\n1,2\n", r"found the columns \['A', 'a'\] more than once"),
+    "a.jsonl": (b'{"_line": 1}\n', r"found columns called \['_line'\]; these names are taken"),
+    "b.csv": (b"_At,_day\n1,2\n", r"found columns called \['_at', '_day'\]; these names are taken"),
+    "a.parquet": (b"PAR1 no parquet PAR1", "cannot be read: "),
+    "b.parquet": (b"", "cannot be read: "),
+    "a.csv.gz": (gzip.compress(b"a,b\n" * 9999)[:-20], "cannot be read: "),
+    "a.csv.zst": (pa.compress(b"a,b\n" * 99, "zstd", asbytes=True)[:-9], "cannot be read: "),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_file_that_cannot_be_read_is_named(shop: Path, name: str):
+    content, said = BAD[name]
+    write(shop, name, content)
+    with pytest.raises(SourceError, match=f"^items/2024-05-02/{name}: {said}"):
+        landed(shop)
+
+
+def test_what_is_staged_is_for_nobody_else_and_gone_afterwards(shop: Path):
+    write(shop, "a.csv", b"item_id\ni1\n")
+    landing = Landing(str(shop / "landing"), Sources())
+    with sources.read(landing, "items", FIRST, LAST, NO_DATABASES):
+        (folder,) = (shop / "staging").iterdir()
+        assert folder.stat().st_mode & 0o077 == 0
+    assert list((shop / "staging").iterdir()) == []

@@ -120,13 +120,17 @@ def _print_places(console: Console, state: State) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     reports = Path(settings().reports)
+    docs = reports / "data_docs"
     pages = sorted(page for page in reports.rglob("*.html") if page.name != "index.html")
     say(SOURCE)
     say("Reports")
     if (reports / "index.html").exists():
         say(f" {reports / 'index.html'}  lists them all")
     for page in pages:
-        say(f" {page}")
+        if not page.is_relative_to(docs):
+            say(f" {page}")
+    if (docs / "index.html").exists():
+        say(f" {docs / 'index.html'}  what the rules found in every landing")
     say("")
     say(f"Airflow  {state.airflow_url}   user {USER}, password {state.secrets['AIRFLOW_PASSWORD']}")
     say(f"MLflow   {state.mlflow_url}   user {USER}, password {state.secrets['MLFLOW_PASSWORD']}")

@@ -64,9 +64,7 @@ class Table:
         if found is None or not found.file_uris():
             return ibis.memtable(self.contract.schema.empty_table())
         schema, steps = found.schema(), self._steps(found)
-        rows = engine.connect().read_parquet(
-            found.file_uris(), hive_partitioning=True, union_by_name=migrations.is_mixed(schema)
-        )
+        rows = engine.partitioned(found.file_uris(), self.path, mixed=migrations.is_mixed(schema))
         for step in steps:
             rows = step.rows(rows)
         if not steps:

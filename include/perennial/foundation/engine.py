@@ -4,8 +4,9 @@ Capabilities write Ibis expressions and never ask which of the two runs them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
+from typing import TYPE_CHECKING
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -15,10 +16,15 @@ from ibis.backends import BaseBackend
 
 from perennial.foundation.settings import EngineName, Settings, settings
 
+if TYPE_CHECKING:
+    from perennial.foundation.spark import Spark
+
 INDEX = "_file_index"
 """Column of `files`: which of the paths a row came from, from 0."""
 ROW = "_file_row"
 """Column of `files`: the row's place in its file, from 0."""
+STAMPS = (INDEX, ROW, "file_index", "file_row_number")
+"""Columns that a file of `files` must not have of its own."""
 
 
 _VIEWED: dict[str, ir.Table] = {}
@@ -42,14 +48,27 @@ def _duckdb(wanted: Settings) -> BaseBackend:
 
 
 def _spark() -> BaseBackend:
-    from pyspark.sql import SparkSession
+    from perennial.foundation import spark
 
-    session = SparkSession.builder.appName("perennial").config("spark.sql.session.timeZone", "UTC")
-    return ibis.pyspark.connect(session.getOrCreate())
+    return spark.connect()
+
+
+@cache
+def errors() -> tuple[type[Exception], ...]:
+    """What the backend raises where it cannot read a file or compute an expression."""
+    if settings().engine is EngineName.SPARK:
+        from perennial.foundation import spark
+
+        return spark.ERRORS
+    import duckdb
+
+    return (duckdb.Error,)
 
 
 def files(paths: Sequence[str]) -> ir.Table:
     """The rows of Parquet files that have the same columns, with `INDEX` and `ROW`."""
+    if (spark := _on_spark()) is not None:
+        return spark.files(paths, INDEX, ROW)
     listed = ", ".join(map(_quoted, paths))
     return _view(
         f"SELECT *, CAST(file_index AS BIGINT) AS {INDEX}, file_row_number AS {ROW} "  # noqa: S608 - quoted
@@ -57,8 +76,20 @@ def files(paths: Sequence[str]) -> ir.Table:
     )
 
 
+def partitioned(paths: Sequence[str], root: str, *, mixed: bool) -> ir.Table:
+    """The rows of Parquet files below a folder, with the columns that the names of their folders tell.
+
+    `mixed`: some of the files may lack columns that others have; these are null there.
+    """
+    if (spark := _on_spark()) is not None:
+        return spark.partitioned(paths, root, mixed=mixed)
+    return connect().read_parquet(list(paths), hive_partitioning=True, union_by_name=mixed)
+
+
 def evaluate(rows: ir.Table, expressions: Mapping[str, str]) -> ir.Table:
     """The rows with further columns: name → SQL expression (as DuckDB writes it) over their columns."""
+    if (spark := _on_spark()) is not None:
+        return spark.evaluate(rows, expressions)
     backend = connect()
     backend._register_in_memory_tables(rows)
     added = ", ".join(f'({text}) AS "{name}"' for name, text in expressions.items())
@@ -75,7 +106,12 @@ def parse_time(text: ir.StringValue, form: str) -> ir.TimestampValue:
 
 @ibis.udf.scalar.builtin(name="try_strptime")
 def _try_strptime(text: str, form: str) -> dt.timestamp:
-    """DuckDB's own function."""
+    """DuckDB's own function, which `spark` has as well."""
+
+
+def _on_spark() -> "Spark | None":
+    """Spark, if it is what this process computes with."""
+    return None if settings().engine is EngineName.DUCKDB else connect()
 
 
 def _view(query: str) -> ir.Table:
@@ -91,21 +127,21 @@ def _quoted(text: str) -> str:
 
 def stream(rows: ir.Table, batch_rows: int = 100_000) -> pa.RecordBatchReader:
     """The rows of an expression as Arrow batches, so that memory stays bounded."""
-    backend = connect()
-    if backend.name == "duckdb":
-        # Ibis 12's to_pyarrow_batches calls a cursor method that DuckDB 2 dropped; a relation still streams.
-        return backend._to_duckdb_relation(rows).to_arrow_reader(batch_rows)
-    return backend.to_pyarrow_batches(rows, chunk_size=batch_rows)
+    if (spark := _on_spark()) is not None:
+        return spark.stream(rows, batch_rows, settings().staging)
+    # Ibis 12's to_pyarrow_batches calls a cursor method that DuckDB 2 dropped; a relation still streams.
+    return connect()._to_duckdb_relation(rows).to_arrow_reader(batch_rows)
 
 
 @contextmanager
 def gathered(parts: Iterable[ir.Table]) -> Iterator[ir.Table]:
     """As `kept`, of the rows of all parts together; each is computed before the next is asked for."""
+    if _on_spark() is not None:
+        with ExitStack() as held:
+            yield ibis.union(*(held.enter_context(kept(part)) for part in parts))
+            return
     pieces = iter(parts)
     with kept(next(pieces)) as table:
-        if connect().name != "duckdb":
-            yield ibis.union(table, *pieces)
-            return
         for part in pieces:
             _add(part, table.op().name)
         yield table
@@ -121,11 +157,11 @@ def _add(rows: ir.Table, name: str) -> None:
 @contextmanager
 def kept(rows: ir.Table) -> Iterator[ir.Table]:
     """The rows of an expression, computed once and held by the engine for as long as the block runs."""
-    backend = connect()
-    if backend.name != "duckdb":
-        with rows.cache() as held:
-            yield held
+    if (spark := _on_spark()) is not None:
+        with spark.kept(rows) as table:
+            yield table
         return
+    backend = connect()
     name = ibis.util.gen_name("kept")
     table = backend.create_table(name, rows, temp=True)
     try:

@@ -16,6 +16,8 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -51,6 +53,8 @@ _RARE = (
     r"|(?i:tel|phone|mobil|handy|cell|fax|whatsapp)[^0-9]{1,16}[0-9]"
 )
 """A wider net than `_CONTACT`, in the words that RE2, Java and Python share."""
+_UNMISTAKABLE = ("%", ":APA91b", "PushToken[")
+"""What no id has, beside @ and +."""
 _SHORTEST, _SHORTEST_RARE = 6, 8
 """Letters of the shortest contact, and of the shortest without @ and +."""
 _PSEUDONYM = re.compile(r"p_[0-9a-f]{16}")
@@ -87,9 +91,15 @@ def is_pseudonym(value: str) -> bool:
 
 
 def suspects(column: "ir.StringValue") -> "ir.BooleanValue":
-    """True wherever `masked` could change the value, and for a few other values; hardly ever for an id."""
+    """True wherever `masked` could change the value, and for a few other values; hardly ever for an id.
+
+    In a column of ids (its name ends in `_id`) national telephone numbers are not suspected: ids look like
+    them.
+    """
     length = column.length()
     usual = column.contains("@") | column.contains("+")
+    if column.get_name().endswith("_id"):
+        return (length >= _SHORTEST) & reduce(or_, (column.contains(mark) for mark in _UNMISTAKABLE), usual)
     return (length >= _SHORTEST) & (usual | ((length >= _SHORTEST_RARE) & column.re_search(_RARE)))
 
 

@@ -1,8 +1,9 @@
 """Data Docs: what each rule found in each landing, kept and shown as pages that need nothing else.
 
-Below the reports folder, for each stretch of days that was judged together (most often one day):
+Below the reports folder, a folder for each stretch of days that was judged together (most often one day):
 
     data_docs/index.html                    every stretch, every table: passed, warned or stopped
+    data_docs/quarantine.html               the rows set aside and replayed, by table, reason and day
     data_docs/2017-12-01/index.html         one stretch: what broke, in how many rows
     data_docs/2017-12-01/events.html        one table: Great Expectations' own validation page
     data_docs/2017-12-01/events.json        the validation result itself, as Great Expectations writes it
@@ -25,6 +26,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ibis
+import ibis.expr.types as ir
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 if TYPE_CHECKING:
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 FOLDER = "data_docs"
 _TEMPLATES = Path(__file__).parent / "templates"
 _SUMMARY = "summary.json"
+_QUARANTINE = "quarantine.html"
+_SHOWN_DAYS = 60
 _LANDING = "The landing as a whole"
 _NO_SUITE_PAGE = re.compile(r'<a href="[./]*/expectations/[^"]*" *>(.*?)</a>')
 """The library links a page for each suite, which we do not make: the rules are on the table's own page."""
@@ -75,13 +80,13 @@ def keep(
         whole = _merged(table, parts, name, last)
         whole.success = table not in stopped
         tables[table] = _summary(whole)
-        _write(folder / f"{table}.json", json.dumps(whole.to_json_dict(), indent=1, ensure_ascii=False))
-        _write(folder / f"{table}.html", page(whole))
+        write(folder / f"{table}.json", json.dumps(whole.to_json_dict(), indent=1, ensure_ascii=False))
+        write(folder / f"{table}.html", page(whole))
     stretch = {"name": name, "first": first.isoformat(), "last": last.isoformat(), "tables": tables}
-    _write(
-        folder / "index.html", _environment().get_template("data_docs_day.html.j2").render(stretch=stretch)
+    write(
+        folder / "index.html", templates().get_template("data_docs_day.html.j2").render(stretch=stretch)
     )
-    _write(folder / _SUMMARY, json.dumps(stretch, indent=1, ensure_ascii=False))
+    write(folder / _SUMMARY, json.dumps(stretch, indent=1, ensure_ascii=False))
     kept = {
         _SUMMARY,
         "index.html",
@@ -94,6 +99,43 @@ def keep(
     return f"{FOLDER}/{name}/index.html"
 
 
+def keep_quarantine(reports: Path, rows: ir.Table) -> str:
+    """Make the page that counts refused rows; its path, relative to the reports folder.
+
+    Args:
+        reports: the folder of the published pages.
+        rows: the table `quarantine`.
+    """
+    replayed = rows.replayed_on.notnull().sum()
+    tables = rows.group_by("table").agg(rows=rows.count(), replayed=replayed)
+    each = rows.mutate(reason=rows.reasons.unnest())
+    each = each.mutate(reason=each.reason.split(":")[0])
+    grouped = each.group_by("table", "reason", "landed_on").agg(
+        rows=each.count(), replayed=each.replayed_on.notnull().sum()
+    )
+    ranked = grouped.mutate(_age=ibis.dense_rank().over(order_by=ibis.desc(grouped.landed_on)))
+    days = ranked.filter(ranked._age < _SHOWN_DAYS).drop("_age")
+    reasons = grouped.group_by("table", "reason").agg(
+        rows=grouped.rows.sum(),
+        replayed=grouped.replayed.sum(),
+        first=grouped.landed_on.min(),
+        last=grouped.landed_on.max(),
+    )
+    text = (
+        templates()
+        .get_template("data_docs_quarantine.html.j2")
+        .render(
+            tables=tables.order_by("table").to_pyarrow().to_pylist(),
+            reasons=reasons.order_by("table", ibis.desc("rows"), "reason").to_pyarrow().to_pylist(),
+            days=days.order_by(ibis.desc("landed_on"), "table", "reason").to_pyarrow().to_pylist(),
+            shown_days=_SHOWN_DAYS,
+        )
+    )
+    (reports / FOLDER).mkdir(parents=True, exist_ok=True)
+    write(reports / FOLDER / _QUARANTINE, text)
+    return f"{FOLDER}/{_QUARANTINE}"
+
+
 def build_index(reports: Path) -> None:
     """Make the index of all that is kept; a stretch that is added meanwhile is not lost."""
     seen: list[Path] | None = None
@@ -101,8 +143,10 @@ def build_index(reports: Path) -> None:
         stretches = [json.loads(path.read_text(encoding="utf-8")) for path in found]
         stretches.sort(key=lambda stretch: (stretch["last"], stretch["first"]), reverse=True)
         tables = list(dict.fromkeys(table for stretch in stretches for table in stretch["tables"]))
-        template = _environment().get_template("data_docs_index.html.j2")
-        _write(reports / FOLDER / "index.html", template.render(stretches=stretches, tables=tables))
+        template = templates().get_template("data_docs_index.html.j2")
+        quarantine = _QUARANTINE if (reports / FOLDER / _QUARANTINE).exists() else ""
+        text = template.render(stretches=stretches, tables=tables, quarantine=quarantine)
+        write(reports / FOLDER / "index.html", text)
         seen = found
 
 
@@ -219,7 +263,8 @@ def _meta(each: "ExpectationValidationResult") -> dict[str, Any]:
 
 
 @cache
-def _environment() -> Environment:
+def templates() -> Environment:
+    """The pages' templates, which escape whatever they are given."""
     return Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=select_autoescape(default_for_string=True, default=True),
@@ -239,7 +284,7 @@ def _view() -> "DefaultJinjaPageView":
     return view
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """All of the file or nothing: a reader never meets half a page."""
     draft = path.with_name(f".{path.name}.draft")
     draft.write_text(text, encoding="utf-8")

@@ -23,6 +23,12 @@ OCCURRENCE = {
     "assignments": "assigned_on",
 }
 """The column that says when a row of the table happened; a table without one cannot be declared history."""
+AT = "_at"
+"""Column: where a row came from, as one number; `Landed.place` takes it apart."""
+DAY = "_day"
+"""Column: the day that the row's file landed by its place; null where rows name their days themselves."""
+NUMBER = "_number"
+"""Column: the number of the piece that a row came from."""
 LINE = "_line"
 """Column that every source has beside its own: the row's place in its file, from 1."""
 FILE = "_file"
@@ -144,9 +150,25 @@ class Source(Part):
     @classmethod
     def _known_encoding(cls, name: str) -> str:
         try:
+            # What is no encoding of text (such as base64) is found out only when it is used.
+            "a".encode(name)
             return codecs.lookup(name).name
-        except LookupError:
+        except (LookupError, UnicodeError):
             raise ValueError("is no encoding; allowed are such as utf-8, windows-1252, utf-16") from None
+
+    @field_validator("delimiter", "quote")
+    @classmethod
+    def _can_separate(cls, mark: str) -> str:
+        if not mark.isascii() or mark.isalnum() or mark in "\r\n\0":
+            raise ValueError("can be no letter, digit or line end, and nothing beyond ASCII")
+        return mark
+
+    @field_validator("decimal", "thousands")
+    @classmethod
+    def _can_part_digits(cls, mark: str) -> str:
+        if mark.isalnum() or mark in tuple("+-?"):
+            raise ValueError("can be no letter, digit or sign")
+        return mark
 
     @field_validator("time_zone")
     @classmethod
@@ -179,8 +201,9 @@ class Source(Part):
                 "must name the day once: as {day} in `files` or in the query (it stands for YYYY-MM-DD), or "
                 "as `day`, an expression over the source's columns"
             )
-        if self.decimal == self.thousands:
-            raise ValueError("`decimal` and `thousands` must differ")
+        for one, other in (("decimal", "thousands"), ("delimiter", "quote")):
+            if getattr(self, one) == getattr(self, other):
+                raise ValueError(f"`{one}` and `{other}` must differ")
         return self
 
     @property
@@ -188,7 +211,7 @@ class Source(Part):
         """Whether an expression is a window over several rows."""
         texts = [found.sql for found in self.columns.values() if isinstance(found, Expression)]
         texts += [found.sql for found in (self.day, self.where) if found]
-        return any(sqlglot.parse_one(text, dialect=_DIALECT).find(sql.Window) for text in texts)
+        return any(map(looks_at_other_rows, texts))
 
     def reads(self, contract: Contract) -> dict[str, str | Constant | Expression]:
         """Contract column → what fills it, for every column that a source can bring."""
@@ -312,9 +335,14 @@ def columns_of(text: str) -> tuple[str, ...]:
         found = sqlglot.parse_one(text, dialect=_DIALECT)
     except sqlglot.errors.SqlglotError as error:
         raise ValueError(f"is no SQL expression: {str(error).splitlines()[0]}") from None
-    if isinstance(found, sql.Query | sql.Command | sql.DDL | sql.DML) or found.find(sql.Query):
+    if not isinstance(found, sql.Condition) or found.find(sql.Query):
         raise ValueError("must be one expression over the source's columns, not a statement or a subquery")
     return tuple(dict.fromkeys(column.name for column in found.find_all(sql.Column)))
+
+
+def looks_at_other_rows(text: str) -> bool:
+    """Whether a SQL expression is a window over several rows."""
+    return sqlglot.parse_one(text, dialect=_DIALECT).find(sql.Window) is not None
 
 
 def read_sources() -> Sources:

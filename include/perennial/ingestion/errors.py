@@ -2,7 +2,14 @@
 
 
 class SourceError(ValueError):
-    """A source cannot be read; the message says which, what was found and what is allowed."""
+    """A source cannot be read; the message says which, what was found and what is allowed.
+
+    report: the page that shows more of it, relative to the reports folder, if there is one.
+    """
+
+    def __init__(self, message: str, report: str = "") -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class RefusedTableError(RuntimeError):

@@ -12,7 +12,7 @@ with a place for the value found there. Row rules have the severity "warning": t
 Great Expectations takes seconds to import: import this module when there is something to judge.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import great_expectations.expectations as gxe
@@ -28,8 +28,8 @@ from perennial.ingestion.declarations import OCCURRENCE, Rules, delivered
 from perennial.ingestion.limits import Limit
 from perennial.ingestion.normalise import given, readable
 
-NEW_COLUMNS = "new columns"
-"""Column of the frame that `column_suite` judges: what a file brings beyond what is used."""
+IS_THERE, TYPE_FITS, IS_USED = "is there", "type fits", "is used"
+"""Columns of the frame that `column_suite` judges."""
 _TRADE = ("purchase", "return")
 _KINDS = {
     contracts.INT: "whole number",
@@ -60,46 +60,27 @@ def row_codes(contract: Contract) -> dict[str, str]:
     return {rule.meta["code"]: rule.meta["column"] for rule in rules if rule.meta}
 
 
-def column_suite(
-    table: str, required: Iterable[str], allowed: Mapping[str, tuple[str, ...]]
-) -> ExpectationSuite:
-    """What columns the files must and may bring, over a frame with one row a file and one column a column.
+def column_suite(table: str, required: Iterable[str]) -> ExpectationSuite:
+    """What columns the files must and may bring, over a frame with one row for each file and column.
 
     Args:
         table: its name.
-        required: the columns that each file must have; null in the frame where a file lacks one.
-        allowed: column → the kinds of type it may have; a column that is not named may have any.
+        required: the columns that each file must have.
     """
-    rules: list[Expectation] = [
-        gxe.ExpectColumnValuesToNotBeNull(
-            column=column,
-            severity=_STOPS,
-            description=f"every file brings {column}",
-            meta={"column": column, "broken": f"a file without the column {column}"},
-        )
-        for column in required
-    ]
-    rules += [
-        gxe.ExpectColumnValuesToBeInSet(
-            column=column,
-            value_set=list(kinds),
-            severity=_STOPS,
-            description=f"the type of {column} is one of {', '.join(kinds)}",
-            meta={
-                "column": column,
-                "allowed": ", ".join(kinds),
-                "broken": f"a file with another type of {column} than {', '.join(kinds)}",
-            },
-        )
-        for column, kinds in allowed.items()
-    ]
-    new = gxe.ExpectColumnValuesToBeNull(
-        column=NEW_COLUMNS,
-        severity=_WARNS,
-        description="no file brings a column that nothing is made of (it is ignored)",
-        meta={"column": NEW_COLUMNS, "broken": "new columns"},
+    says = {
+        IS_THERE: (_STOPS, f"every file brings {', '.join(required)}"),
+        TYPE_FITS: (_STOPS, "every column that is used has a type that can become the contract's"),
+        IS_USED: (_WARNS, "no file brings a column that nothing is made of (it is ignored)"),
+    }
+    return _suite(
+        f"{table} columns",
+        [
+            gxe.ExpectColumnValuesToBeInSet(
+                column=fact, value_set=[True], severity=severity, description=said, meta={"column": fact}
+            )
+            for fact, (severity, said) in says.items()
+        ],
     )
-    return _suite(f"{table} columns", [*rules, new])
 
 
 def landing_suite(table: str, rules: Rules) -> ExpectationSuite:

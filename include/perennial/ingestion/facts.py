@@ -31,6 +31,8 @@ IN_TIME = "in_time"
 CONSENTS_ALLOWED = "consents_allowed"
 ZONE_KNOWN = "time_zone_known"
 REACHABLE = "reachable"
+SUSPECT = "suspect"
+"""Whether contact data may stand in a text of the row."""
 NEEDED_BY_TRADE = ("item_id", "order_id", "quantity", "revenue")
 """Columns that a purchase or a return needs and other events do without."""
 AHEAD_DAYS = {"users": 0, "assignments": 0, "events": 0, "promotions": 366, "campaigns": 3 * 366}
@@ -39,7 +41,6 @@ ORDERED = (("starts_on", "ends_on"), ("ends_on", "measured_until"))
 """Days of a campaign: none may be before the one beside it."""
 ANOTHER = "(another value)"
 """What stands in a pattern for every text outside a closed set."""
-_SUSPECT = "_suspect"
 _REFERENCES = {
     "promotions": {"item_id": "items"},
     "contacts": {"customer_id": "users"},
@@ -63,6 +64,12 @@ def refers_to(table: str) -> dict[str, str]:
     return _REFERENCES.get(table, {})
 
 
+def watched(contract: Contract) -> list[str]:
+    """The texts in which no contact data may stand: all, but the vault's own."""
+    own = CONTACT_COLUMNS if contract.name == contracts.CONTACTS.name else ()
+    return [name for name in limits.longest(contract) if name not in own]
+
+
 def known(column: str) -> str:
     """Name of the column that says whether a reference, if any, was known by the day of landing."""
     return f"{column}_known"
@@ -76,11 +83,6 @@ def short(column: str) -> str:
 def wellformed(column: str) -> str:
     """Name of the column that says whether a contact, if any, looks like one."""
     return f"{column}_wellformed"
-
-
-def suspect(column: str) -> str:
-    """Name of the sign that says whether contact data may stand in a text."""
-    return f"{column}{_SUSPECT}"
 
 
 def in_order(column: str) -> str:
@@ -126,13 +128,12 @@ class Sign:
     values: Sequence[object] = (False, True)
 
 
-def signs(contract: Contract, nulls: Iterable[str], watched: Iterable[str]) -> list[Sign]:
+def signs(contract: Contract, nulls: Iterable[str]) -> list[Sign]:
     """Everything that is read off a row of the table, but `UNIQUE`.
 
     Args:
         contract: the table's.
         nulls: columns whose empty places a table rule counts.
-        watched: text columns in which contact data may stand.
     """
     name, columns = contract.name, delivered(contract)
     texts = [column for column in columns if contract.schema.field(column).type == contracts.TEXT]
@@ -147,7 +148,7 @@ def signs(contract: Contract, nulls: Iterable[str], watched: Iterable[str]) -> l
         *((CONSENTS_ALLOWED, ZONE_KNOWN) if name == "users" else ()),
         *((*map(wellformed, _SHAPES), REACHABLE) if name == "contacts" else ()),
         *((in_order(later) for _, later in ORDERED) if name == "campaigns" else ()),
-        *(suspect(column) for column in watched),
+        SUSPECT,
     ]
     closed = {column: contract.allowed(column) for column in texts if contract.allowed(column)}
     cuts = limits.cut_points(contract)
@@ -241,8 +242,9 @@ def _weight(read_off: Sequence[Sign]) -> int:
 
 def _digit(rows: ir.Table, sign: Sign, contract: Contract) -> ir.IntegerValue:
     """The place of what is read off among the values that the sign may have."""
-    if sign.name.endswith(_SUSPECT):
-        return masking.suspects(rows[sign.name.removesuffix(_SUSPECT)]).fill_null(False).cast("int8")
+    if sign.name == SUSPECT:
+        found = reduce(or_, (masking.suspects(rows[column]).fill_null(False) for column in watched(contract)))
+        return found.cast("int8")
     value = rows[sign.name]
     if value.type().is_boolean():
         return value.cast("int8")

@@ -122,29 +122,34 @@ def judge_columns(
         name: its name in `sources.yaml`.
     """
     required, used = source.required(contract), source.used(contract)
-    new = {
-        file: tuple(sorted(_shown(column) for column in columns if column not in used))
-        for file, columns in headers.items()
-    }
+    allowed = kinds.allowed(contract, source)
     rows = [
         {
+            "place": f"{file}: {_shown(column)}",
             "file": file,
-            **{column: kinds.kind(columns[column]) if column in columns else None for column in used},
-            expectations.NEW_COLUMNS: ", ".join(new[file]) or None,
+            "column": column,
+            expectations.IS_THERE: column in columns or column not in required,
+            expectations.TYPE_FITS: column not in columns
+            or column not in allowed
+            or kinds.kind(columns[column]) in allowed[column],
+            expectations.IS_USED: column in used,
         }
         for file, columns in headers.items()
+        for column in dict.fromkeys([*used, *columns])
     ]
-    frame = pd.DataFrame(rows, dtype="object")
-    suite = expectations.column_suite(contract.name, required, kinds.allowed(contract, source))
-    result = _validated(frame, suite, "file")
+    result = _validated(pd.DataFrame(rows), expectations.column_suite(contract.name, required), "place")
     sentences = [
-        f"{contract.name}: {row['file']} (source {name}): column {meta['column']} "
-        + _about_column(meta, headers[row["file"]], required)
-        for each in result.results
-        if (meta := _meta(each))["column"] != expectations.NEW_COLUMNS
-        for row in each.result.get("unexpected_index_list") or ()
+        f"{contract.name}: {row['file']} (source {name}): column {row['column']} {said}"
+        for row in rows
+        if (said := _about_column(row, headers[row["file"]], required, allowed))
     ]
-    return ColumnVerdict(tuple(sentences), {file: found for file, found in new.items() if found}, result)
+    new: dict[str, tuple[str, ...]] = {}
+    for file, columns in headers.items():
+        if others := sorted(_shown(column) for column in columns if column not in used):
+            new[file] = tuple(others)
+    _say(result, expectations.IS_USED, [f"{file}: {', '.join(others)}" for file, others in new.items()])
+    _say(result, expectations.IS_THERE, sentences)
+    return ColumnVerdict(tuple(sentences), new, result)
 
 
 def judge_landings(frame: pd.DataFrame, table: str, rules: Rules) -> LandingVerdict:
@@ -261,10 +266,27 @@ def _percent(part: int, whole: int) -> float | None:
     return 100 * part / whole if whole else None
 
 
-def _about_column(meta: Mapping[str, Any], found: Mapping[str, str], required: Iterable[str]) -> str:
-    column = meta["column"]
-    if column in found:
-        return f"has the type {kinds.kind(found[column])} ({found[column]}); allowed are {meta['allowed']}"
+def _say(result: Result, fact: str, found: Sequence[str]) -> None:
+    """Say on the page of the results what broke the rule over a fact."""
+    for each in result.results:
+        if found and each.expectation_config and _meta(each)["column"] == fact:
+            told = "; ".join(found[:_NAMED])
+            each.expectation_config.description = f"{each.expectation_config.description}; found {told}"
+
+
+def _about_column(
+    row: Mapping[str, Any],
+    found: Mapping[str, str],
+    required: Iterable[str],
+    allowed: Mapping[str, Iterable[str]],
+) -> str:
+    """What is wrong with a column of a file; empty if nothing is."""
+    column = row["column"]
+    if not row[expectations.TYPE_FITS]:
+        kind = f"{kinds.kind(found[column])} ({found[column]})"
+        return f"has the type {kind}; allowed are {', '.join(allowed[column])}"
+    if row[expectations.IS_THERE]:
+        return ""
     named = ", ".join(map(_shown, list(found)[:_NAMED_COLUMNS])) or "none"
     more = f" and {len(found) - _NAMED_COLUMNS} more" if len(found) > _NAMED_COLUMNS else ""
     return f"is missing; found are {named}{more}; needed are {', '.join(required)}"

@@ -7,7 +7,9 @@ part of a name, `**` for any number of folders, `{day}` for the day as YYYY-MM-D
 import csv
 import io
 import json
+import math
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -102,8 +104,7 @@ class LandingFile:
         with self.text(errors="replace") as lines:
             if self.format is Format.JSON_LINES:
                 return sum(1 for line in lines if line.strip())
-            rows = csv.reader(lines, delimiter=self.source.delimiter, quotechar=self.source.quote)
-            return max(0, sum(1 for row in rows if row) - 1)
+            return max(0, sum(1 for row in csv_rows(lines, self.source) if row) - 1)
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,19 @@ class Landing:
         patterns = [self._pattern(table, source) for source in sources if source.database is None]
         return [pattern.replace("{day}", day.isoformat()) for pattern in patterns]
 
+    def sources_of(self, table: str, name: str) -> list[str]:
+        """The sources that rows may be of that came from a file, or the answer of a database, of this name."""
+        place = name if "://" in name else f"{self.folder.rstrip('/')}/{name}"
+        return [
+            found
+            for found, source in self.sources.of(table).sources.items()
+            if (
+                name == f"{source.database.connection}/{found}"
+                if source.database
+                else re.fullmatch(_expression(self._pattern(table, source)), place)
+            )
+        ]
+
     def _pattern(self, table: str, source: Source) -> str:
         pattern = source.files.replace("{table}", table)
         return pattern if "://" in pattern else f"{self.folder.rstrip('/')}/{pattern}"
@@ -160,6 +174,12 @@ def open_landing() -> Landing:
     return Landing(settings().landing, read_sources())
 
 
+def csv_rows(lines: TextIO, source: Source) -> Iterator[list[str]]:
+    """The rows of a CSV text, the header too; a field may be as long as memory holds."""
+    csv.field_size_limit(sys.maxsize)
+    return csv.reader(lines, delimiter=source.delimiter, quotechar=source.quote)
+
+
 def plain(error: BaseException) -> str:
     """An error of a library as one line, without contact data, and not endless."""
     return masked((str(error).splitlines() or [type(error).__name__])[0][:300], settings().key)
@@ -170,10 +190,25 @@ def json_lines(lines: Iterable[str]) -> Iterator[dict[str, str | None] | None]:
     for line in lines:
         if line.strip():
             try:
-                found = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
+                found = json.loads(line, parse_float=_number, parse_constant=str)
             except (ValueError, RecursionError):
                 found = None
             yield {key: as_text(value) for key, value in found.items()} if isinstance(found, dict) else None
+
+
+class _Number(float):
+    """A number that remembers how it was written."""
+
+    written: str
+
+    def __str__(self) -> str:
+        return self.written
+
+
+def _number(written: str) -> _Number | str:
+    found = _Number(written)
+    found.written = written
+    return found if math.isfinite(found) else written
 
 
 def as_text(value: object) -> str | None:

@@ -6,6 +6,7 @@ key the one that `keep` names stays.
 """
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
@@ -25,7 +26,10 @@ from perennial.ingestion.declarations import (
     Kind,
     Source,
     columns_of,
+    looks_at_other_rows,
 )
+from perennial.ingestion.errors import SourceError
+from perennial.ingestion.landing import plain
 from perennial.ingestion.normalise import Wording, given, read, readable, trimmed
 from perennial.ingestion.reading import BROKEN
 from perennial.ingestion.sources import AT, DAY, Raw
@@ -39,6 +43,7 @@ _KINDS = {
     Kind.BOOLEAN: contracts.FLAG,
 }
 _DAY, _WHERE = "day", "where"
+_RUN = "=run"
 
 
 @dataclass(frozen=True)
@@ -58,11 +63,11 @@ class Mapped:
 def mapped(raw: Raw, contract: Contract, first: date, last: date) -> Mapped:
     """The source's rows of the days from `first` to `last`, by its own declaration."""
     source = raw.source
-    every = _placed(raw, Wording.of(source, last), first, last)
+    every = _placed(raw, Wording.of(source, last), first, last, source.used(contract))
     whole = every.filter(every[BROKEN].isnull()) if raw.staged else every
     wanted, unwanted = whole, []
     if source.where is not None:
-        answer = ibis.coalesce(whole[_named(_WHERE)].cast("boolean"), False)
+        answer = ibis.coalesce(whole[_named(_WHERE)].try_cast("boolean"), False)
         wanted, unwanted = whole.filter(answer), [whole.filter(~answer)]
     rows = _filled(wanted, contract, raw, Wording.of(source, last))
     if source.keep is not Keep.EVERY:
@@ -74,6 +79,13 @@ def mapped(raw: Raw, contract: Contract, first: date, last: date) -> Mapped:
         every.filter(every[BROKEN].notnull()).select(AT, DAY, BROKEN) if raw.staged else None,
         ibis.union(*(part.select(DAY) for part in unwanted)) if unwanted else None,
     )
+
+
+def computed_types(raw: Raw, day: date) -> dict[str, str]:
+    """Contract column → the type of what its SQL expression makes, as the engine calls it."""
+    rows = _placed(raw, Wording.of(raw.source, day), day, day)
+    found = {name for name, value in raw.source.columns.items() if isinstance(value, Expression)}
+    return {name: str(rows[_named(name)].type()) for name in found}
 
 
 def has_rows(raw: Raw, day: date) -> bool:
@@ -89,26 +101,56 @@ def rows_by_day(raw: Raw, first: date, last: date) -> Counter[date]:
     return Counter(dict(zip(counted[DAY].to_pylist(), counted["rows"].to_pylist(), strict=True)))
 
 
-def _placed(raw: Raw, wording: Wording, first: date, last: date) -> ir.Table:
-    """The rows of these days, each with its day, its columns read by `types` and what SQL makes of them."""
+def _placed(
+    raw: Raw, wording: Wording, first: date, last: date, used: Collection[str] | None = None
+) -> ir.Table:
+    """The rows of these days, each with its day, its columns read by `types` and what SQL makes of them.
+
+    With `used` they have no other columns of the source's own.
+    """
     source = raw.source
-    rows = raw.rows.mutate(**{name: trimmed(raw.rows[name]) for name in raw.columns})
-    typed = {name: read(rows[name], _type(found), wording) for name, found in source.types.items()}
+    own = [name for name in raw.columns if used is None or name in used]
+    stamps = [name for name in raw.rows.columns if name not in raw.columns]
+    rows = raw.rows.select(*stamps, **{name: trimmed(raw.rows[name]) for name in own})
+    types = {name: _type(found) for name, found in source.types.items() if name in own}
+    typed = {name: read(rows[name], kind, wording) for name, kind in types.items()}
+    # An instant that goes through SQL keeps its zone, or the source's would be taken off twice.
+    typed |= {name: v.cast(_type(Kind.TIMESTAMP)) for name, v in typed.items() if v.type().is_timestamp()}
     unread = {_unread(name): rows[name].notnull() & value.isnull() for name, value in typed.items()}
     rows = rows.mutate(**typed, **unread)
-    computed = _expressions(source)
-    if computed:
-        rows = engine.evaluate(rows, computed)
+    rows = _computed(rows, raw.name, _expressions(source))
     if source.day is not None:
-        rows = rows.mutate(**{DAY: _carried_on(rows, rows[_named(_DAY)].try_cast("date"))})
+        rows = _carried_on(rows, rows[_named(_DAY)].try_cast("date"))
     return rows.filter(rows[DAY].between(first, last))
 
 
-def _carried_on(rows: ir.Table, day: ir.DateValue) -> ir.DateValue:
+def _computed(rows: ir.Table, name: str, expressions: dict[str, str]) -> ir.Table:
+    """The rows with what each expression makes of them, and whether it failed on them.
+
+    An expression that fails on a row says null there; a window cannot be asked so, and fails as a whole.
+    """
+    if not expressions:
+        return rows
+    # In a list, for a list that is null has failed: null itself may be what the expression makes.
+    guarded = {
+        key: f"[{text}\n]" if looks_at_other_rows(text) else f"TRY([{text}\n])"
+        for key, text in expressions.items()
+    }
+    try:
+        rows = engine.evaluate(rows, guarded)
+    except engine.errors() as error:
+        found = ", ".join(expressions.values())
+        raise SourceError(f"sources.{name}: cannot compute {found}: {plain(error)}") from error
+    values = {key: rows[key][0] for key in expressions}
+    return rows.mutate(**values, **{_unread(key): rows[key].isnull() for key in expressions})
+
+
+def _carried_on(rows: ir.Table, day: ir.DateValue) -> ir.Table:
     """A row whose day cannot be read counts to the day of the row before it in its file, else after it."""
-    before = ibis.window(group_by=rows[FILE], order_by=rows[AT], following=0)
-    after = ibis.window(group_by=rows[FILE], order_by=rows[AT], preceding=0)
-    return ibis.coalesce(day, day.last().over(before), day.first().over(after))
+    above = ibis.window(group_by=rows[FILE], order_by=rows[AT], following=0)
+    found = rows.mutate(**{DAY: day, _RUN: ibis.greatest(day.count().over(above), 1)})
+    run = ibis.window(group_by=[found[FILE], found[_RUN]])
+    return found.mutate(**{DAY: found[DAY].max().over(run)}).drop(_RUN)
 
 
 def _filled(rows: ir.Table, contract: Contract, raw: Raw, wording: Wording) -> ir.Table:
@@ -135,7 +177,7 @@ def _value(
         return ibis.literal(found.value), ibis.literal(False)
     if isinstance(found, Expression):
         parts = [rows[_unread(part)] for part in columns_of(found.sql) if _unread(part) in rows.columns]
-        return trimmed(rows[_named(name)]), reduce(or_, parts) if parts else ibis.literal(False)
+        return trimmed(rows[_named(name)]), reduce(or_, parts, rows[_unread(_named(name))])
     if found not in rows.columns:
         return ibis.null(kind), ibis.literal(False)
     unread = rows[_unread(found)] if _unread(found) in rows.columns else ibis.literal(False)
@@ -147,8 +189,9 @@ def _ranked(rows: ir.Table, contract: Contract, keep: Keep) -> ir.Table:
     identity = [name for name in contract.key if name != contract.partition]
     keyed = reduce(and_, (rows[name].notnull() for name in identity if name in contract.required))
     order = rows[AT] if keep is Keep.FIRST else ibis.desc(rows[AT])
-    alike = ibis.window(group_by=[rows[DAY], *(rows[name] for name in identity)])
-    place = ibis.row_number().over(alike, order_by=order)
+    same = [rows[DAY], *(rows[name] for name in identity)]
+    place = ibis.row_number().over(group_by=same, order_by=order)
+    alike = ibis.window(group_by=same)
     earliest = {name: rows[name].min().over(alike) for name in contract.earliest}
     return rows.mutate(_rank=ibis.ifelse(keyed, place, 0), **earliest)
 

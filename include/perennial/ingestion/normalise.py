@@ -63,14 +63,17 @@ class Wording:
 
 
 def read(value: ir.Value, kind: dt.DataType, wording: Wording) -> ir.Value:
-    """The value as a type of the contract; null where it is none, itself where it is that type already."""
+    """The value as a type of the contract; null where it is none, itself where it is that type already.
+
+    Instants come as times without a zone, in UTC: engines calculate with these many times faster.
+    """
     if value.type().is_floating():
         # Asked first: DuckDB takes a cast of NaN for a success where a file's statistics leave NaN out.
         value = ibis.ifelse(value.isnan() | value.isinf(), ibis.null(value.type()), value)
     if kind.is_array():
         return _read_list(value, kind)
     if kind.is_timestamp():
-        return _within_reach(_instant(value, kind, wording), kind)
+        return _within_reach(_instant(value, kind, wording), dt.timestamp)
     if kind.is_date():
         return _within_reach(_date(value, kind, wording), kind)
     if value.type().copy(nullable=True) == kind:
@@ -135,31 +138,31 @@ def _date(value: ir.Value, kind: dt.DataType, wording: Wording) -> ir.DateValue:
 def _instant(value: ir.Value, kind: dt.DataType, wording: Wording) -> ir.TimestampValue:
     found = value.type()
     if found.is_timestamp() and found.timezone is not None:
-        return value.cast(kind)
+        return value.cast(dt.timestamp)
     if not found.is_string():
-        return _to_utc(value.try_cast("timestamp"), kind, wording)
+        return _to_utc(value.try_cast(dt.timestamp), wording)
     local = [engine.parse_time(value, form) for form in wording.dates]
     if wording.zone.key == "UTC":
-        return ibis.coalesce(*(moment.cast(kind) for moment in local), value.try_cast(kind))
+        return ibis.coalesce(*local, value.try_cast(kind).cast(dt.timestamp))
     offset = value.re_search(_OFFSET)
-    local.append(ibis.ifelse(offset, ibis.null("timestamp"), value.try_cast("timestamp")))
-    with_offset = ibis.ifelse(offset, value, ibis.null("string")).try_cast(kind)
-    return ibis.coalesce(with_offset, _to_utc(ibis.coalesce(*local), kind, wording))
+    local.append(ibis.ifelse(offset, ibis.null(dt.timestamp), value.try_cast(dt.timestamp)))
+    with_offset = ibis.ifelse(offset, value, ibis.null("string")).try_cast(kind).cast(dt.timestamp)
+    return ibis.coalesce(with_offset, _to_utc(ibis.coalesce(*local), wording))
 
 
-def _to_utc(local: ir.TimestampValue, kind: dt.DataType, wording: Wording) -> ir.TimestampValue:
-    """The instant at which clocks of the zone show a time: of two the earlier, in a gap the one after it."""
+def _to_utc(local: ir.TimestampValue, wording: Wording) -> ir.TimestampValue:
+    """The instant at which clocks of the zone show a time: of two the earlier, in a gap by the old offset."""
     if wording.zone.key == "UTC":
-        return local.cast(kind)
+        return local
     changes = _clock_changes(wording.zone, wording.last)
     offset = ibis.literal(changes[-1][1])
     later = []
     for (start, seconds), (_, before) in pairwise(changes):
-        shown = (start + timedelta(seconds=before)).replace(tzinfo=None)
+        shown = (start + timedelta(seconds=max(before, seconds))).replace(tzinfo=None)
         later.append((local >= ibis.literal(shown, local.type()), seconds))
     if later:
         offset = ibis.cases(*later, else_=offset)
-    return (local - offset.as_interval("s")).cast(kind)
+    return local - offset.as_interval("s")
 
 
 def _read_list(value: ir.Value, kind: dt.DataType) -> ir.Value:
@@ -176,18 +179,19 @@ def _within_reach(moment: ir.Value, kind: dt.DataType) -> ir.Value:
     first: date = _EARLIEST
     last: date = _LATEST
     if kind.is_timestamp():
-        first, last = (datetime.combine(day, time(), UTC) for day in (first, last))
+        first, last = (datetime.combine(day, time()) for day in (first, last))
     reach = moment.between(ibis.literal(first, kind), ibis.literal(last, kind))
     return ibis.ifelse(reach, moment, ibis.null(kind))
 
 
 def _local_date(instant: ir.TimestampValue, zone: ZoneInfo, last: date) -> ir.DateValue:
-    """The calendar day of an instant in a time zone, by the zone's list of clock changes up to `last`."""
+    """The calendar day of an instant (UTC) in a time zone, by its list of clock changes up to `last`."""
     changes = _clock_changes(zone, last)
     offset = ibis.literal(changes[-1][1])
     if len(changes) > 1:
         newest_first = [
-            (instant >= ibis.literal(start, instant.type()), seconds) for start, seconds in changes[:-1]
+            (instant >= ibis.literal(start.replace(tzinfo=None), dt.timestamp), seconds)
+            for start, seconds in changes[:-1]
         ]
         offset = ibis.cases(*newest_first, else_=offset)
     return (instant + offset.as_interval("s")).date()

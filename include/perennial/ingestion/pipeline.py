@@ -21,15 +21,18 @@ import pyarrow.parquet as pq
 from perennial.foundation import contracts, engine
 from perennial.foundation.ledger import open_ledger
 from perennial.foundation.settings import WhenNothingLanded, settings
-from perennial.ingestion import mapping, sources
+from perennial.ingestion import data_docs, mapping, sources
+from perennial.ingestion import replay as replaying
 from perennial.ingestion.landing import open_landing
 from perennial.ingestion.landings import Stretch
 from perennial.ingestion.screening import Desk, Screened, screen
 from perennial.ingestion.sources import NO_DATABASES, Databases
 
 _LOG = logging.getLogger(__name__)
-Account = dict[str, dict[str, int] | str]
-"""Table → what became of the rows that landed; and `report`, the page that shows what the rules found."""
+Counts = dict[str, int | dict[str, int]]
+Account = dict[str, Counts | str]
+"""Table → what became of the rows; and `report`, the page that shows it."""
+ALL_TABLES = "all"
 
 
 def ingest(day: str, databases: Databases = NO_DATABASES) -> Account:
@@ -50,12 +53,40 @@ def load_history(first_day: str, last_day: str, databases: Databases = NO_DATABA
         RefusedTableError: a table rule failed; nothing was published.
         SourceError: a source cannot be read; nothing was published.
     """
-    first, last = date.fromisoformat(first_day), date.fromisoformat(last_day)
-    if last < first:
-        raise ValueError(
-            f"found the days {first} to {last}; allowed is a last day that is not before the first"
-        )
-    return _take_in(Stretch(first, last, history=True), databases)
+    return _take_in(_stretch(first_day, last_day, history=True), databases)
+
+
+def replay(table: str, first_day: str, last_day: str, reason: str, day: str) -> Account:
+    """Judge refused rows of a table (or of `all`) again; those that pass are published on the day they landed.
+
+    Raises:
+        ValueError: the last day is before the first, or the table's rows cannot be replayed.
+        SourceError: it cannot be told how to read a row; of that table nothing was changed.
+    """
+    stretch, desk = _stretch(first_day, last_day, history=False), Desk.at()
+    counts: Account = {}
+    for name in replaying.TABLES if table == ALL_TABLES else (table,):
+        counts[name] = replaying.replay(desk, name, stretch, reason.strip(), date.fromisoformat(day)).counts
+        _LOG.info("%s %s to %s: %s", name, stretch.first, stretch.last, counts[name])
+    return {**counts, "report": data_docs.keep_quarantine(settings().reports, desk.lake.read("quarantine"))}
+
+
+def check_sources(day: str, table: str, rows: int, databases: Databases = NO_DATABASES) -> Account:
+    """Try the sources of a table (or of `all`) on the first rows of a day; nothing is published.
+
+    Raises:
+        SourceError: a source would stop the day, or nothing landed; its `report` shows everything.
+    """
+    # Great Expectations takes seconds to import: only when there is something to judge.
+    from perennial.ingestion import trial, trial_report
+
+    desk, on = Desk.at(databases), date.fromisoformat(day)
+    tables = contracts.LANDED_TABLES if table == ALL_TABLES else (table,)
+    trials = trial.tried(desk, on, tables, rows)
+    _LOG.info("%s", trial_report.text(trials))
+    report = trial_report.keep(settings().reports, on, trials)
+    trial.check(trials, desk.landing, tables, on, report)
+    return {"report": report}
 
 
 def connections() -> tuple[str, ...]:
@@ -114,6 +145,15 @@ def _is_named_in_rows(day: date) -> bool:
     return False
 
 
+def _stretch(first_day: str, last_day: str, *, history: bool) -> Stretch:
+    first, last = date.fromisoformat(first_day), date.fromisoformat(last_day)
+    if last < first:
+        raise ValueError(
+            f"found the days {first} to {last}; allowed is a last day that is not before the first"
+        )
+    return Stretch(first, last, history)
+
+
 def _take_in(stretch: Stretch, databases: Databases) -> Account:
     desk = Desk.at(databases)
     screened: dict[str, Screened] = {}
@@ -124,7 +164,7 @@ def _take_in(stretch: Stretch, databases: Databases) -> Account:
                 _stop(screened[table].sentences, _record(desk, stretch, screened))
         report = _publish(desk, stretch, screened, held)
     open_ledger().close(stretch.days(), announced_with=stretch.last)
-    return {**{table: each.counts for table, each in screened.items()}, "report": report}
+    return {**{table: {**each.counts} for table, each in screened.items()}, "report": report}
 
 
 def _publish(desk: Desk, stretch: Stretch, screened: dict[str, Screened], held: ExitStack) -> str:
@@ -139,7 +179,9 @@ def _publish(desk: Desk, stretch: Stretch, screened: dict[str, Screened], held: 
     desk.lake.replace("quarantine", engine.files([str(file)]), stretch.first, stretch.last)
     report = _record(desk, stretch, screened)
     for table, each in screened.items():
-        desk.home(table).replace(table, each.accepted, stretch.first, stretch.last)
+        home = desk.home(table)
+        if each.landed or any(stretch.first <= day <= stretch.last for day in home.days(table)):
+            home.replace(table, each.accepted, stretch.first, stretch.last)
         _LOG.info("%s %s to %s: %s", table, stretch.first, stretch.last, each.counts)
     return report
 
@@ -155,12 +197,10 @@ def _record(desk: Desk, stretch: Stretch, screened: dict[str, Screened]) -> str:
     rows = [row for each in screened.values() for row in each.found()]
     table = pa.Table.from_pylist(rows, contracts.VALIDATIONS.schema)
     desk.lake.replace("validations", table, stretch.first, stretch.last)
+    data_docs.keep_quarantine(settings().reports, desk.lake.read("quarantine"))
     results = {name: list(each.results.values()) for name, each in screened.items() if each.results}
     if not results:
         return ""
-    # Great Expectations takes seconds to import: only when there is something it judged.
-    from perennial.ingestion import data_docs
-
     stopped = [name for name, each in screened.items() if each.sentences]
     return data_docs.keep(settings().reports, results, stretch.first, stretch.last, stopped)
 

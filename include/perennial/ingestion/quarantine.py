@@ -64,6 +64,8 @@ class Veil:
         return {name: self._hidden(name, value) for name, value in row.items() if value is not None}
 
     def _hidden(self, name: str, value: object) -> object:
+        if isinstance(value, str) and masking.is_pseudonym(value):
+            return value
         if name in self.contacts or name in self.ids:
             return masking.pseudonym(self.key, str(value)) if self.key else masking.NAMELESS
         return masking.masked(value, self.key) if isinstance(value, str) else _plain(value)

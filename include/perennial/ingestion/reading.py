@@ -5,7 +5,6 @@ lose the others: it becomes a row of its own, with nothing but its line and the 
 why.
 """
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import islice
@@ -16,16 +15,19 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from perennial.ingestion.declarations import FILE, LINE, Format, Query
+from perennial.foundation import engine
+from perennial.ingestion.declarations import AT, DAY, FILE, LINE, NUMBER, Format, Query
 from perennial.ingestion.errors import SourceError
-from perennial.ingestion.landing import LandingFile, as_text, json_lines, plain
+from perennial.ingestion.landing import LandingFile, as_text, csv_rows, json_lines, plain
 
 BROKEN = "_broken"
 """Column: why a line is no row; null for rows."""
+TAKEN = frozenset({AT, DAY, FILE, LINE, NUMBER, BROKEN, *engine.STAMPS})
+"""Columns that every source has beside its own, or has for a while."""
 BATCH_ROWS = 50_000
 _BLOCK_BYTES = 16 * 2**20
 _LOOKED_AT = 1000
-"""So many lines of JSON say which columns a file has."""
+"""So many lines of JSON say which columns a file has; if later ones name more, it is read again."""
 
 
 def columns_of(file: LandingFile) -> dict[str, str]:
@@ -47,23 +49,36 @@ def columns_of(file: LandingFile) -> dict[str, str]:
     return _distinct(file.name, dict(pairs), [name for name, _ in pairs])
 
 
-def stage(file: LandingFile, columns: Sequence[str], target: Path) -> None:
-    """Write a text file as Parquet: `columns` as text, `_line` and `_broken`.
+def stage(file: LandingFile, columns: Sequence[str], target: Path) -> Sequence[str]:
+    """Write a text file as Parquet: its columns as text, `_line` and `_broken`; the columns.
+
+    Those are `columns` and, of JSON, what only later lines name.
 
     Raises:
         SourceError: the file is broken.
     """
-    batches = _csv_batches if file.format is Format.CSV else _json_batches
-    _write(target, columns, batches(file, columns))
+    if file.format is Format.CSV:
+        _write(target, columns, _csv_batches(file, columns))
+        return columns
+    late: dict[str, str] = {}
+    _write(target, columns, _json_batches(file, columns, late))
+    if late:
+        columns = [*columns, *late]
+        _distinct(file.name, late, columns)
+        _write(target, columns, _json_batches(file, columns, {}))
+    return columns
 
 
-def ask(url: str, query: Query, first: date, last: date, target: Path) -> tuple[str, ...]:
+def ask(
+    url: str, query: Query, first: date, last: date, target: Path, most: int | None = None
+) -> tuple[str, ...]:
     """Write what a database answers as Parquet, like `stage`; the columns it has.
 
-    A query that names its day is asked once for each day from `first` to `last`.
+    A query that names its day is asked once for each day from `first` to `last`. With `most`, no more rows
+    than that are fetched.
 
     Raises:
-        SourceError: the database cannot be reached or does not understand the query.
+        SourceError: the database cannot be reached, does not understand the query or names a column twice.
     """
     days = [date.fromordinal(n) for n in range(first.toordinal(), last.toordinal() + 1)]
     bound = [{"day": day} for day in days] if query.names_its_day else [{}]
@@ -73,7 +88,8 @@ def ask(url: str, query: Query, first: date, last: date, target: Path) -> tuple[
             answers = (connection.execute(sa.text(query.statement), values) for values in bound)
             opening = next(answers)
             columns = tuple(opening.keys())
-            _write(target, columns, _answered(columns, (opening, *answers)))
+            _distinct(f"connection {query.connection}", dict.fromkeys(columns, ""), columns)
+            _write(target, columns, _answered(columns, (opening, *answers), most))
         return columns
     except sa.exc.SQLAlchemyError as error:
         raise SourceError(f"connection {query.connection}: cannot be asked: {plain(error)}") from error
@@ -85,7 +101,7 @@ def _distinct(name: str, columns: dict[str, str], names: Sequence[str]) -> dict[
     repeated = sorted({found for found in names if folded.count(found.casefold()) > 1})
     if repeated:
         raise SourceError(f"{name}: found the columns {repeated} more than once; allowed: once")
-    taken = sorted({LINE, FILE, BROKEN}.intersection(folded))
+    taken = sorted(TAKEN.intersection(folded))
     if taken:
         raise SourceError(f"{name}: found columns called {taken}; these names are taken")
     return columns
@@ -101,8 +117,7 @@ def _write(target: Path, columns: Sequence[str], batches: Iterable[pa.RecordBatc
 
 def _csv_header(file: LandingFile) -> list[str]:
     with file.text(errors="replace") as lines:
-        rows = csv.reader(lines, delimiter=file.source.delimiter, quotechar=file.source.quote)
-        header = next((row for row in rows if row), [])
+        header = next((row for row in csv_rows(lines, file.source) if row), [])
         return [name.strip() or f"column {place}" for place, name in enumerate(header, start=1)]
 
 
@@ -114,7 +129,7 @@ def _has_rows(file: LandingFile) -> bool:
 def _json_header(file: LandingFile) -> list[str]:
     with file.text(errors="replace") as lines:
         objects = islice(json_lines(lines), _LOOKED_AT)
-        return list(dict.fromkeys(key for found in objects if found for key in found))
+        return list(dict.fromkeys(key for found in objects if found for key in found if _is_whole(key)))
 
 
 def _csv_batches(file: LandingFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -203,19 +218,43 @@ def _each_decoded(name: str, column: pa.Array, wrong: dict[int, str]) -> list[st
     return found
 
 
-def _json_batches(file: LandingFile, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    with file.text(errors="replace") as lines:
+def _json_batches(
+    file: LandingFile, columns: Sequence[str], late: dict[str, str]
+) -> Iterator[pa.RecordBatch]:
+    """The file's rows; the names that are not among the columns are added to `late`."""
+    known = set(columns)
+    with file.text(errors="surrogateescape") as lines:
         numbered = enumerate(json_lines(lines), start=1)
         while chunk := list(islice(numbered, BATCH_ROWS)):
-            rows = [found or {} for _, found in chunk]
-            broken = [None if found is not None else "found no JSON object" for _, found in chunk]
+            broken = [_why_broken(found) for _, found in chunk]
+            rows = [{} if why else found or {} for (_, found), why in zip(chunk, broken, strict=True)]
+            late.update({key: "string" for row in rows for key in row if key not in known})
             yield _batch(columns, rows, [line for line, _ in chunk], broken)
 
 
-def _answered(columns: Sequence[str], answers: Iterable[sa.CursorResult[sa.Row]]) -> Iterator[pa.RecordBatch]:
+def _why_broken(found: Mapping[str, str | None] | None) -> str | None:
+    """Why a line of JSON is no row; what could not be decoded is in it as half a character."""
+    if found is None:
+        return "found no JSON object"
+    if not all(map(_is_whole, found)):
+        return "found a name that is no text"
+    halves = (name for name, value in found.items() if value and not _is_whole(value))
+    return next((f"{name} is no text: found bytes that are no character" for name in halves), None)
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _answered(
+    columns: Sequence[str], answers: Iterable[sa.CursorResult[sa.Row]], most: int | None
+) -> Iterator[pa.RecordBatch]:
     line = 1
     for answer in answers:
-        for chunk in answer.partitions(BATCH_ROWS):
+        for chunk in islice(answer.partitions(most or BATCH_ROWS), None if most is None else 1):
             rows = [{name: as_text(value) for name, value in row._mapping.items()} for row in chunk]
             yield _batch(columns, rows, range(line, line + len(rows)), [None] * len(rows))
             line += len(rows)

@@ -15,11 +15,11 @@ import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
-from perennial.foundation import contracts, engine, masking
+from perennial.foundation import engine, masking
 from perennial.foundation.config import ConfigError
 from perennial.foundation.contracts import Contract
 from perennial.foundation.settings import settings
-from perennial.ingestion import facts, limits
+from perennial.ingestion import facts
 from perennial.ingestion.declarations import CustomerIds, Source, Sources
 from perennial.ingestion.landings import Stretch
 from perennial.ingestion.mapping import Mapped, mapped
@@ -60,16 +60,12 @@ def scan(
     """Look at every row. What is answered can be used until `held` closes."""
     chunks = [_mapped(landed, numbers, contract, stretch) for numbers in landed.chunks(CHUNK_ROWS)]
     rows = _pseudonymous([_stamped(chunk, contract, stretch) for chunk in chunks], contract, declared)
-    own = facts.CONTACT_COLUMNS if contract.name == contracts.CONTACTS.name else ()
-    watched = [name for name in limits.longest(contract) if name not in own]
-    nulls = declared.of(contract.name).rules.nulls
-    read_off = facts.signs(contract, nulls, watched)
+    read_off = facts.signs(contract, declared.of(contract.name).rules.nulls)
     marks = held.enter_context(_marks(rows, read_off, contract, stretch, references))
     patterns, counts = _counted(marks, read_off)
-    touched = [name for name in watched if patterns[facts.suspect(name)].any()]
-    if touched:
-        # Rare, and then the ids that other tables name may be others: everything is looked at again.
-        rows = [masking.hide(part, touched, settings().key) for part in rows]
+    if patterns[facts.SUSPECT].any():
+        # Rare, and then ids may become others: everything is looked at again.
+        rows = [masking.hide(part, facts.watched(contract), settings().key) for part in rows]
         marks = held.enter_context(_marks(rows, read_off, contract, stretch, references))
         patterns, counts = _counted(marks, read_off)
     parts = [part for chunk in chunks for _, part in chunk]

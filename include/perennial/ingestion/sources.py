@@ -21,15 +21,11 @@ import pyarrow.parquet as pq
 from perennial.foundation import engine
 from perennial.foundation.settings import settings
 from perennial.ingestion import reading
-from perennial.ingestion.declarations import FILE, LINE, Format, Source
+from perennial.ingestion.declarations import AT, DAY, FILE, LINE, NUMBER, Format, Source
 from perennial.ingestion.errors import SourceError
 from perennial.ingestion.landing import Landing, LandingFile
 from perennial.ingestion.reading import BROKEN
 
-AT = "_at"
-"""Column: where a row came from, as one number; `Landed.place` takes it apart."""
-DAY = "_day"
-"""Column: the day that the row's file landed by its place; null where rows name their days themselves."""
 _LINES = 2**40
 Databases = Mapping[str, str]
 """Connection id → SQLAlchemy URL."""
@@ -128,7 +124,7 @@ class Landed:
         places = pa.table(
             {
                 engine.INDEX: pa.array(range(len(pieces)), pa.int64()),
-                "_number": pa.array(numbers, pa.int64()),
+                NUMBER: pa.array(numbers, pa.int64()),
                 DAY: pa.array([piece.day for piece in pieces], pa.date32()),
                 FILE: pa.array([piece.name for piece in pieces], pa.string()),
             }
@@ -136,7 +132,7 @@ class Landed:
         placed = rows.inner_join(ibis.memtable(places), engine.INDEX)
         line = placed[LINE] if first.staged else placed[engine.ROW] + 1
         stamped = {
-            AT: placed["_number"] * _LINES + line,
+            AT: placed[NUMBER] * _LINES + line,
             DAY: placed[DAY],
             FILE: placed[FILE],
             LINE: line,
@@ -178,8 +174,8 @@ def _piece(file: LandingFile, target: Path) -> Piece:
     columns = reading.columns_of(file)
     path = file.local_path
     if file.format is not Format.PARQUET:
-        reading.stage(file, list(columns), target)
-        path, columns = str(target), {**columns, LINE: "int64", BROKEN: "string"}
+        names = reading.stage(file, list(columns), target)
+        path, columns = str(target), {**dict.fromkeys(names, "string"), LINE: "int64", BROKEN: "string"}
     elif path is None:
         with file.bytes() as stream, target.open("wb") as copy:
             shutil.copyfileobj(stream, copy)

@@ -1,0 +1,60 @@
+"""`python -m perennial.demo.check_sources DAY [TABLE] [ROWS]`: what `make check-sources` calls.
+
+The settings are those of the environment, else those of the demo. A database is found by the variable
+AIRFLOW_CONN_<ID>, which Airflow itself reads.
+"""
+
+import os
+import sys
+from datetime import date
+
+from rich.console import Console
+
+from perennial.demo.state import State
+from perennial.foundation import contracts
+from perennial.foundation.config import ConfigError
+
+
+def main(arguments: list[str]) -> int:
+    """Try the sources. The exit status is 1 if anything would stop the day: a sentence, not a traceback."""
+    day, table, rows = (*arguments, "", "", "")[:3]
+    console = Console()
+    try:
+        on, most = date.fromisoformat(day), int(rows or 0)
+    except ValueError:
+        print("usage: make check-sources DAY=YYYY-MM-DD [TABLE=events] [ROWS=1000]", file=sys.stderr)
+        return 2
+    if table and table not in contracts.LANDED_TABLES:
+        print(f"found the table {table!r}; allowed are {', '.join(contracts.LANDED_TABLES)}", file=sys.stderr)
+        return 2
+    for name, value in State.of().settings().items():
+        os.environ.setdefault(name, value)
+    tables = (table,) if table else contracts.LANDED_TABLES
+    try:
+        _check(console, on, tables, most)
+    except (ConfigError, ValueError) as error:
+        console.print("[bold red]this would stop the day:[/] ", end="")
+        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        return 1
+    return 0
+
+
+def _check(console: Console, day: date, tables: tuple[str, ...], rows: int) -> None:
+    from perennial.ingestion import pipeline, trial, trial_report
+    from perennial.ingestion.screening import Desk
+
+    ids = pipeline.connections()
+    databases: dict[str, str] = {}
+    if ids:
+        # Airflow takes seconds to import.
+        from perennial.orchestration import connections
+
+        databases = connections.databases(ids)
+    desk = Desk.at(databases)
+    trials = trial.tried(desk, day, tables, rows or trial.ROWS)
+    trial_report.show(console, trials)
+    trial.check(trials, desk.landing, tables, day)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

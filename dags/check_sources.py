@@ -21,11 +21,15 @@ from perennial.orchestration.defaults import shared
 FORM = {
     "day": Param(type="string", format="date", title="Day", description="Of landing"),
     "table": Param("all", type="string", enum=["all", *contracts.LANDED_TABLES], title="Table"),
-    "rows": Param(1000, type="integer", minimum=1, maximum=100_000, title="Rows", description="Of each source"),
+    "rows": Param(
+        1000, type="integer", minimum=1, maximum=100_000, title="Rows", description="Of each source"
+    ),
 }
 
 
-@dag(schedule=None, render_template_as_native_obj=True, **shared(__doc__, "by hand", "ingestion", params=FORM))
+@dag(
+    schedule=None, render_template_as_native_obj=True, **shared(__doc__, "by hand", "ingestion", params=FORM)
+)
 def check_sources() -> None:
     """A dry run."""
 

@@ -3,7 +3,10 @@
 from collections.abc import Callable, Iterator
 
 from tests.acceptance.ingest_contacts import contacts
+from tests.acceptance.ingest_days import days
+from tests.acceptance.ingest_fuzz import fuzz
 from tests.acceptance.ingest_invoices import invoices
+from tests.acceptance.ingest_kills import kills
 from tests.acceptance.lines import Line, at_least, at_most
 
 
@@ -31,4 +34,7 @@ CASES: dict[str, Callable[[], Iterator[Line]]] = {
     "benchmark": benchmark,
     "invoices": invoices,
     "contacts": contacts,
+    "days": days,
+    "fuzz": fuzz,
+    "kills": kills,
 }

@@ -27,7 +27,9 @@ def contacts() -> Iterator[Line]:
         print(f"  {len(known)} contacts planted; the run took {made.run():.0f} s")
         rows = _pseudonymous_rows(made)
         print(f"  rows with pseudonyms: {rows}")
-        yield at_least("ingest.contacts_tables_with_pseudonyms", sum(n > 0 for n in rows.values()), len(rows), "")
+        yield at_least(
+            "ingest.contacts_tables_with_pseudonyms", sum(n > 0 for n in rows.values()), len(rows), ""
+        )
         places = places_of(made.state)
         everybody = known | _everybody()
         yield at_least("ingest.contacts_searched_for", len(everybody), 6000, "")
@@ -51,7 +53,9 @@ def plant(landing: Path) -> set[str]:
     people = [complete_journey.contact(str(10 * n + 1)) for n in range(1, PLANTED + 1)]
     known = {value for person in people for value in person.values() if value}
     for table in contracts.LANDED_TABLES:
-        good, bad = zip(*(_rows(table, person, people[n - 1], day) for n, person in enumerate(people)), strict=True)
+        good, bad = zip(
+            *(_rows(table, person, people[n - 1], day) for n, person in enumerate(people)), strict=True
+        )
         _write(landing / table / day / "planted.csv", [*good, *bad[:6]], people[0])
     return known
 
@@ -69,7 +73,13 @@ def _rows(table: str, person: dict, other: dict, day: str) -> tuple[dict, dict]:
             "attributes": json.dumps({"note": f"token {token}"}),
             "available": "true",
         },
-        "promotions": {"item_id": mail, "store_id": phone, "week": day, "display": other["email"], "mailer": token},
+        "promotions": {
+            "item_id": mail,
+            "store_id": phone,
+            "week": day,
+            "display": other["email"],
+            "mailer": token,
+        },
         "users": {
             "customer_id": mail,
             "joined_on": day,
@@ -113,7 +123,13 @@ def _rows(table: str, person: dict, other: dict, day: str) -> tuple[dict, dict]:
         "contacts": {"customer_id": f"x{mail}", "email": mail.replace("@", "@@")},
         "campaigns": {"campaign_id": f"x{mail}", "origin": mail, "starts_on": token},
         "assignments": {"campaign_id": other["email"], "customer_id": f"nobody {mail}", "arm": phone},
-        "events": {"event_id": token, "event_type": mail, "occurred_at": phone, "quantity": mail, "item_id": phone},
+        "events": {
+            "event_id": token,
+            "event_type": mail,
+            "occurred_at": phone,
+            "quantity": mail,
+            "item_id": phone,
+        },
     }
     return rows[table], rows[table] | wrong[table]
 

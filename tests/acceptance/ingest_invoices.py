@@ -73,9 +73,9 @@ def invoices() -> Iterator[Line]:
 
 def script() -> str:
     """The guide's commands, in order; its YAML is written where the guide says."""
-    mapped = f"cat > \"$SHOP/config/sources.yaml\" <<'YAML'\n{mapping()}YAML\n"
-    steps = {"sh": str, "yaml": lambda _: mapped, "text": lambda _: ""}
-    return "\n".join(steps[kind](text) for kind, text in _FENCE.findall(GUIDE.read_text()))
+    written = f"cat > \"$SHOP/config/sources.yaml\" <<'YAML'\n{mapping()}YAML\n"
+    fences = _FENCE.findall(GUIDE.read_text())
+    return "\n".join(text if kind == "sh" else written for kind, text in fences if kind != "text")
 
 
 def mapping() -> str:

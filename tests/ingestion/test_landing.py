@@ -101,7 +101,8 @@ def test_a_files_format_is_declared_or_its_extension(shop: Path):
 
 def test_json_values_keep_the_text_they_have_in_the_line():
     lines = [
-        '{"a": 1.10, "b": 12345678901234567890, "c": true, "d": ["x", "y"], "e": {"f": [1, 2.50, 1e999]}, "g": null}'
+        '{"a": 1.10, "b": 12345678901234567890, "c": true, "d": ["x", "y"], '
+        '"e": {"f": [1, 2.50, 1e999]}, "g": null}'
     ]
     (found,) = json_lines(lines)
     expected = {"a": "1.10", "b": "12345678901234567890", "c": "true", "d": "x|y", "g": None}

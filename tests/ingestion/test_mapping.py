@@ -135,6 +135,13 @@ def test_rows_of_a_file_of_many_days_land_each_on_its_own(shop: Path):
     assert not formats.has_rows
 
 
+def test_a_file_in_which_no_row_says_its_day_is_an_error(shop: Path):
+    said = r"^items/all/rows.csv \(source feed\): found no row whose `day` can be read; .* it is strptime"
+    for text in ("item_id,title,d\ni1,t,2024-05-03\ni2,t,\n", "item_id,title,d\nbroken\n"):
+        with pytest.raises(SourceError, match=said):
+            Made(shop, "items", text, "all", files="{table}/all/*", day="strptime(d, '%d.%m.%Y')")
+
+
 def test_an_expression_that_fails_on_a_row_costs_that_row_alone(shop: Path):
     text = "item_id,title,price\ni1,t,4\ni2,t,four\ni3,t,\n"
     made = Made(shop, "items", text, columns={"price": {"sql": "CAST(price AS DOUBLE) / 2 -- halved"}})

@@ -35,7 +35,12 @@ def test_a_reason_of_a_computed_column_quotes_what_it_was_computed_of():
 
 def test_nothing_of_a_refused_row_can_be_reached():
     veil = Veil(b"k" * 32, contacts={"Mail"}, ids={"Kunde"})
-    row = {"Mail": "ann(at)example", "Kunde": "Ann", "Text": "call +4930901820 or ann@example.com", "Menge": 0}
+    row = {
+        "Mail": "ann(at)example",
+        "Kunde": "Ann",
+        "Text": "call +4930901820 or ann@example.com",
+        "Menge": 0,
+    }
     (kept,) = set_aside("events", [refusal("a", 1, **row)], veil).to_pylist()
     for hidden in ("ann", "Ann", "901820", "example"):
         assert hidden not in kept["row"]

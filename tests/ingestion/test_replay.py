@@ -15,6 +15,7 @@ from perennial.foundation.lake import Lake
 from perennial.ingestion import pipeline
 from perennial.ingestion.account import account
 from perennial.ingestion.errors import SourceError
+from perennial.ingestion.quarantine import Veil
 from perennial.ingestion.screening import Desk
 from tests.conftest import forget
 from tests.content import differences, rows
@@ -272,3 +273,11 @@ def test_only_what_can_be_read_by_todays_declarations_is_touched(
     assert quarantined(refused)["shop.csv", 4] == (["event_type not allowed"], None)
     (entry,) = [entry for entry in account(Desk.at(), TODAY, TODAY) if entry.table == "events"]
     assert entry.published + entry.quarantined == 10, "the account of a file that is gone"
+
+
+def test_what_is_hidden_already_is_not_hidden_again():
+    veil = Veil(b"k" * 32, contacts={"email"}, ids={"customer"})
+    row = {"email": "c1@example.com", "customer": "+12025550143", "note": "call +12025550143"}
+    once = veil.over(row)
+    assert "@" not in str(once)
+    assert veil.over(once) == once

@@ -111,3 +111,4 @@ def test_a_shop_of_many_sources_lands_by_declaration_alone_and_every_row_is_acco
     assert all(entry.balanced for entry in entries.values())
     assert (entries["events", 2].landed, entries["events", 2].left_out) == (5, 2)
     assert (entries["events", 3].landed, entries["events", 3].quarantined) == (3, 2)
+    assert pipeline.ingest("2024-05-09", many)["events"]["landed"] == 0, "a day that no row is of"

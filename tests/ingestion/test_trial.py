@@ -115,7 +115,9 @@ def test_a_trial_tells_what_would_come_of_each_source(
     assert column(items, "item_id")[4] == ("i0", "i1", "i2")
     assert column(items, "title")[4] == ("Beans of [contact]",)
     assert users.reasons == (
-        Refused("consents not allowed", 1, "till/cards, row 4: 'email|fax' names others than email, sms, push"),
+        Refused(
+            "consents not allowed", 1, "till/cards, row 4: 'email|fax' names others than email, sms, push"
+        ),
     )
     assert column(contacts, "email") == ("column email", "text", "text", 0.0, ("(hidden)",))
     assert contacts.new == ("colour",)
@@ -128,10 +130,19 @@ def test_a_trial_tells_what_would_come_of_each_source(
     assert {one.code: (one.rows, one.example) for one in events.reasons} == {
         "quantity out of range": (1, "export.csv.gz, row 2: '0' is not at least 1"),
         "unit_price unreadable": (1, "export.csv.gz, row 3: 'free' is no amount of money"),
-        "revenue unreadable": (1, """export.csv.gz, row 3: "Pieces='1', Price='free'" is no amount of money"""),
+        "revenue unreadable": (
+            1,
+            """export.csv.gz, row 3: "Pieces='1', Price='free'" is no amount of money""",
+        ),
         "line broken": (1, "export.csv.gz, row 5: found 9 values; the header has 8 columns"),
     }
-    assert column(events, "event_id") == ("SQL concat_ws('-', Invoice, _line)", "text", "text", 0.0, ("1-1", "2-2", "2-3"))
+    assert column(events, "event_id") == (
+        "SQL concat_ws('-', Invoice, _line)",
+        "text",
+        "text",
+        0.0,
+        ("1-1", "2-2", "2-3"),
+    )
     assert column(events, "revenue")[1:3] == ("decimal", "decimal")
     assert column(events, "event_type") == ("always 'purchase'", "str", "text", 0.0, ("purchase",))
     assert lake.version("events") is None
@@ -141,7 +152,7 @@ def test_a_trial_tells_what_would_come_of_each_source(
     said = trial_report.text(found)
     assert "events, source export: the first 5 rows of export.csv.gz" in said
     assert "SQL concat_ws('-', Invoice, _line)" in said
-    assert "Known neither to the lake nor to the samples: item_id in 1 rows." in said
+    assert "Known neither to the lake nor to the samples: item_id in 1 row." in said
     monkeypatch.setenv("AIRFLOW_CONN_TILL", f"sqlite:///{landed}/till.db")
     assert check_sources.main([DAY, "users", "3"]) == 0
     assert "users, source cards: the first 3 rows of till/cards" in capsys.readouterr().out
@@ -159,13 +170,18 @@ def test_a_trial_that_finds_what_would_stop_the_day_fails_with_one_sentence(
     assert "<td>nothing (no column CustomerNo, needed)</td>" in page
     assert check_sources.main([DAY, "events"]) == 1
     said = capsys.readouterr().out
-    assert "this would stop the day: events: export.csv.gz (source export): column CustomerNo is missing" in said
+    assert (
+        "this would stop the day: events: export.csv.gz (source export): column CustomerNo is missing" in said
+    )
     assert check_sources.main(["2024-05-03", "users"]) == 1
     assert "nothing landed on 2024-05-03; looked for at" in capsys.readouterr().out
     declare(landed, monkeypatch, users={"sources": {"cards": CARDS}})
     monkeypatch.setenv("AIRFLOW_CONN_TILL", f"sqlite:///{landed}/nowhere/till.db")
     assert check_sources.main([DAY, "users"]) == 1
-    assert "connection till: cannot be asked: (sqlite3.OperationalError) unable to open" in capsys.readouterr().out
+    assert (
+        "connection till: cannot be asked: (sqlite3.OperationalError) unable to open"
+        in capsys.readouterr().out
+    )
     monkeypatch.delenv("AIRFLOW_CONN_TILL")
     assert check_sources.main([DAY, "users"]) == 1
     assert "set the variable AIRFLOW_CONN_TILL" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 import getpass
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -31,21 +32,35 @@ def connect(monkeypatch: pytest.MonkeyPatch, **parts: Any) -> str:
 
 
 def test_a_connection_becomes_the_url_of_its_database(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sa.URL, "get_dialect", lambda url: type("Driver", (), {"import_dbapi": staticmethod(int)}))
+    monkeypatch.setattr(
+        sa.URL, "get_dialect", lambda url: type("Driver", (), {"import_dbapi": staticmethod(int)})
+    )
     url = connect(monkeypatch, conn_type="postgres", **SERVER, extra={"sslmode": "require", "cursor": "dict"})
-    assert url == "postgresql+psycopg2://us%40er:p%2Fw%3A%23%C3%A9%40+%2520@db.example:5433/shop?sslmode=require" or True
     found = sa.make_url(url)
     assert (found.username, found.password, found.host, found.port, found.database) == tuple(SERVER.values())
     assert dict(found.query) == {"sslmode": "require"}
-    schemes = {"mysql": "mysql+pymysql", "mssql": "mssql+pymssql", "trino": "trino", "oracle": "oracle+oracledb"}
+    schemes = {
+        "mysql": "mysql+pymysql",
+        "mssql": "mssql+pymssql",
+        "trino": "trino",
+        "oracle": "oracle+oracledb",
+    }
     for kind, scheme in schemes.items():
         found = sa.make_url(connect(monkeypatch, conn_type=kind, **SERVER))
         assert (found.drivername, found.password) == (scheme, PASSWORD)
     extra = {"sqlalchemy_scheme": "duckdb", "sqlalchemy_query": {"access_mode": "read_only"}}
-    assert connect(monkeypatch, conn_type="generic", host="h", extra=extra) == "duckdb://h?access_mode=read_only"
+    assert (
+        connect(monkeypatch, conn_type="generic", host="h", extra=extra) == "duckdb://h?access_mode=read_only"
+    )
     extra = {"account": "ab1.eu", "database": "lake", "warehouse": "small", "role": "reader", "region": "x"}
-    found = sa.make_url(connect(monkeypatch, conn_type="snowflake", login="me", password=PASSWORD, schema="shop", extra=extra))
-    assert (found.host, found.database, dict(found.query)) == ("ab1.eu", "lake/shop", {"warehouse": "small", "role": "reader"})
+    found = sa.make_url(
+        connect(monkeypatch, conn_type="snowflake", login="me", password=PASSWORD, schema="shop", extra=extra)
+    )
+    assert (found.host, found.database, dict(found.query)) == (
+        "ab1.eu",
+        "lake/shop",
+        {"warehouse": "small", "role": "reader"},
+    )
 
 
 def test_what_cannot_be_asked_is_said_without_the_password(monkeypatch: pytest.MonkeyPatch):
@@ -55,7 +70,9 @@ def test_what_cannot_be_asked_is_said_without_the_password(monkeypatch: pytest.M
     with pytest.raises(ValueError, match=r"connection warehouse \(trino\): no driver: .*trino") as refused:
         connect(monkeypatch, conn_type="trino", **SERVER)
     assert PASSWORD not in str(refused.value)
-    with pytest.raises(ValueError, match="no connection 'nobody': make it in Airflow, or set .* AIRFLOW_CONN_NOBODY"):
+    with pytest.raises(
+        ValueError, match=r"no connection 'nobody': make it in Airflow, or set .* AIRFLOW_CONN_NOBODY"
+    ):
         connections.databases(["nobody"])
     assert connections.databases([]) == {}
 
@@ -76,7 +93,9 @@ def fill(url: str) -> None:
 def test_sqlite_is_asked_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     url = connect(monkeypatch, conn_type="sqlite", host=str(tmp_path / "our shop.db"))
     fill(url)
-    assert asked(url, tmp_path) == [{"no": "1", "day": "2024-05-02", "paid": "4.5", "_line": 1, "_broken": None}]
+    assert asked(url, tmp_path) == [
+        {"no": "1", "day": "2024-05-02", "paid": "4.5", "_line": 1, "_broken": None}
+    ]
 
 
 @pytest.fixture
@@ -85,7 +104,9 @@ def postgres(tmp_path: Path) -> Iterator[int]:
     if not POSTGRES:
         pytest.skip("no Postgres on this machine")
     as_user = {"user": "postgres", "group": "postgres"} if getpass.getuser() == "root" else {}
-    home = Path(subprocess.run(["mktemp", "-d"], check=True, capture_output=True, text=True, **as_user).stdout.strip())
+    home = Path(
+        subprocess.run(["mktemp", "-d"], check=True, capture_output=True, text=True, **as_user).stdout.strip()
+    )
     (tmp_path / "password").write_text(PASSWORD)
     tmp_path.chmod(0o755)
     shutil.copy(tmp_path / "password", home / "password")
@@ -107,7 +128,7 @@ def postgres(tmp_path: Path) -> Iterator[int]:
             time.sleep(0.1)
         yield port
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)
         server.wait(30)
         shutil.rmtree(home, ignore_errors=True)
 
@@ -118,8 +139,12 @@ def test_postgres_is_asked_with_a_password_that_needs_quoting(
     server = {**SERVER, "host": "127.0.0.1", "port": postgres, "schema": "postgres"}
     url = connect(monkeypatch, conn_type="postgres", **server, extra={"application_name": "perennial"})
     fill(url)
-    assert asked(url, tmp_path) == [{"no": "1", "day": "2024-05-02", "paid": "4.50", "_line": 1, "_broken": None}]
+    assert asked(url, tmp_path) == [
+        {"no": "1", "day": "2024-05-02", "paid": "4.50", "_line": 1, "_broken": None}
+    ]
     wrong = connect(monkeypatch, conn_type="postgres", **server | {"password": "another secret"})
-    with pytest.raises(reading.SourceError, match="connection warehouse: cannot be asked: .*authentication") as refused:
+    with pytest.raises(
+        reading.SourceError, match=r"connection warehouse: cannot be asked: .*authentication"
+    ) as refused:
         asked(wrong, tmp_path)
     assert "another secret" not in str(refused.value)

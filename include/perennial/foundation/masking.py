@@ -148,8 +148,9 @@ def _replaced(
     for column, mapping in _changes(rows, columns, chosen, change).items():
         fitting = ibis.memtable(mapping)
         joined = rows.left_join(fitting, rows[column] == fitting["_before"])
-        changed = {column: ibis.coalesce(joined["_after"], joined[column])}
-        rows = joined.select(**{name: changed.get(name, joined[name]) for name in rows.columns})
+        # Not one `select`: Ibis 12 cannot join rows again that a join's own select has computed.
+        changed = joined.mutate(**{column: ibis.coalesce(joined["_after"], joined[column])})
+        rows = changed.drop("_before", "_after")
     return rows
 
 

@@ -6,7 +6,9 @@ the same way on both. The executors need `duckdb` and `pyarrow`, and must see th
 as the driver does.
 """
 
+import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import duckdb
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
@@ -34,7 +37,7 @@ from pyspark.sql import functions as F  # noqa: N812 - as all of Spark's documen
 from pyspark.sql.types import LongType, StructField, TimestampType, TimeType
 from sqlglot import expressions as sql
 
-ERRORS: tuple[type[Exception], ...] = (PySparkException, IbisError)
+ERRORS: tuple[type[Exception], ...] = (PySparkException, IbisError, duckdb.Error)
 _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     # What cannot be computed is an error, as in DuckDB, and not null.
@@ -62,6 +65,12 @@ class _Compiler(PySparkCompiler):
         if op.arg.dtype.is_string() and not to.is_string():
             return self.f.anon[_reader(to)](arg)
         return super().visit_TryCast(op, arg=arg, to=to)
+
+    def visit_ScalarUDF(self, op: ops.ScalarUDF, **given: Any) -> Any:  # noqa: N802
+        """DuckDB wants the format of a time while it plans, so that each has a function of its own."""
+        if op.__func_name__ == _TRY_STRPTIME:
+            return self.f.anon[_time_reader(op.form.value)](given["text"])
+        return super().visit_ScalarUDF(op, **given)
 
     def visit_IsNull(self, op: ops.IsNull, *, arg: Any) -> Any:  # noqa: N802
         """Null, and not NaN."""
@@ -207,9 +216,11 @@ class Spark(Backend):
         casts = {op.to for op in expr.op().find(ops.TryCast) if op.arg.dtype.is_string()}
         for kind in casts:
             if not kind.is_string():
-                self._register(_reader(kind), f"TRY_CAST(c0 AS {DuckDBType.to_string(kind)})", kind)
-        if any(op.__func_name__ == _TRY_STRPTIME for op in expr.op().find(ops.ScalarUDF)):
-            self._register(_TRY_STRPTIME, "try_strptime(c0, c1)", dt.timestamp)
+                self._register(_reader(kind), f"TRY_CAST(text AS {DuckDBType.to_string(kind)})", kind)
+        for op in expr.op().find(ops.ScalarUDF):
+            if op.__func_name__ == _TRY_STRPTIME:
+                form = op.form.value.replace("'", "''")
+                self._register(_time_reader(op.form.value), f"try_strptime(text, '{form}')", dt.timestamp)
 
     def _register(self, name: str, text: str, kind: dt.DataType) -> None:
         """Let Spark's SQL call a function that DuckDB computes."""
@@ -217,14 +228,16 @@ class Spark(Backend):
         wanted = _in_spark(sch.Schema({"found": kind}))
         compute = _duckdb(f"SELECT {text} AS found FROM rows", None, wanted)  # noqa: S608 - no text of others
 
-        def function(*columns: pa.Array) -> pa.Array:
-            return compute(pa.table({f"c{n}": c for n, c in enumerate(columns)}))["found"].combine_chunks()
+        def function(texts: pa.Array) -> pa.Array:
+            return compute(pa.table({"text": texts}))["found"].combine_chunks()
 
-        self._session.udf.register(name, F.arrow_udf(function, returned, F.ArrowUDFType.SCALAR))
+        self._session.udf.register(name, F.arrow_udf(function, returned))
 
 
 def connect() -> Spark:
     """The session of this process: the one that runs, or as Spark's own configuration starts one."""
+    # In a cluster whoever sets it up says which Python the executors have.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     session = SparkSession.builder.appName("perennial")
     for name, value in _SETTINGS.items():
         session = session.config(name, value)
@@ -237,12 +250,10 @@ def _duckdb(query: str, given: pa.Schema | None = None, wanted: pa.Schema | None
     """What DuckDB answers to a query over `rows`; it goes to the executors with all that it needs."""
 
     def compute(rows: pa.Table) -> pa.Table:
-        import duckdb
-
         with duckdb.connect(config={"threads": 1}) as connection:
             connection.execute("SET TimeZone = 'UTC'")
             connection.register("rows", rows.cast(given) if given else rows)
-            found = connection.execute(query).to_arrow_table()
+            found = connection.sql(query).to_arrow_table()
         return found.cast(wanted, safe=False) if wanted else found
 
     return compute
@@ -251,6 +262,11 @@ def _duckdb(query: str, given: pa.Schema | None = None, wanted: pa.Schema | None
 def _reader(kind: dt.DataType) -> str:
     """Name of the function that reads a text as a type."""
     return "read_as_" + re.sub(r"\W+", "_", DuckDBType.to_string(kind)).strip("_").lower()
+
+
+def _time_reader(form: str) -> str:
+    """Name of the function that reads a text as a time by a format of strftime."""
+    return "read_time_" + form.encode().hex()
 
 
 def _looks_at_other_rows(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Rows of the table `quarantine`, and how they are read once more: as pieces, as their sources brought them."""
+"""Rows of the table `quarantine`, and how they are read once more: in pieces, as their sources would be."""
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -133,8 +133,8 @@ def _problem(landing: Landing, table: str, file: str, names: Sequence[str]) -> s
     source = landing.sources.of(table).sources[names[0]].model_copy(update={"day": None})
     if source.looks_at_other_rows:
         return (
-            f"{table}: {file}: the SQL of source {names[0]} looks at several rows, and here are only those that "
-            "were refused: ingest the day again"
+            f"{table}: {file}: the SQL of source {names[0]} looks at several rows, and here are only "
+            "those that were refused: ingest the day again"
         )
     return ""
 

@@ -83,9 +83,7 @@ def keep(
         write(folder / f"{table}.json", json.dumps(whole.to_json_dict(), indent=1, ensure_ascii=False))
         write(folder / f"{table}.html", page(whole))
     stretch = {"name": name, "first": first.isoformat(), "last": last.isoformat(), "tables": tables}
-    write(
-        folder / "index.html", templates().get_template("data_docs_day.html.j2").render(stretch=stretch)
-    )
+    write(folder / "index.html", templates().get_template("data_docs_day.html.j2").render(stretch=stretch))
     write(folder / _SUMMARY, json.dumps(stretch, indent=1, ensure_ascii=False))
     kept = {
         _SUMMARY,

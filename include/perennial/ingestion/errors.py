@@ -1,6 +1,11 @@
 """What stops a landing."""
 
 
+def _in_a_line(message: str) -> str:
+    """The message without line breaks and control characters, which names of files and columns may hold."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in message)
+
+
 class SourceError(ValueError):
     """A source cannot be read; the message says which, what was found and what is allowed.
 
@@ -8,7 +13,7 @@ class SourceError(ValueError):
     """
 
     def __init__(self, message: str, report: str = "") -> None:
-        super().__init__(message)
+        super().__init__(_in_a_line(message))
         self.report = report
 
 
@@ -19,5 +24,5 @@ class RefusedTableError(RuntimeError):
     """
 
     def __init__(self, message: str, report: str = "") -> None:
-        super().__init__(message)
+        super().__init__(_in_a_line(message))
         self.report = report

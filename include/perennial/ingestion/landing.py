@@ -139,7 +139,7 @@ class Landing:
         return [pattern.replace("{day}", day.isoformat()) for pattern in patterns]
 
     def sources_of(self, table: str, name: str) -> list[str]:
-        """The sources that rows may be of that came from a file, or the answer of a database, of this name."""
+        """The sources that rows may be of whose file, or whose database's answer, has this name."""
         place = name if "://" in name else f"{self.folder.rstrip('/')}/{name}"
         return [
             found

@@ -83,7 +83,9 @@ def frame(tallied: Tallied, files: Mapping[date, Collection[str]], measured: pd.
                 **known,
             }
         )
-    return pd.DataFrame(rows).astype(dict.fromkeys(measured.columns, "float64"))
+    # Named, for a file of many days may hold none of these: then there is no row to tell the columns.
+    named = ["day", "landed", "left_out", "refused", "share", "files", "reasons", *measured.columns]
+    return pd.DataFrame(rows, columns=named).astype(dict.fromkeys(measured.columns, "float64"))
 
 
 def beside_history(

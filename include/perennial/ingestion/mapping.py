@@ -61,8 +61,13 @@ class Mapped:
 
 
 def mapped(raw: Raw, contract: Contract, first: date, last: date) -> Mapped:
-    """The source's rows of the days from `first` to `last`, by its own declaration."""
+    """The source's rows of the days from `first` to `last`, by its own declaration.
+
+    Raises:
+        SourceError: an expression cannot be computed, or names no day in any row of a file.
+    """
     source = raw.source
+    _refuse_undated(raw, Wording.of(source, last))
     every = _placed(raw, Wording.of(source, last), first, last, source.used(contract))
     whole = every.filter(every[BROKEN].isnull()) if raw.staged else every
     wanted, unwanted = whole, []
@@ -90,6 +95,7 @@ def computed_types(raw: Raw, day: date) -> dict[str, str]:
 
 def has_rows(raw: Raw, day: date) -> bool:
     """Whether any row of the source is of the day."""
+    _refuse_undated(raw, Wording.of(raw.source, day))
     rows = _placed(raw, Wording.of(raw.source, day), day, day)
     return rows.limit(1).count().to_pyarrow().as_py() > 0
 
@@ -108,6 +114,24 @@ def _placed(
 
     With `used` they have no other columns of the source's own.
     """
+    rows = _dated(raw, wording, used)
+    return rows.filter(rows[DAY].between(first, last))
+
+
+def _refuse_undated(raw: Raw, wording: Wording) -> None:
+    """Stop where no row of a file says its day: all of it would be of no day, and nobody would miss it."""
+    if raw.source.day is not None:
+        rows = _dated(raw, wording, None)
+        undated = rows.filter(rows[DAY].isnull())[[FILE]].limit(1).to_pyarrow()[FILE].to_pylist()
+        if undated:
+            raise SourceError(
+                f"{undated[0]} (source {raw.name}): found no row whose `day` can be read; "
+                f"allowed is SQL that makes a date; it is {raw.source.day.sql}"
+            )
+
+
+def _dated(raw: Raw, wording: Wording, used: Collection[str] | None) -> ir.Table:
+    """The rows of all days, as `_placed`."""
     source = raw.source
     own = [name for name in raw.columns if used is None or name in used]
     stamps = [name for name in raw.rows.columns if name not in raw.columns]
@@ -121,7 +145,7 @@ def _placed(
     rows = _computed(rows, raw.name, _expressions(source))
     if source.day is not None:
         rows = _carried_on(rows, rows[_named(_DAY)].try_cast("date"))
-    return rows.filter(rows[DAY].between(first, last))
+    return rows
 
 
 def _computed(rows: ir.Table, name: str, expressions: dict[str, str]) -> ir.Table:

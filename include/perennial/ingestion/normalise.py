@@ -5,6 +5,7 @@ are cut and blank text counts as missing. A time without an offset is taken as U
 text (the consents of a customer) are separated by `|`.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, reduce
@@ -122,7 +123,10 @@ def happened_on(rows: ir.Table, contract: Contract, zone: ZoneInfo, last: date) 
 def _plain_number(text: ir.StringValue, wording: Wording) -> ir.StringValue:
     """A number as engines write it; where another decimal mark is declared, a dot is none."""
     if wording.thousands:
-        text = text.replace(wording.thousands, "")
+        # Only between groups of three: else 12.50 would be read as 1250 where a dot stands for thousands.
+        mark, decimal = re.escape(wording.thousands), re.escape(wording.decimal)
+        grouped = text.re_search(rf"^[+-]?[0-9]{{1,3}}({mark}[0-9]{{3}})+({decimal}[0-9]*)?$")
+        text = ibis.ifelse(grouped, text.replace(wording.thousands, ""), text)
     if wording.decimal != ".":
         text = text.replace(".", "?").replace(wording.decimal, ".")
     return text

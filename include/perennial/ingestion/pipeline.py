@@ -57,7 +57,7 @@ def load_history(first_day: str, last_day: str, databases: Databases = NO_DATABA
 
 
 def replay(table: str, first_day: str, last_day: str, reason: str, day: str) -> Account:
-    """Judge refused rows of a table (or of `all`) again; those that pass are published on the day they landed.
+    """Judge refused rows of a table (or of `all`) again; publish those that pass, on the day they landed.
 
     Raises:
         ValueError: the last day is before the first, or the table's rows cannot be replayed.

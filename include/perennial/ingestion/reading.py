@@ -83,7 +83,7 @@ def ask(
     days = [date.fromordinal(n) for n in range(first.toordinal(), last.toordinal() + 1)]
     bound = [{"day": day} for day in days] if query.names_its_day else [{}]
     try:
-        engine = sa.create_engine(url)
+        engine = sa.create_engine(url, poolclass=sa.NullPool)
         with engine.connect().execution_options(stream_results=True) as connection:
             answers = (connection.execute(sa.text(query.statement), values) for values in bound)
             opening = next(answers)
@@ -101,6 +101,8 @@ def _distinct(name: str, columns: dict[str, str], names: Sequence[str]) -> dict[
     repeated = sorted({found for found in names if folded.count(found.casefold()) > 1})
     if repeated:
         raise SourceError(f"{name}: found the columns {repeated} more than once; allowed: once")
+    if "" in names:
+        raise SourceError(f"{name}: found a column without a name; allowed are names")
     taken = sorted(TAKEN.intersection(folded))
     if taken:
         raise SourceError(f"{name}: found columns called {taken}; these names are taken")

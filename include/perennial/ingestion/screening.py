@@ -16,8 +16,9 @@ from perennial.foundation import contracts, engine
 from perennial.foundation.contracts import Contract
 from perennial.foundation.lake import Lake, conform, open_lake, open_vault
 from perennial.ingestion import facts, landings, scan, sources
+from perennial.ingestion.errors import SourceError
 from perennial.ingestion.kinds import TEXT_ONLY
-from perennial.ingestion.landing import Landing, open_landing
+from perennial.ingestion.landing import Landing, open_landing, plain
 from perennial.ingestion.landings import Stretch
 from perennial.ingestion.quarantine import Reason, Veil
 from perennial.ingestion.refusals import BROKEN_LINE, LANDED_ON, PATTERN, Refusals, veil
@@ -142,7 +143,10 @@ def screen(
             _LOG.warning("%s: %s: new columns %s are ignored", table, file, ", ".join(new))
     if sentences:
         return _nothing(desk, contract, stretch, landed, held, sentences, results)
-    return _screened(desk, contract, stretch, earlier, landed, results, held)
+    try:
+        return _screened(desk, contract, stretch, earlier, landed, results, held)
+    except engine.errors() as error:
+        raise SourceError(f"{table}: cannot be read: {plain(error)}") from error
 
 
 def _screened(

@@ -181,7 +181,9 @@ def _judged(
         brought = seen.rows.select(id=seen.rows[contract.key[0]], since=ibis.literal(_EARLIEST))
         ids.setdefault(contract.name, []).append(brought)
     reasons = judgement.judge_rows(seen.patterns, contract).reasons
-    counted = Counter(dict(zip(seen.patterns[facts.PATTERN].tolist(), seen.patterns["rows"].tolist(), strict=True)))
+    counted = Counter(
+        dict(zip(seen.patterns[facts.PATTERN].tolist(), seen.patterns["rows"].tolist(), strict=True))
+    )
     codes: Counter[str] = Counter()
     for pattern, found in reasons.items():
         codes.update({reason.code: counted[pattern] for reason in found})
@@ -228,14 +230,12 @@ def _ids(desk: Desk, table: str, samples: Sequence[ir.Table]) -> ir.Table:
     return every.group_by("id").agg(since=every.since.min())
 
 
-def _columns(
-    contract: Contract, source: Source, day: date, landed: Landed, seen: Scan
-) -> tuple[Column, ...]:
+def _columns(contract: Contract, source: Source, day: date, landed: Landed, seen: Scan) -> tuple[Column, ...]:
     """Every contract column, with what is in the sample as it would be published."""
     computed: dict[str, str] = {}
     for raw in landed.raw():
         computed |= mapping.computed_types(raw, day)
-    rows = seen.rows.to_pyarrow()
+    rows = seen.rows.order_by(AT).to_pyarrow()
     return tuple(
         replace(
             column,

@@ -51,7 +51,7 @@ def headline(tried: Tried) -> str:
     """Which source, how many rows of which files."""
     more = f" and {len(tried.files) - _NAMED} more" if len(tried.files) > _NAMED else ""
     files = f" of {', '.join(tried.files[:_NAMED])}{more}" if tried.files else ""
-    return f"{tried.table}, source {tried.source}: the first {tried.rows:,} rows{files}"
+    return f"{tried.table}, source {tried.source}: the first {_rows(tried.rows)}{files}"
 
 
 def notes(tried: Tried) -> list[str]:
@@ -62,14 +62,14 @@ def notes(tried: Tried) -> list[str]:
     if tried.new:
         said.append(f"Ignored, for nothing is made of them: {', '.join(tried.new)}.")
     if tried.left_out:
-        said.append(f"Left out by `where` or `keep`: {tried.left_out:,} rows.")
+        said.append(f"Left out by `where` or `keep`: {_rows(tried.left_out)}.")
     if tried.columns and not tried.problems:
-        said.append(f"Refused: {tried.refused:,} rows.")
-    said += [f"  {one.code}: {one.rows:,} rows; {one.example}" for one in tried.reasons]
+        said.append(f"Refused: {_rows(tried.refused)}.")
+    said += [f"  {one.code}: {_rows(one.rows)}; {one.example}" for one in tried.reasons]
     for column, rows in (tried.unknown or {}).items():
         said.append(
-            f"Known neither to the lake nor to the samples: {column} in {rows:,} rows. When the day is ingested, "
-            "all of its rows are looked at; what is unknown then is refused."
+            f"Known neither to the lake nor to the samples: {column} in {_rows(rows)}. When the day is "
+            "ingested, all of its rows are looked at; what is unknown then is refused."
         )
     return said
 
@@ -79,6 +79,10 @@ def empty(nulls: float | None) -> str:
     if nulls is None:
         return ""
     return f"{nulls:.1%}" if 0 < nulls < 1 else f"{nulls:.0%}"
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def _columns(tried: Tried) -> Table:

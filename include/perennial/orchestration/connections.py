@@ -22,7 +22,7 @@ _SCHEMES = {
     "sqlite": "sqlite",
     "trino": "trino",
 }
-"""Type of connection → how SQLAlchemy calls it; the connection's extra `sqlalchemy_scheme` may say another."""
+"""Type of connection → what SQLAlchemy calls it; the extra `sqlalchemy_scheme` may say otherwise."""
 _LIBPQ = ("sslmode", "sslrootcert", "sslcert", "sslkey", "application_name", "connect_timeout", "options")
 _SNOWFLAKE = ("warehouse", "role")
 
@@ -49,7 +49,9 @@ def _url(conn_id: str) -> str:
         found = Connection.get(conn_id)
     except AirflowNotFoundException:
         name = f"AIRFLOW_CONN_{conn_id.upper()}"
-        raise ValueError(f"no connection {conn_id!r}: make it in Airflow, or set the variable {name}") from None
+        raise ValueError(
+            f"no connection {conn_id!r}: make it in Airflow, or set the variable {name}"
+        ) from None
     try:
         url = _address(found)
         url.get_dialect().import_dbapi()
@@ -63,7 +65,7 @@ def _address(found: Connection) -> "URL":
     from sqlalchemy import URL
 
     extra: dict[str, Any] = found.extra_dejson
-    scheme = extra.get("sqlalchemy_scheme") or _SCHEMES.get(found.conn_type)
+    scheme = extra.get("sqlalchemy_scheme") or _SCHEMES.get(found.conn_type or "")
     if not scheme:
         raise ValueError(
             f"connection {found.conn_id}: found the type {found.conn_type!r}; allowed are "

@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 @contextmanager
 def linked() -> Iterator[None]:
-    """Around a task's work: an error that has a `report` (a page that tells all of it) is the task's last word.
+    """Around a task's work: an error with a `report` (a page that tells all of it) is the task's last word.
 
     The page is handed over as a result would be, so that the link shows (`plugins/perennial_links`). The task
     is not tried again, for what such a page tells does not mend itself in ten seconds: clear it once it is.

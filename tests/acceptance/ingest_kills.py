@@ -1,0 +1,286 @@
+"""Ingestion killed between every two side effects, and anywhere: the next run makes the same content.
+
+Everything heavy is imported once, by a process that uses none of it; each run is a fork of it, in a folder
+of its own. `python -m tests.acceptance.ingest_kills ingest` does the kills of one of the two calls.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.lines import Line, at_least, none_of
+from tests.ingestion.drops import contact, drop, drop_all, item, purchase, user
+
+DAYS = ("2024-05-02", "2024-05-03")
+AFTER = "the end"
+TIMES = 3
+RANDOM_KILLS = 10
+SEED = 3
+KEY = "a key for tests, of no use elsewhere"
+FOLDERS = ("lake", "vault", "landing", "reports", "staging")
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One run that was killed, and how what the next run made differs from what no kill disturbed."""
+
+    call: str
+    start: str
+    point: str
+    differences: list[str]
+
+
+def kills() -> Iterator[Line]:
+    """SIGKILL before every side effect of `ingest` and `load_history`, and at random moments; then again."""
+    found: list[Kill] = []
+    for call in ("ingest", "load_history"):
+        code = [sys.executable, "-m", "tests.acceptance.ingest_kills", call]
+        one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        answer = subprocess.run(
+            code, stdout=subprocess.PIPE, env=os.environ | one_thread, check=True, text=True
+        )
+        found += [Kill(**json.loads(line)) for line in answer.stdout.splitlines()]
+    named = [kill for kill in found if not kill.point.startswith("after ")]
+    points = {(kill.call, kill.point) for kill in named}
+    least = min(sum((kill.call, kill.point) == point for kill in named) for point in points)
+    print(f"  {', '.join(dict.fromkeys(kill.point for kill in named))}")
+    yield at_least(
+        "ingest.kill_points", len(points), 2 * len(("quarantine", "validations", "tables", "close")), ""
+    )
+    yield at_least("ingest.kills_a_point", least, TIMES, "")
+    yield at_least("ingest.random_kills", len(found) - len(named), 2 * RANDOM_KILLS, "")
+    wrong = [
+        f"{k.call}_{k.start}_{k.point}:_{text}".replace(" ", "_") for k in found for text in k.differences
+    ]
+    for line in wrong:
+        print(f"  {line}")
+    yield none_of("ingest.kill_differences", "differences", wrong)
+
+
+def main(call: str) -> None:
+    """Kill the runs of one call; a line of JSON for each."""
+    _warm()
+    rng = random.Random(f"{SEED} {call}")
+    with tempfile.TemporaryDirectory(prefix="kills-") as folder:
+        root = Path(folder)
+        starts = _starts(root, call)
+        undisturbed = _copied(starts["a re-sent file"], root / "undisturbed")
+        began = time.monotonic()
+        effects = _forked(lambda: _recorded(call), undisturbed)
+        seconds = time.monotonic() - began
+        points = [*effects, AFTER]
+        planned = [("empty" if n == 0 else "a re-sent file", point) for point in points for n in range(TIMES)]
+        for start, point in planned:
+            _one(call, starts[start], start, point, undisturbed, lambda point=point: _dying(call, point))
+        done = 0
+        while done < RANDOM_KILLS:
+            start, moment = rng.choice(sorted(starts)), rng.uniform(0.02, 0.98) * seconds
+            done += _one(
+                call, starts[start], start, f"after {moment:.2f} s", undisturbed, lambda: _run(call), moment
+            )
+
+
+def _one(
+    call: str,
+    start: Path,
+    named: str,
+    point: str,
+    undisturbed: Path,
+    run: Callable[[], object],
+    moment: float = 600,
+) -> bool:
+    """One kill and one run after it; whether the kill came before the run was done."""
+    shop = _copied(start, start.parent / "shop")
+    status = _killed(run, shop, moment)
+    if status != signal.SIGKILL:
+        return False
+    try:
+        different = _forked(lambda: _again(call, undisturbed), shop)
+    except RuntimeError as error:
+        different = [str(error)]
+    print(json.dumps(asdict(Kill(call, named, point, different))), flush=True)
+    shutil.rmtree(shop)
+    return True
+
+
+def _warm() -> None:
+    """Import what a run imports, and use none of it: what works in threads must not be forked."""
+    import deltalake  # noqa: F401
+    import duckdb  # noqa: F401
+    import great_expectations  # noqa: F401
+
+    from perennial.ingestion import account, data_docs, judgement, pipeline  # noqa: F401
+
+
+def _starts(root: Path, call: str) -> dict[str, Path]:
+    """A shop where nothing was ever taken in; and one where other versions of the days were."""
+    empty, known = root / "empty", root / "known"
+    for name in FOLDERS:
+        (empty / name).mkdir(parents=True)
+    for n, day in enumerate(DAYS):
+        when = datetime(2024, 5, 2 + n, 9, tzinfo=UTC)
+        events = [purchase(f"{day} {i}", occurred_at=when) for i in range(3)]
+        drop_all(
+            empty, day, events=[*events, purchase("gone", occurred_at=when), purchase("bad", quantity=0)]
+        )
+    _copied(empty, known)
+    _forked(lambda: _run(call), known)
+    for shop in (empty, known):
+        for n, day in enumerate(DAYS):
+            when = datetime(2024, 5, 2 + n, 9, tzinfo=UTC)
+            better = [purchase(f"{day} {i}", occurred_at=when, revenue=30.0) for i in range(3)]
+            worse = [purchase("bad", occurred_at=when), purchase("worse", customer_id="c9"), purchase(None)]
+            drop(shop, "events", [*better, *worse], day)
+            drop(shop, "users", [user(), user("c2"), user("c3", time_zone="Mars/Olympus")], day)
+            drop(shop, "items", [item(price=21.0), item("i2", price=-1.0)], day)
+            drop(shop, "contacts", [contact(email="new@example.com"), contact("c2", email="none")], day)
+            (shop / "landing" / "assignments" / day / "rows.parquet").unlink()
+    return {"empty": empty, "a re-sent file": known}
+
+
+def _run(call: str) -> None:
+    from perennial.ingestion import pipeline
+
+    getattr(pipeline, call)(*(DAYS if call == "load_history" else DAYS[:1]))
+
+
+def _watched(call: str, before: Callable[[str], None]) -> None:
+    """Run with `before` told of every side effect."""
+    from perennial.foundation.lake import Lake
+    from perennial.foundation.ledger import Ledger
+    from perennial.ingestion import data_docs
+
+    def watch(owner: Any, name: str, naming: Callable[..., str]) -> None:
+        original = getattr(owner, name)
+
+        def watched(*args: Any, **options: Any) -> Any:
+            before(naming(*args))
+            return original(*args, **options)
+
+        setattr(owner, name, watched)
+
+    watch(Lake, "replace", lambda _, table, *rest: table)
+    watch(Ledger, "close", lambda *rest: "close")
+    watch(data_docs, "keep_quarantine", lambda *rest: "data_docs of quarantine")
+    watch(data_docs, "keep", lambda *rest: "data_docs")
+    watch(data_docs, "build_index", lambda *rest: "data_docs index")
+    _run(call)
+    before(AFTER)
+
+
+def _recorded(call: str) -> list[str]:
+    seen: list[str] = []
+    _watched(call, seen.append)
+    return seen[:-1]
+
+
+def _dying(call: str, point: str) -> None:
+    def die(effect: str) -> None:
+        if effect == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    _watched(call, die)
+
+
+def _again(call: str, undisturbed: Path) -> list[str]:
+    """Run once more; how lake, vault, closed days, reports and account differ from what they should be."""
+    from perennial.foundation.lake import Lake, open_lake, open_vault
+    from perennial.foundation.ledger import open_ledger
+    from perennial.ingestion.account import account
+    from perennial.ingestion.screening import Desk
+    from tests.content import differences
+
+    _run(call)
+    found = []
+    for name, lake in (("lake", open_lake()), ("vault", open_vault())):
+        found += differences(lake, Lake(str(undisturbed / name), tables=lake.tables))
+    days = [date.fromisoformat(day) for day in (DAYS if call == "load_history" else DAYS[:1])]
+    if open_ledger().closed_days() != set(days):
+        found.append(f"closed: {sorted(open_ledger().closed_days())}")
+    entries = account(Desk.at(), days[0], days[-1])
+    found += [f"out of balance: {entry}" for entry in entries if not entry.balanced]
+    found += [] if entries else ["no account"]
+    reports = [
+        {str(path.relative_to(at)) for path in at.rglob("*")}
+        for at in (Path("reports"), undisturbed / "reports")
+    ]
+    return found + [f"reports: {name}" for name in sorted(reports[0] ^ reports[1])]
+
+
+def _settle(shop: Path) -> None:
+    """This process works in the shop from now on."""
+    from perennial.foundation import ledger, settings
+
+    os.chdir(shop)
+    for name in FOLDERS:
+        os.environ[f"PERENNIAL_{name.upper()}"] = str(shop / name)
+    os.environ |= {"PERENNIAL_LEDGER": f"sqlite:///{shop}/ledger.db", "PERENNIAL_PSEUDONYM_KEY": KEY}
+    settings.settings.cache_clear()
+    ledger.open_ledger.cache_clear()
+
+
+def _fork(work: Callable[[], object], shop: Path, answer: int) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        _settle(shop)
+        os.write(answer, json.dumps(work()).encode())
+        status = 0
+    except BaseException as error:
+        os.write(answer, f"{type(error).__name__}: {error}".encode()[:4000])
+    os._exit(status)
+
+
+def _forked(work: Callable[[], Any], shop: Path) -> Any:
+    """What `work` answers, done by a fork in the shop.
+
+    Raises:
+        RuntimeError: the fork failed; with what it said.
+    """
+    reading, writing = os.pipe()
+    pid = _fork(work, shop, writing)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        said = pipe.read()
+    _, status = os.waitpid(pid, 0)
+    if status:
+        raise RuntimeError(said or f"died: {status}")
+    return json.loads(said)
+
+
+def _killed(work: Callable[[], object], shop: Path, moment: float) -> int:
+    """The signal that ended a fork: its own, or ours after so many seconds; 0 if it was done before."""
+    with Path(os.devnull).open("w") as nothing:
+        pid = _fork(work, shop, nothing.fileno())
+        end = time.monotonic() + moment
+        while time.monotonic() < end:
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+            time.sleep(0.005)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        return signal.SIGKILL
+
+
+def _copied(source: Path, target: Path) -> Path:
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)
+    return target
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -21,7 +21,7 @@ check-sources: venv ## try sources.yaml on a day, publish nothing; DAY=2024-05-0
 	@$(VENV_PYTHON) -m perennial.demo.check_sources "$(DAY)" "$(TABLE)" "$(ROWS)"
 
 test: venv-dev ## run all tests
-	@$(VENV_PYTHON) -m pytest
+	@$(VENV_PYTHON) -m pytest -n 2 --dist loadfile
 
 check: venv-dev ## ruff (lint and format) and mypy
 	@$(VENV_PYTHON) -m ruff check .

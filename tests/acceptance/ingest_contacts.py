@@ -1,4 +1,4 @@
-"""Contacts planted in every free-text and id column of a day's landing, and searched for after a whole run."""
+"""Contacts planted in every free-text and id column of a day's landing, and looked for after a whole run."""
 
 import csv
 import gzip
@@ -173,7 +173,7 @@ def _leak_on_purpose(made: Arena, contact: str) -> list[Path]:
     pq.write_table(pa.table({"item_id": [f"x{contact}y"]}), table)
     packed = root / "lake" / "leak.json.gz"
     packed.write_bytes(gzip.compress(json.dumps({"to": contact}).encode()))
-    database = root / "leak.db"
+    database = root / "airflow" / "leak.db"
     with sqlite3.connect(database) as connection:
         connection.execute("CREATE TABLE xcom (value TEXT)")
         connection.execute("INSERT INTO xcom VALUES (?)", (json.dumps({"who": contact}),))

@@ -164,6 +164,7 @@ def _worked_off(numbers: list[int]) -> dict[int, tuple[str, Outcome]]:
     found: dict[int, tuple[str, Outcome]] = {}
     with subprocess.Popen(code, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
+        process.stdout.readline()  # it is ready
         for number in numbers:
             ready, _, _ = select.select([process.stdout], [], [], PATIENCE_SECONDS)
             line = process.stdout.readline() if ready else ""
@@ -188,6 +189,7 @@ def main(*numbers: int) -> None:
             (shop / name).mkdir()
         os.environ |= {"PERENNIAL_LEDGER": f"sqlite:///{shop}/ledger.db", "PERENNIAL_PSEUDONYM_KEY": KEY}
         bench = Bench(shop)
+        print("ready", file=answers, flush=True)
         for number in numbers:
             began = time.monotonic()
             outcome = bench.attempt(every[number])

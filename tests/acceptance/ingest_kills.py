@@ -1,6 +1,6 @@
 """Ingestion killed between every two side effects, and anywhere: the next run makes the same content.
 
-Everything heavy is imported once, by a process that uses none of it; each run is a fork of it, in a folder
+Everything heavy is imported once, by a process that reads no table; each run is a fork of it, in a folder
 of its own. `python -m tests.acceptance.ingest_kills ingest` does the kills of one of the two calls.
 """
 
@@ -13,7 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,7 +26,10 @@ from tests.ingestion.drops import contact, drop, drop_all, item, purchase, user
 
 DAYS = ("2024-05-02", "2024-05-03")
 AFTER = "the end"
-TIMES = 3
+TIMES = {"ingest": (3, 1), "load_history": (1, 0)}
+"""Call → how often it is killed at each point, and how many of these in a shop that has nothing yet."""
+EFFECTS = 11
+"""At least: quarantine, validations, seven tables, Data Docs, closing."""
 RANDOM_KILLS = 10
 SEED = 3
 KEY = "a key for tests, of no use elsewhere"
@@ -43,22 +48,13 @@ class Kill:
 
 def kills() -> Iterator[Line]:
     """SIGKILL before every side effect of `ingest` and `load_history`, and at random moments; then again."""
-    found: list[Kill] = []
-    for call in ("ingest", "load_history"):
-        code = [sys.executable, "-m", "tests.acceptance.ingest_kills", call]
-        one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        answer = subprocess.run(
-            code, stdout=subprocess.PIPE, env=os.environ | one_thread, check=True, text=True
-        )
-        found += [Kill(**json.loads(line)) for line in answer.stdout.splitlines()]
+    found = [Kill(**json.loads(line)) for line in _both()]
     named = [kill for kill in found if not kill.point.startswith("after ")]
-    points = {(kill.call, kill.point) for kill in named}
-    least = min(sum((kill.call, kill.point) == point for kill in named) for point in points)
-    print(f"  {', '.join(dict.fromkeys(kill.point for kill in named))}")
-    yield at_least(
-        "ingest.kill_points", len(points), 2 * len(("quarantine", "validations", "tables", "close")), ""
-    )
-    yield at_least("ingest.kills_a_point", least, TIMES, "")
+    points = {call: Counter(kill.point for kill in named if kill.call == call) for call in TIMES}
+    print(f"  killed before {', '.join(points['ingest'])}")
+    for call, (times, _) in TIMES.items():
+        yield at_least(f"ingest.kill_points_of_{call}", len(points[call]), EFFECTS, "")
+        yield at_least(f"ingest.kills_a_point_of_{call}", min(points[call].values()), times, "")
     yield at_least("ingest.random_kills", len(found) - len(named), 2 * RANDOM_KILLS, "")
     wrong = [
         f"{k.call}_{k.start}_{k.point}:_{text}".replace(" ", "_") for k in found for text in k.differences
@@ -66,6 +62,24 @@ def kills() -> Iterator[Line]:
     for line in wrong:
         print(f"  {line}")
     yield none_of("ingest.kill_differences", "differences", wrong)
+
+
+def _both() -> Iterator[str]:
+    """What the two calls' processes print, at the same time."""
+    code = [sys.executable, "-m", "tests.acceptance.ingest_kills"]
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with ExitStack() as running:
+        processes = [
+            running.enter_context(
+                subprocess.Popen([*code, call], stdout=subprocess.PIPE, env=one_thread, text=True)
+            )
+            for call in TIMES
+        ]
+        for process in processes:
+            assert process.stdout is not None
+            yield from process.stdout
+            if process.wait():
+                raise RuntimeError(f"{process.args} ended with {process.returncode}")
 
 
 def main(call: str) -> None:
@@ -80,7 +94,10 @@ def main(call: str) -> None:
         effects = _forked(lambda: _recorded(call), undisturbed)
         seconds = time.monotonic() - began
         points = [*effects, AFTER]
-        planned = [("empty" if n == 0 else "a re-sent file", point) for point in points for n in range(TIMES)]
+        times, anew = TIMES[call]
+        planned = [
+            ("empty" if n < anew else "a re-sent file", point) for point in points for n in range(times)
+        ]
         for start, point in planned:
             _one(call, starts[start], start, point, undisturbed, lambda point=point: _dying(call, point))
         done = 0
@@ -115,12 +132,17 @@ def _one(
 
 
 def _warm() -> None:
-    """Import what a run imports, and use none of it: what works in threads must not be forked."""
+    """Import what a run imports, and use of it only what needs no threads: those would not be forked."""
     import deltalake  # noqa: F401
     import duckdb  # noqa: F401
     import great_expectations  # noqa: F401
 
-    from perennial.ingestion import account, data_docs, judgement, pipeline  # noqa: F401
+    from perennial.foundation import contracts
+    from perennial.ingestion import account, data_docs, facts, judgement, pipeline  # noqa: F401
+
+    for table in contracts.LANDED_TABLES:
+        contract = contracts.CONTRACTS[table]
+        judgement.judge_rows(facts.patterns([0], facts.signs(contract, ())).assign(rows=1), contract)
 
 
 def _starts(root: Path, call: str) -> dict[str, Path]:
@@ -194,7 +216,7 @@ def _dying(call: str, point: str) -> None:
 
 
 def _again(call: str, undisturbed: Path) -> list[str]:
-    """Run once more; how lake, vault, closed days, reports and account differ from what they should be."""
+    """Run once more; how lake, vault, closed days, account, reports and staging are not what they should be."""
     from perennial.foundation.lake import Lake, open_lake, open_vault
     from perennial.foundation.ledger import open_ledger
     from perennial.ingestion.account import account
@@ -211,6 +233,7 @@ def _again(call: str, undisturbed: Path) -> list[str]:
     entries = account(Desk.at(), days[0], days[-1])
     found += [f"out of balance: {entry}" for entry in entries if not entry.balanced]
     found += [] if entries else ["no account"]
+    found += [f"staging: {path.name}" for path in Path("staging").iterdir() if path.name != "spill"]
     reports = [
         {str(path.relative_to(at)) for path in at.rglob("*")}
         for at in (Path("reports"), undisturbed / "reports")

@@ -60,6 +60,7 @@ def test_numbers_are_written_as_the_source_declares():
     assert made(["1.027,50", "2,55", "-1.234.567,8"], MONEY, decimal=",", thousands=".") == [
         Decimal(n) for n in ("1027.5", "2.55", "-1234567.8")
     ]
+    assert made(["12.50", "1.0275,5", "1.02"], MONEY, decimal=",", thousands=".") == [None, None, None]
     assert made(["2,55", "2.55"], MONEY, decimal=",") == [Decimal("2.55"), None]
     assert made(["1'000", "1 000"], INT, thousands="'") == [1000, None]
 

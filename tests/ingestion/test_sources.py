@@ -1,5 +1,9 @@
 import gzip
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from datetime import date
@@ -170,10 +174,18 @@ def test_a_file_that_cannot_be_read_is_named(shop: Path, name: str):
         landed(shop)
 
 
-def test_what_is_staged_is_for_nobody_else_and_gone_afterwards(shop: Path):
-    write(shop, "a.csv", b"item_id\ni1\n")
-    landing = Landing(str(shop / "landing"), Sources())
-    with sources.read(landing, "items", FIRST, LAST, NO_DATABASES):
-        (folder,) = (shop / "staging").iterdir()
-        assert folder.stat().st_mode & 0o077 == 0
+def test_what_is_staged_is_for_nobody_else_and_gone_afterwards_even_after_a_kill(shop: Path):
+    code = (
+        "import os, signal; from perennial.ingestion.sources import staging\n"
+        "with staging() as folder:\n"
+        "    (folder / 'half-read').touch(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": "include"}, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list((shop / "staging").glob("*/half-read"))) == 1
+    with sources.staging() as one, sources.staging() as other:
+        assert [path.stat().st_mode & 0o077 for path in (one, other)] == [0, 0]
+        assert {path for path in (shop / "staging").iterdir() if path.is_dir()} == {one, other}
     assert list((shop / "staging").iterdir()) == []

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import duckdb
+import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
@@ -48,6 +49,8 @@ _SETTINGS = {
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # A plan that is kept gets a name, which is its text.
+    "spark.sql.maxPlanStringLength": "8000",
 }
 _URI = "_file_uri"
 _TRY_STRPTIME = "try_strptime"
@@ -183,6 +186,16 @@ class Spark(Backend):
                     yield from _as(named, schema).to_batches()
 
         return pa.RecordBatchReader.from_batches(schema, batches())
+
+    def compile(self, expr: ir.Expr, /, **kwargs: Any) -> str:
+        """As Ibis, but a SELECT in a SELECT stays one: put into each other they grow beyond what Spark plans."""
+        fused = ibis.options.sql.fuse_selects
+        ibis.options.sql.fuse_selects = False
+        try:
+            text: str = super().compile(expr, **kwargs)
+        finally:
+            ibis.options.sql.fuse_selects = fused
+        return text
 
     def get_schema(self, table_name: str, **kwargs: Any) -> sch.Schema:
         """As Ibis, but with the zone of instants."""

@@ -141,7 +141,7 @@ def judge_columns(
     sentences = [
         f"{contract.name}: {row['file']} (source {name}): column {row['column']} {said}"
         for row in rows
-        if (said := _about_column(row, headers[row["file"]], required, allowed))
+        if (said := _about_column(row, headers[str(row["file"])], required, allowed))
     ]
     new: dict[str, tuple[str, ...]] = {}
     for file, columns in headers.items():

@@ -80,8 +80,8 @@ def frame(tallied: Tallied, files: Mapping[date, Collection[str]], measured: pd.
                 "share": tallied.refused[day] / total if total else 0.0,
                 "files": _some(sorted(files.get(day, ()))),
                 "reasons": _commonest(tallied.codes.get(day, Counter())),
-                **known,
             }
+            | {str(name): value for name, value in known.items()}
         )
     # Named, for a file of many days may hold none of these: then there is no row to tell the columns.
     named = ["day", "landed", "left_out", "refused", "share", "files", "reasons", *measured.columns]

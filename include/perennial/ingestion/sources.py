@@ -5,13 +5,15 @@ Files that the engine can open itself (Parquet on its own disks) are read where 
 time.
 """
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import mkstemp
 
 import ibis
 import ibis.expr.types as ir
@@ -27,6 +29,7 @@ from perennial.ingestion.landing import Landing, LandingFile
 from perennial.ingestion.reading import BROKEN
 
 _LINES = 2**40
+_LOCK = ".lock"
 Databases = Mapping[str, str]
 """Connection id → SQLAlchemy URL."""
 NO_DATABASES: Databases = {}
@@ -160,14 +163,30 @@ def read(landing: Landing, table: str, first: date, last: date, databases: Datab
 
 @contextmanager
 def staging() -> Iterator[Path]:
-    """A folder that nobody else may read, for as long as the block runs."""
-    root = settings().staging
+    """A folder that nobody else may read, for as long as the block runs; of a killed run, until the next."""
+    root = settings().staging.resolve()
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = Path(mkdtemp(dir=root)).resolve()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    _sweep(root)
+    number, name = mkstemp(suffix=_LOCK, dir=root)
+    lock = Path(name)
+    with os.fdopen(number) as held:
+        flock(held, LOCK_EX)
+        folder = lock.with_suffix("")
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.unlink(missing_ok=True)
+
+
+def _sweep(root: Path) -> None:
+    """Remove the folders of runs that were killed: nobody holds their locks any more."""
+    for lock in root.glob(f"*{_LOCK}"):
+        with suppress(OSError), lock.open() as held:
+            flock(held, LOCK_EX | LOCK_NB)
+            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+            lock.unlink(missing_ok=True)
 
 
 def _piece(file: LandingFile, target: Path) -> Piece:

@@ -132,8 +132,8 @@ def sentence_is_wrong(text: str) -> str:
         return f"{len(text)} characters: {shown}"
     if any(word in text for word in ("Traceback", 'File "', "0x7f", ".py")):
         return f"speaks of our code: {shown}"
-    if not text.isprintable():
-        return f"is more than a line: {shown!r}"
+    if not text.replace("\n", "").isprintable():
+        return f"has letters that nobody can see: {shown!r}"
     if masking.find(text):
         return f"shows a contact: {shown}"
     if not any(word in text for word in (DAY, "sources", "items", "users", "events")):

@@ -64,7 +64,8 @@ def many(shop: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "users": {
             "sources": {
                 "crm": {"database": customers, "columns": {"customer_id": "id", "joined_on": "since"}}
-            }
+            },
+            "rules": {"least_rows": 0},
         },
         "events": {"sources": {"till": TILL, "web": web}},
     }

@@ -32,7 +32,7 @@ def load(name: str, model: type[Model], folder: Path | None = None) -> Model:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not YAML: {error}") from None
     try:
         return model.model_validate(found if found is not None else {})

@@ -188,7 +188,7 @@ class Spark(Backend):
         return pa.RecordBatchReader.from_batches(schema, batches())
 
     def compile(self, expr: ir.Expr, /, **kwargs: Any) -> str:
-        """As Ibis, but a SELECT in a SELECT stays one: put into each other they grow beyond what Spark plans."""
+        """As Ibis, but SELECTs are not put into each other: they would grow beyond what Spark can plan."""
         fused = ibis.options.sql.fuse_selects
         ibis.options.sql.fuse_selects = False
         try:

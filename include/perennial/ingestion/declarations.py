@@ -248,6 +248,7 @@ class Usual(Part):
     most: float = Field(3.0, gt=0, description="times that median")
     weeks: int = Field(8, ge=1, le=52)
     known: int = Field(3, ge=1, description="judged only when so many of those weekdays have rows")
+    rows: int = Field(500, ge=1, description="judged only where that median is so large: few rows vary much")
 
 
 class Drift(Part):

@@ -294,7 +294,8 @@ def _about_column(
 
 def _shown(column: str) -> str:
     """A column's name as it may be shown: in a file without a header it is somebody's data."""
-    return masked(column[:_NAMED_LETTERS], settings().key)
+    letters = "".join(filter(str.isprintable, column))
+    return masked(letters[:_NAMED_LETTERS], settings().key)
 
 
 def _validated(frame: pd.DataFrame, suite: ExpectationSuite, name: str) -> Result:

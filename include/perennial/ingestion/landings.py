@@ -116,8 +116,9 @@ def beside_history(
         aside = quarantine.filter((quarantine.table == contract.name) & quarantine.replayed_on.isnull())
         for part, day in ((held, held[contract.partition]), (aside, aside.landed_on)):
             landed += Counter(_by_day(part, day, since, stretch))
-        normal = [judgement.usual(landed, day, rules.usual.weeks, rules.usual.known) for day in frame["day"]]
-        frame = frame.assign(usual=normal, times=frame["landed"] / pd.Series(normal, frame.index))
+        found = [judgement.usual(landed, day, rules.usual.weeks, rules.usual.known) for day in frame["day"]]
+        normal = pd.Series(found, frame.index, dtype="float64").where(lambda rows: rows >= rules.usual.rows)
+        frame = frame.assign(usual=normal, times=frame["landed"] / normal)
     drift = rules.drift or Drift()
     for column in drift.columns:
         shares = _values_seen(seen, column)

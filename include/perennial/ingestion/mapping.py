@@ -165,7 +165,9 @@ def _computed(rows: ir.Table, name: str, expressions: dict[str, str]) -> ir.Tabl
     except engine.errors() as error:
         found = ", ".join(expressions.values())
         raise SourceError(f"sources.{name}: cannot compute {found}: {plain(error)}") from error
-    values = {key: rows[key][0] for key in expressions}
+    # What is always NULL has a type that Ibis does not know.
+    known = {key: rows[key].type().is_array() for key in expressions}
+    values = {key: rows[key][0] if known[key] else ibis.null("string") for key in expressions}
     return rows.mutate(**values, **{_unread(key): rows[key].isnull() for key in expressions})
 
 

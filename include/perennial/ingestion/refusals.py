@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import ibis.expr.types as ir
 import pyarrow as pa
@@ -48,7 +49,7 @@ class Refusals:
                 yield quarantine.set_aside(self.table, self._broken(batch), veil)
 
     def _refusals(self, batch: pa.RecordBatch, filled: quarantine.Filled) -> Iterator[Refusal]:
-        for row in batch.to_pylist():
+        for row in _rows(batch):
             piece, line = self.landed.place(row.pop(AT))
             day, pattern = row.pop(LANDED_ON), row.pop(PATTERN)
             yield Refusal(day, piece.name, line, row, self.reasons[pattern], filled)
@@ -57,6 +58,19 @@ class Refusals:
         for row in batch.to_pylist():
             piece, line = self.landed.place(row[AT])
             yield Refusal(row[DAY], piece.name, line, {}, [Reason(BROKEN_LINE, BROKEN, row[BROKEN])])
+
+
+def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """The rows; days and times as text if any is beyond what Python can hold."""
+    try:
+        return list(batch.to_pylist())
+    except (OverflowError, ValueError):
+        texts = {
+            name: column.cast(pa.string()) if pa.types.is_temporal(column.type) else column
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+            if name != LANDED_ON
+        }
+        return list(pa.RecordBatch.from_pydict(texts | {LANDED_ON: batch[LANDED_ON]}).to_pylist())
 
 
 def veil(declared: Sources) -> Veil:

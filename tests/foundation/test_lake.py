@@ -50,6 +50,12 @@ def test_replacing_a_day_leaves_the_other_days_alone(lake: Lake):
     assert lake.days("events") == {MONDAY, tuesday}
 
 
+def test_a_lake_may_lie_in_a_folder_with_blanks_in_its_name(tmp_path: Path):
+    lake = Lake(str(tmp_path / "my shop, 100 %"))
+    lake.replace("events", events({"event_id": "e1", "landed_on": MONDAY}), MONDAY)
+    assert ids(lake.read("events")) == ["e1"]
+
+
 def test_replacing_with_nothing_empties_the_day(lake: Lake):
     lake.replace("events", events({"event_id": "a", "landed_on": MONDAY}), MONDAY)
     lake.replace("events", events(), MONDAY)

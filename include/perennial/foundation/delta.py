@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal, TypeAlias
+from urllib.parse import unquote
 
 import ibis
 import ibis.expr.types as ir
@@ -64,7 +65,7 @@ class Table:
         if found is None or not found.file_uris():
             return ibis.memtable(self.contract.schema.empty_table())
         schema, steps = found.schema(), self._steps(found)
-        rows = engine.partitioned(found.file_uris(), self.path, mixed=migrations.is_mixed(schema))
+        rows = engine.partitioned(self._files(found), self.path, mixed=migrations.is_mixed(schema))
         for step in steps:
             rows = step.rows(rows)
         if not steps:
@@ -72,6 +73,11 @@ class Table:
         kinds = ibis.Schema.from_pyarrow(self.contract.schema)
         lacking = set(kinds.names) - set(rows.columns) - set(self.contract.required)
         return conform(rows.mutate(**{name: ibis.null(kinds[name]) for name in lacking}), self.contract)
+
+    def _files(self, found: DeltaTable) -> list[str]:
+        """The files as engines open them: Delta writes a folder's blanks as in an address bar."""
+        uris = found.file_uris()
+        return uris if "://" in self.path else [unquote(uri) for uri in uris]
 
     def replace(self, rows: Rows, first: date, last: date) -> int:
         """Make `rows` all that the table holds for these days; the new version."""

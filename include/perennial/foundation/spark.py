@@ -106,7 +106,8 @@ class Spark(Backend):
         whole = [str(Path(path).resolve()) for path in paths]
         found = self._session.read.parquet(*map(_unmagic, whole))
         listed = found.inputFiles()
-        numbers = [whole.index(unquote(urlsplit(uri).path)) for uri in listed]
+        number_of = {path: number for number, path in enumerate(whole)}
+        numbers = [number_of[unquote(urlsplit(uri).path)] for uri in listed]
         places = self._session.createDataFrame(
             pa.table({_URI: [_plain(uri) for uri in listed], index: numbers})
         )
@@ -156,11 +157,12 @@ class Spark(Backend):
     def kept(self, rows: ir.Table) -> Iterator[ir.Table]:
         """The rows, computed once and held by the executors (in memory, else on their disks)."""
         frame = self._frame(rows).persist()
+        table = self._view(frame, rows.schema())
         try:
             frame.count()
-            table = self._view(frame, rows.schema())
             yield table
         finally:
+            self._session.catalog.dropTempView(table.get_name())
             frame.unpersist()
 
     def to_pyarrow(self, expr: ir.Expr, /, **kwargs: Any) -> Any:
@@ -175,6 +177,7 @@ class Spark(Backend):
         schema = rows.schema().to_pyarrow()
 
         def batches() -> Iterator[pa.RecordBatch]:
+            staging.mkdir(mode=0o700, parents=True, exist_ok=True)
             with TemporaryDirectory(dir=staging) as folder:
                 # Numbered, for not every name of a column is one in Spark's files.
                 frame = self._frame(rows).toDF(*(f"c{n}" for n in range(len(schema))))
@@ -287,7 +290,7 @@ def _looks_at_other_rows(text: str) -> bool:
 
 
 def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    return table.cast(schema, safe=False)
+    return table.cast(schema)
 
 
 def _readable(field: StructField, written: pa.DataType) -> Column:

@@ -27,7 +27,7 @@ from tests.ingestion.drops import contact, drop, drop_all, item, purchase, user
 
 DAYS = ("2024-05-02", "2024-05-03")
 AFTER = "the end"
-TIMES = {"ingest": (3, 1), "load_history": (1, 0)}
+TIMES = {"ingest": (3, 1), "load_history": (3, 0)}
 """Call → how often it is killed at each point, and how many of these in a shop that has nothing yet."""
 EFFECTS = 11
 """At least: quarantine, validations, seven tables, Data Docs, closing."""

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.benchmarks import bench, ingest, ingest_duckdb, ingest_landing, ingest_ours, ingest_pandas, lake
 from tests.benchmarks.ingest_landing import DAILY, WEEKLY
 
@@ -18,7 +20,8 @@ def test_a_benchmark_compares_with_a_peer_and_a_floor():
 
 def test_a_landing_is_taken_in_by_ours_the_peer_and_the_floor_in_processes_of_their_own():
     (result,) = ingest.over(DAILY, (1,))
-    assert result.size == result.ours_s * result.rows_per_s > 1000
+    assert result.size > 1000
+    assert result.rows_per_s == pytest.approx(result.size / result.ours_s)
     assert result.peak_mb > 100
     assert result.ratio > 0
     assert result.of_floor > 0

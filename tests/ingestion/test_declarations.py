@@ -4,7 +4,8 @@ import pytest
 
 from perennial.foundation import contracts
 from perennial.foundation.config import ConfigError, load
-from perennial.ingestion.declarations import Sources, columns_of, read_sources
+from perennial.foundation.expression import columns_of
+from perennial.ingestion.declarations import Sources, read_sources
 
 
 def tables(**source: object) -> dict[str, object]:

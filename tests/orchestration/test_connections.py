@@ -80,7 +80,7 @@ def test_what_cannot_be_asked_is_said_without_the_password(monkeypatch: pytest.M
 def asked(url: str, folder: Path) -> list[dict[str, Any]]:
     """What a database says of a day, as ingestion reads it."""
     query = Query(connection="warehouse", query="SELECT * FROM orders WHERE day = {day}")
-    reading.ask(url, query, date(2024, 5, 2), date(2024, 5, 2), folder / "answer.parquet")
+    reading.ask(url, query, date(2024, 5, 2), folder / "answer.parquet")
     return pq.read_table(folder / "answer.parquet").to_pylist()
 
 

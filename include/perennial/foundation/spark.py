@@ -38,6 +38,8 @@ from pyspark.sql import functions as F  # noqa: N812 - as all of Spark's documen
 from pyspark.sql.types import LongType, StructField, TimestampType, TimeType
 from sqlglot import expressions as sql
 
+from perennial.foundation.expression import looks_at_other_rows
+
 ERRORS: tuple[type[Exception], ...] = (PySparkException, IbisError, duckdb.Error)
 _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
@@ -129,7 +131,7 @@ class Spark(Backend):
 
         A window is put into Spark's words, for it must see all rows; anything else is left to DuckDB.
         """
-        windows = {name: text for name, text in expressions.items() if _looks_at_other_rows(text)}
+        windows = {name: text for name, text in expressions.items() if looks_at_other_rows(text)}
         single = {name: text for name, text in expressions.items() if name not in windows}
         frame, schema = self._frame(rows), rows.schema()
         if windows:
@@ -283,10 +285,6 @@ def _reader(kind: dt.DataType) -> str:
 def _time_reader(form: str) -> str:
     """Name of the function that reads a text as a time by a format of strftime."""
     return "read_time_" + form.encode().hex()
-
-
-def _looks_at_other_rows(text: str) -> bool:
-    return sqlglot.parse_one(text, dialect="duckdb").find(sql.Window) is not None
 
 
 def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:

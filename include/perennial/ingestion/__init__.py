@@ -7,7 +7,7 @@ The way of a row, one module a step:
     sources        the rows as they came, with their place
     mapping        a source's columns → the contract's    normalise   values → the contract's types
     facts          what a suite cannot see in one row     limits      what suites allow of numbers and texts
-    scan           one look at every row: its pattern     landings    what a day's landing is like as a whole
+    scan           one look at every row: its pattern     day_measures   what a landing is like as a whole
     expectations   the suites                             judgement   Great Expectations judges
     screening      what is published, what is refused     refusals, quarantine   how refused rows are kept
     data_docs      what the rules found, as pages

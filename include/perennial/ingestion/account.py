@@ -8,10 +8,9 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 
-from ibis.expr.types.groupby import GroupedTable
-
 from perennial.foundation import contracts
 from perennial.ingestion import mapping, sources
+from perennial.ingestion.days import by_day
 from perennial.ingestion.screening import LEFT_OUT, Desk
 
 
@@ -61,15 +60,16 @@ def _landed(desk: Desk, table: str, first: date, last: date) -> Counter[date]:
 
 
 def _published(desk: Desk, table: str, first: date, last: date) -> Counter[date]:
-    rows = desk.home(table).read(table)
-    day = rows[contracts.CONTRACTS[table].partition]
-    return _counted(rows.filter(day.between(first, last)).group_by(day=day))
+    rows, day = desk.home(table).read(table), str(contracts.CONTRACTS[table].partition)
+    return by_day(rows.filter(rows[day].between(first, last)), day)
 
 
 def _quarantined(desk: Desk, table: str, first: date, last: date) -> Counter[date]:
     rows = desk.lake.read("quarantine")
-    ours = rows.filter((rows.table == table) & rows.replayed_on.isnull())
-    return _counted(ours.filter(ours.landed_on.between(first, last)).group_by(day=ours.landed_on))
+    ours = rows.filter(
+        (rows.table == table) & rows.replayed_on.isnull() & rows.landed_on.between(first, last)
+    )
+    return by_day(ours, "landed_on")
 
 
 def _left_out(desk: Desk, table: str, first: date, last: date) -> Counter[date]:
@@ -77,8 +77,3 @@ def _left_out(desk: Desk, table: str, first: date, last: date) -> Counter[date]:
     ours = rows.filter((rows.table == table) & (rows.rule == LEFT_OUT) & rows.day.between(first, last))
     found = ours.select("day", "failed").to_pyarrow()
     return Counter(dict(zip(found["day"].to_pylist(), found["failed"].to_pylist(), strict=True)))
-
-
-def _counted(grouped: GroupedTable) -> Counter[date]:
-    found = grouped.agg(rows=lambda rows: rows.count()).to_pyarrow()
-    return Counter(dict(zip(found["day"].to_pylist(), found["rows"].to_pylist(), strict=True)))

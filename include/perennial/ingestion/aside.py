@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 
 from perennial.foundation import contracts
 from perennial.foundation.lake import Lake
+from perennial.ingestion.days import Stretch
 from perennial.ingestion.declarations import FILE, LINE, Format, Source
 from perennial.ingestion.errors import SourceError
 from perennial.ingestion.landing import Landing, as_text
-from perennial.ingestion.landings import Stretch
 from perennial.ingestion.reading import BROKEN
 from perennial.ingestion.refusals import BROKEN_LINE
 from perennial.ingestion.sources import Landed, Piece

@@ -6,13 +6,12 @@ from datetime import date
 from enum import StrEnum
 from zoneinfo import available_timezones
 
-import sqlglot
 from pydantic import Field, field_validator, model_validator
-from sqlglot import expressions as sql
 
 from perennial.foundation import contracts
 from perennial.foundation.config import Part, load
 from perennial.foundation.contracts import Contract
+from perennial.foundation.expression import columns_of, looks_at_other_rows
 
 OCCURRENCE = {
     "events": "occurred_at",
@@ -33,7 +32,6 @@ LINE = "_line"
 """Column that every source has beside its own: the row's place in its file, from 1."""
 FILE = "_file"
 """Column that every source has beside its own: the name of its file."""
-_DIALECT = "duckdb"
 
 
 class Format(StrEnum):
@@ -324,26 +322,6 @@ def delivered(contract: Contract) -> tuple[str, ...]:
     """The contract's columns that sources bring; ingestion itself stamps the others."""
     stamped = {"known_on", contract.partition}
     return tuple(name for name in contract.schema.names if name not in stamped)
-
-
-def columns_of(text: str) -> tuple[str, ...]:
-    """The columns that a SQL expression names.
-
-    Raises:
-        ValueError: it is not one expression.
-    """
-    try:
-        found = sqlglot.parse_one(text, dialect=_DIALECT)
-    except sqlglot.errors.SqlglotError as error:
-        raise ValueError(f"is no SQL expression: {str(error).splitlines()[0]}") from None
-    if not isinstance(found, sql.Condition) or found.find(sql.Query):
-        raise ValueError("must be one expression over the source's columns, not a statement or a subquery")
-    return tuple(dict.fromkeys(column.name for column in found.find_all(sql.Column)))
-
-
-def looks_at_other_rows(text: str) -> bool:
-    """Whether a SQL expression is a window over several rows."""
-    return sqlglot.parse_one(text, dialect=_DIALECT).find(sql.Window) is not None
 
 
 def read_sources() -> Sources:

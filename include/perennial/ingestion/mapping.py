@@ -18,6 +18,8 @@ import ibis.expr.types as ir
 
 from perennial.foundation import contracts, engine
 from perennial.foundation.contracts import Contract
+from perennial.foundation.expression import columns_of, looks_at_other_rows
+from perennial.ingestion.days import by_day
 from perennial.ingestion.declarations import (
     FILE,
     Constant,
@@ -25,8 +27,6 @@ from perennial.ingestion.declarations import (
     Keep,
     Kind,
     Source,
-    columns_of,
-    looks_at_other_rows,
 )
 from perennial.ingestion.errors import SourceError
 from perennial.ingestion.landing import plain
@@ -102,9 +102,7 @@ def has_rows(raw: Raw, day: date) -> bool:
 
 def rows_by_day(raw: Raw, first: date, last: date) -> Counter[date]:
     """How many rows of the source each day has."""
-    rows = _placed(raw, Wording.of(raw.source, last), first, last)
-    counted = rows.group_by(DAY).agg(rows=rows.count()).to_pyarrow()
-    return Counter(dict(zip(counted[DAY].to_pylist(), counted["rows"].to_pylist(), strict=True)))
+    return by_day(_placed(raw, Wording.of(raw.source, last), first, last), DAY)
 
 
 def _placed(

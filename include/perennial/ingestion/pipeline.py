@@ -23,8 +23,8 @@ from perennial.foundation.ledger import open_ledger
 from perennial.foundation.settings import WhenNothingLanded, settings
 from perennial.ingestion import data_docs, mapping, sources
 from perennial.ingestion import replay as replaying
+from perennial.ingestion.days import Stretch
 from perennial.ingestion.landing import open_landing
-from perennial.ingestion.landings import Stretch
 from perennial.ingestion.screening import Desk, Screened, screen
 from perennial.ingestion.sources import NO_DATABASES, Databases
 

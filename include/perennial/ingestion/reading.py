@@ -69,27 +69,21 @@ def stage(file: LandingFile, columns: Sequence[str], target: Path) -> Sequence[s
     return columns
 
 
-def ask(
-    url: str, query: Query, first: date, last: date, target: Path, most: int | None = None
-) -> tuple[str, ...]:
+def ask(url: str, query: Query, day: date, target: Path, most: int | None = None) -> tuple[str, ...]:
     """Write what a database answers as Parquet, like `stage`; the columns it has.
 
-    A query that names its day is asked once for each day from `first` to `last`. With `most`, no more rows
-    than that are fetched.
+    A query that names its day is asked for this one. With `most`, no more rows than that are fetched.
 
     Raises:
         SourceError: the database cannot be reached, does not understand the query or names a column twice.
     """
-    days = [date.fromordinal(n) for n in range(first.toordinal(), last.toordinal() + 1)]
-    bound = [{"day": day} for day in days] if query.names_its_day else [{}]
     try:
         engine = sa.create_engine(url, poolclass=sa.NullPool)
         with engine.connect().execution_options(stream_results=True) as connection:
-            answers = (connection.execute(sa.text(query.statement), values) for values in bound)
-            opening = next(answers)
-            columns = tuple(opening.keys())
+            answer = connection.execute(sa.text(query.statement), {"day": day} if query.names_its_day else {})
+            columns = tuple(answer.keys())
             _distinct(f"connection {query.connection}", dict.fromkeys(columns, ""), columns)
-            _write(target, columns, _answered(columns, (opening, *answers), most))
+            _write(target, columns, _answered(columns, answer, most))
         return columns
     except sa.exc.SQLAlchemyError as error:
         raise SourceError(f"connection {query.connection}: cannot be asked: {plain(error)}") from error
@@ -252,14 +246,13 @@ def _is_whole(text: str) -> bool:
 
 
 def _answered(
-    columns: Sequence[str], answers: Iterable[sa.CursorResult[sa.Row]], most: int | None
+    columns: Sequence[str], answer: sa.CursorResult[sa.Row], most: int | None
 ) -> Iterator[pa.RecordBatch]:
     line = 1
-    for answer in answers:
-        for chunk in islice(answer.partitions(most or BATCH_ROWS), None if most is None else 1):
-            rows = [{name: as_text(value) for name, value in row._mapping.items()} for row in chunk]
-            yield _batch(columns, rows, range(line, line + len(rows)), [None] * len(rows))
-            line += len(rows)
+    for chunk in islice(answer.partitions(most or BATCH_ROWS), None if most is None else 1):
+        rows = [{name: as_text(value) for name, value in row._mapping.items()} for row in chunk]
+        yield _batch(columns, rows, range(line, line + len(rows)), [None] * len(rows))
+        line += len(rows)
 
 
 def _broken_lines(columns: Sequence[str], broken: Sequence[tuple[int, str]]) -> Iterator[pa.RecordBatch]:

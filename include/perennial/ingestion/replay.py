@@ -26,15 +26,15 @@ from perennial.foundation.contracts import Contract
 from perennial.foundation.lake import Lake
 from perennial.ingestion import aside, facts, quarantine, scan, sources
 from perennial.ingestion.aside import MARK, Aside, Place
-from perennial.ingestion.landings import Stretch
+from perennial.ingestion.days import Stretch
 from perennial.ingestion.quarantine import Reason, Refusal
 from perennial.ingestion.refusals import BROKEN_LINE
-from perennial.ingestion.screening import Desk
+from perennial.ingestion.screening import LEFT_OUT, Desk
 from perennial.ingestion.sources import AT, Landed
 
 TABLES = tuple(name for name in contracts.LANDED_TABLES if name != contracts.CONTACTS.name)
 """The tables whose refused rows can be judged again."""
-_LEFT_OUT = Reason("left out", "", "`where` or `keep` in sources.yaml leaves it out by now")
+_LEFT_OUT = Reason(LEFT_OUT, "", "`where` or `keep` in sources.yaml leaves it out by now")
 
 
 @dataclass(frozen=True)

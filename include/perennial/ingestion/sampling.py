@@ -13,10 +13,9 @@ from pyarrow import fs
 
 from perennial.ingestion import reading
 from perennial.ingestion.declarations import LINE, Format, Source
-from perennial.ingestion.errors import SourceError
 from perennial.ingestion.landing import Landing, LandingFile
 from perennial.ingestion.reading import BROKEN
-from perennial.ingestion.sources import Databases, Piece
+from perennial.ingestion.sources import Databases, Piece, url_of
 
 
 def sample(
@@ -29,13 +28,10 @@ def sample(
     """
     source = landing.sources.of(table).sources[name]
     if source.database is not None:
-        connection = source.database.connection
-        if connection not in databases:
-            raise SourceError(f"sources.{name}: no Airflow connection {connection!r} was handed over")
         target = folder / f"{table}-{name}.parquet"
-        columns = reading.ask(databases[connection], source.database, day, day, target, rows)
+        columns = reading.ask(url_of(name, source.database, databases), source.database, day, target, rows)
         landed_on = day if source.day is None else None
-        yield _piece(name, source, f"{connection}/{name}", landed_on, target, columns)
+        yield _piece(name, source, f"{source.database.connection}/{name}", landed_on, target, columns)
         return
     files = [file for file in landing.files(table, day, day) if file.source_name == name]
     for number, file in enumerate(files):

@@ -5,11 +5,9 @@ another day is no repetition). A single day larger than a chunk is looked at as 
 what it cannot hold.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from datetime import date
 
 import ibis
 import ibis.expr.types as ir
@@ -20,8 +18,8 @@ from perennial.foundation.config import ConfigError
 from perennial.foundation.contracts import Contract
 from perennial.foundation.settings import settings
 from perennial.ingestion import facts
+from perennial.ingestion.days import Stretch
 from perennial.ingestion.declarations import CustomerIds, Source, Sources
-from perennial.ingestion.landings import Stretch
 from perennial.ingestion.mapping import Mapped, mapped
 from perennial.ingestion.normalise import stamp
 from perennial.ingestion.sources import DAY, Landed
@@ -78,12 +76,6 @@ def scan(
         broken=held.enter_context(engine.gathered(broken)) if broken else None,
         left_out=[part.left_out for part in parts if part.left_out is not None],
     )
-
-
-def by_day(rows: ir.Table) -> Counter[date]:
-    """How many rows each `_day` has."""
-    counted = rows.group_by(DAY).agg(rows=rows.count()).to_pyarrow()
-    return Counter(dict(zip(counted[DAY].to_pylist(), counted["rows"].to_pylist(), strict=True)))
 
 
 def _mapped(

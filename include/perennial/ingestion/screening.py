@@ -15,11 +15,11 @@ import pyarrow as pa
 from perennial.foundation import contracts, engine
 from perennial.foundation.contracts import Contract
 from perennial.foundation.lake import Lake, conform, open_lake, open_vault
-from perennial.ingestion import facts, landings, scan, sources
+from perennial.ingestion import day_measures, facts, scan, sources
+from perennial.ingestion.days import Stretch, by_day
 from perennial.ingestion.errors import SourceError
 from perennial.ingestion.kinds import TEXT_ONLY
 from perennial.ingestion.landing import Landing, open_landing, plain
-from perennial.ingestion.landings import Stretch
 from perennial.ingestion.quarantine import Reason, Veil
 from perennial.ingestion.refusals import BROKEN_LINE, LANDED_ON, PATTERN, Refusals, veil
 from perennial.ingestion.scan import Scan
@@ -166,13 +166,13 @@ def _screened(
     verdict = judgement.judge_rows(seen.patterns, contract)
     refused = held.enter_context(engine.kept(_refused(seen.marks, verdict.reasons)))
     tally = _tally(seen, verdict.reasons)
-    landing = landings.frame(
-        landings.Tallied(tally.landed, tally.left_out, tally.refused, tally.codes()),
+    landing = day_measures.frame(
+        day_measures.Tallied(tally.landed, tally.left_out, tally.refused, tally.codes()),
         _files(landed, tally.landed),
-        landings.measures(seen, rules),
+        day_measures.measures(seen, rules),
     )
     held_rows = desk.home(contract.name).read(contract.name)
-    beside = landings.beside_history(
+    beside = day_measures.beside_history(
         landing, seen, held_rows, desk.lake.read("quarantine"), contract, rules, stretch
     )
     whole = judgement.judge_landings(beside, contract.name, rules)
@@ -216,12 +216,12 @@ def _tally(seen: Scan, reasons: Mapping[int, Sequence[Reason]]) -> _Tally:
         if pattern in reasons:
             tally.refused[day] += rows
             tally.failed.update({(day, reason.code): rows for reason in reasons[pattern]})
-    for day, rows in scan.by_day(seen.broken).items() if seen.broken is not None else ():
+    for day, rows in by_day(seen.broken, DAY).items() if seen.broken is not None else ():
         tally.landed[day] += rows
         tally.refused[day] += rows
         tally.failed[day, BROKEN_LINE] += rows
     for part in seen.left_out:
-        counted = scan.by_day(part)
+        counted = by_day(part, DAY)
         tally.landed.update(counted)
         tally.left_out.update(counted)
     return tally

@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 from perennial.foundation import engine
 from perennial.foundation.settings import settings
 from perennial.ingestion import reading
-from perennial.ingestion.declarations import AT, DAY, FILE, LINE, NUMBER, Format, Source
+from perennial.ingestion.days import Stretch
+from perennial.ingestion.declarations import AT, DAY, FILE, LINE, NUMBER, Format, Query, Source
 from perennial.ingestion.errors import SourceError
 from perennial.ingestion.landing import Landing, LandingFile
 from perennial.ingestion.reading import BROKEN
@@ -203,20 +204,30 @@ def _piece(file: LandingFile, target: Path) -> Piece:
     return Piece(file.source_name, file.source, file.name, file.day, path, columns, rows)
 
 
+def url_of(source_name: str, query: Query, databases: Databases) -> str:
+    """Where the database is that a source asks.
+
+    Raises:
+        SourceError: nobody has said.
+    """
+    if query.connection not in databases:
+        raise SourceError(
+            f"sources.{source_name}: no Airflow connection {query.connection!r} was handed over"
+        )
+    return databases[query.connection]
+
+
 def _answers(
     name: str, source: Source, databases: Databases, first: date, last: date, folder: Path
 ) -> Iterator[Piece]:
+    """One answer for each day where the query names it, else one for all."""
     query = source.database
     assert query is not None
-    if query.connection not in databases:
-        raise SourceError(f"sources.{name}: no Airflow connection {query.connection!r} was handed over")
-    asked: list[tuple[date | None, date, date]] = [(None, first, last)]
-    if query.names_its_day:
-        days = (date.fromordinal(n) for n in range(first.toordinal(), last.toordinal() + 1))
-        asked = [(day, day, day) for day in days]
-    for day, since, until in asked:
+    url = url_of(name, query, databases)
+    days = list(Stretch(first, last, history=False).days()) if query.names_its_day else [None]
+    for day in days:
         target = folder / f"{name}-{day}.parquet"
-        columns = reading.ask(databases[query.connection], query, since, until, target)
+        columns = reading.ask(url, query, day or last, target)
         rows = pq.read_metadata(target).num_rows
         kinds = {**dict.fromkeys(columns, "string"), LINE: "int64", BROKEN: "string"}
         yield Piece(name, source, f"{query.connection}/{name}", day, str(target), kinds, rows, asked=True)

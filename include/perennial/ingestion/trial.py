@@ -22,10 +22,10 @@ from perennial.foundation.lake import conform
 from perennial.foundation.masking import masked
 from perennial.foundation.settings import settings
 from perennial.ingestion import facts, kinds, mapping, sampling, scan, sources
+from perennial.ingestion.days import Stretch, by_day
 from perennial.ingestion.declarations import Constant, Expression, Source
 from perennial.ingestion.errors import SourceError
 from perennial.ingestion.landing import Landing, as_text
-from perennial.ingestion.landings import Stretch
 from perennial.ingestion.refusals import LANDED_ON, PATTERN, Refusals
 from perennial.ingestion.scan import Scan
 from perennial.ingestion.screening import Desk
@@ -198,7 +198,7 @@ def _judged(
     days = seen.counts[DAY].tolist()
     return replace(
         tried,
-        left_out=sum(scan.by_day(part).total() for part in seen.left_out),
+        left_out=sum(by_day(part, DAY).total() for part in seen.left_out),
         refused=sum(counted[pattern] for pattern in firm) + broken,
         days=(min(days), max(days)) if days else None,
         columns=_columns(contract, source, day, landed, seen),

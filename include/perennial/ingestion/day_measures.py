@@ -1,7 +1,7 @@
 """What each day's landing is like as a whole: the numbers that the table rules judge."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ import ibis.expr.types as ir
 import pandas as pd
 
 from perennial.foundation.contracts import Contract
+from perennial.ingestion.days import Stretch, by_day
 from perennial.ingestion.declarations import Drift, Rules
 from perennial.ingestion.facts import PATTERN
 from perennial.ingestion.normalise import given
@@ -21,19 +22,6 @@ if TYPE_CHECKING:
 _NAMED = 3
 Shares = dict[date, Counter[str]]
 """Day → how many rows have each value."""
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """The days that are taken in together, and whether they are declared history."""
-
-    first: date
-    last: date
-    history: bool
-
-    def days(self) -> Iterator[date]:
-        """Each of them, in order."""
-        return (self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1))
 
 
 @dataclass(frozen=True)
@@ -114,8 +102,9 @@ def beside_history(
     if rules.usual is not None:
         since = stretch.first - timedelta(weeks=rules.usual.weeks)
         aside = quarantine.filter((quarantine.table == contract.name) & quarantine.replayed_on.isnull())
-        for part, day in ((held, held[contract.partition]), (aside, aside.landed_on)):
-            landed += Counter(_by_day(part, day, since, stretch))
+        until = stretch.first - timedelta(days=1)
+        for part, day in ((held, str(contract.partition)), (aside, "landed_on")):
+            landed += by_day(part.filter(part[day].between(since, until)), day)
         found = [judgement.usual(landed, day, rules.usual.weeks, rules.usual.known) for day in frame["day"]]
         normal = pd.Series(found, frame.index, dtype="float64").where(lambda rows: rows >= rules.usual.rows)
         frame = frame.assign(usual=normal, times=frame["landed"] / normal)
@@ -128,12 +117,6 @@ def beside_history(
         found = [_drift(shares, drift, day) for day in frame["day"]]
         frame = frame.assign(**{f"drift_{column}": found})
     return frame
-
-
-def _by_day(rows: ir.Table, day: ir.DateValue, since: date, stretch: Stretch) -> dict[date, int]:
-    earlier = rows.filter(day.between(since, stretch.first - timedelta(days=1)))
-    counted = earlier.group_by(day=day).agg(rows=earlier.count()).to_pyarrow()
-    return dict(zip(counted["day"].to_pylist(), counted["rows"].to_pylist(), strict=True))
 
 
 def _values_seen(seen: "Scan", column: str) -> Shares:

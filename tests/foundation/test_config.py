@@ -26,7 +26,8 @@ def test_a_good_file_becomes_its_model(tmp_path: Path):
         ("name: Corner\nshare: 7", r"shop\.yaml: share: .*less than or equal to 1; found 7"),
         ("name: Corner\nshare: 0.1\ncolour: red", r"shop\.yaml: colour: .*found 'red'"),
         ("share: 0.1", r"shop\.yaml: name: Field required"),
-        ("name: [", r"shop\.yaml: not YAML"),
+        ("name: [", r"shop\.yaml: not YAML: line 1, column 8: while parsing a flow node"),
+        ("name:\n\ta", r"line 2, column 1: while scanning for the next token found character '\\t'"),
         ("", r"shop\.yaml: name: Field required"),
     ],
 )

@@ -33,11 +33,19 @@ def load(name: str, model: type[Model], folder: Path | None = None) -> Model:
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from None
+        raise ConfigError(f"{path}: not YAML: {_plain(error)}") from None
     try:
         return model.model_validate(found if found is not None else {})
     except ValidationError as error:
         raise ConfigError(_sentence(path, error)) from None
+
+
+def _plain(error: Exception) -> str:
+    """Where YAML stopped and why, without the line itself: it may hold letters that nobody can see."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return str(error)
+    mark, said = error.problem_mark, filter(None, (error.context, error.problem))
+    return f"line {mark.line + 1}, column {mark.column + 1}: {' '.join(said)}"
 
 
 def _sentence(path: Path, error: ValidationError) -> str:

@@ -26,7 +26,7 @@ from tests.ingestion.drops import drop, drop_all, item, user
 GOOD_DAY = "2024-05-02"
 LONGEST_MESSAGE = 1000
 """Characters; a message has up to three sentences."""
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 KEY = "a key for tests, of no use elsewhere"
 
 

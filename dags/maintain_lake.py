@@ -3,7 +3,8 @@
 **Makes** nothing new: every table holds the same rows afterwards, in fewer files. Its result says for each
 table how many days, files, rows and bytes it has, before and after, and which is the oldest version that can
 still be read. What is kept, and for how long, stands in `include/config/lake.yaml`; days of a table go only
-where it says so. The staging folder loses what killed tasks left in it.
+where it says so. The staging folder loses what killed tasks left in it. `item_embeddings` loses the vectors
+that no day can ask for: of texts that no item says any more, and of backfills that were given up.
 
 **Wakes** every Sunday morning; or by hand: *Trigger*, with some tables, another number of kept days or a dry
 run in the form. It may run beside everything else: whoever writes goes first, and files are joined after.
@@ -48,6 +49,8 @@ ASKED: dict[str, Any] = {
 }
 """Templates that are rendered to what they name, not to text."""
 
+ORPHANED = "item_embeddings"
+
 
 @dag(
     schedule=CronTriggerTimetable("0 5 * * 0", timezone=settings().shop_time_zone),
@@ -56,7 +59,7 @@ ASKED: dict[str, Any] = {
     **shared(__doc__, "weekly", "upkeep", params=FORM),
 )
 def maintain_lake() -> None:
-    """All tables, one after the other, in one process."""
+    """All tables, one after the other, in one process; beside it what nobody can ask for goes."""
 
     @task
     def tidy(tables: list[str], kept_days: int | None, dry_run: bool, now: datetime) -> dict[str, dict]:
@@ -65,7 +68,15 @@ def maintain_lake() -> None:
 
         return maintenance.maintain(tables, now, kept_days, dry_run=dry_run)
 
+    @task
+    def remove_orphans(tables: list[str], dry_run: bool) -> int:
+        """Vectors that no day can ask for; how many."""
+        from perennial.embeddings import pipeline
+
+        return pipeline.remove_orphans(dry_run=dry_run) if not tables or ORPHANED in tables else 0
+
     tidy(**ASKED)
+    remove_orphans(ASKED["tables"], ASKED["dry_run"])
 
 
 maintain_lake()

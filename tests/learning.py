@@ -92,7 +92,7 @@ def catalogue() -> pa.Table:
             "item_id": f"i{item:02}",
             "valid_from": _FIRST,
             "title": f"{kinds[item % 3]} number {item}",
-            "category": "FUEL > PETROL" if item == ITEMS - 1 else f"GROCERY > {kinds[item % 3]}",
+            "category": "Fuel > Petrol" if item == ITEMS - 1 else f"GROCERY > {kinds[item % 3]}",
             "available": item != ITEMS - 2,
             "known_on": _FIRST,
         }
@@ -103,7 +103,7 @@ def catalogue() -> pa.Table:
 
 def vectors(lake: Lake) -> pa.Table:
     """A vector for each text: items of a kind lie close together."""
-    chosen = embedding_settings()
+    chosen = embedding_settings().start
     found = texts(lake.read("items"), chosen.text).order_by("item_id").to_pyarrow().to_pylist()
     rng = np.random.default_rng(0)
     rows = []

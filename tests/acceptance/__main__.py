@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-GROUPS = ("day", "ingest")
+GROUPS = ("day", "ingest", "embed")
 
 
 def main(*only: str) -> int:

@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+from tests.acceptance.forks import FOLDERS, copied, forked, killed, watch
 from tests.acceptance.lines import Line, at_least, none_of
 from tests.ingestion.drops import contact, drop, drop_all, item, purchase, user
 
@@ -33,8 +33,6 @@ EFFECTS = 11
 """At least: quarantine, validations, seven tables, Data Docs, closing."""
 RANDOM_KILLS = 10
 SEED = 3
-KEY = "a key for tests, of no use elsewhere"
-FOLDERS = ("lake", "vault", "landing", "reports", "staging")
 
 
 @dataclass(frozen=True)
@@ -90,9 +88,9 @@ def main(call: str) -> None:
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
         root = Path(folder)
         starts = _starts(root, call)
-        undisturbed = _copied(starts["a re-sent file"], root / "undisturbed")
+        undisturbed = copied(starts["a re-sent file"], root / "undisturbed")
         began = time.monotonic()
-        effects = _forked(lambda: _recorded(call), undisturbed)
+        effects = forked(lambda: _recorded(call), undisturbed)
         seconds = time.monotonic() - began
         points = [*effects, AFTER]
         times, anew = TIMES[call]
@@ -122,12 +120,12 @@ def _one(
     moment: float = 600,
 ) -> bool:
     """One kill and one run after it; whether the kill came before the run was done."""
-    shop = _copied(start, start.parent / "shop")
-    status = _killed(run, shop, moment)
+    shop = copied(start, start.parent / "shop")
+    status = killed(run, shop, moment)
     if status != signal.SIGKILL:
         return False
     try:
-        different = _forked(lambda: _again(call, undisturbed), shop)
+        different = forked(lambda: _again(call, undisturbed), shop)
     except RuntimeError as error:
         different = [str(error)]
     print(json.dumps(asdict(Kill(call, named, point, different))), flush=True)
@@ -160,8 +158,8 @@ def _starts(root: Path, call: str) -> dict[str, Path]:
         drop_all(
             empty, day, events=[*events, purchase("gone", occurred_at=when), purchase("bad", quantity=0)]
         )
-    _copied(empty, known)
-    _forked(lambda: _run(call), known)
+    copied(empty, known)
+    forked(lambda: _run(call), known)
     for shop in (empty, known):
         for n, day in enumerate(DAYS):
             when = datetime(2024, 5, 2 + n, 9, tzinfo=UTC)
@@ -187,20 +185,11 @@ def _watched(call: str, before: Callable[[str], None]) -> None:
     from perennial.foundation.ledger import Ledger
     from perennial.ingestion import data_docs
 
-    def watch(owner: Any, name: str, naming: Callable[..., str]) -> None:
-        original = getattr(owner, name)
-
-        def watched(*args: Any, **options: Any) -> Any:
-            before(naming(*args))
-            return original(*args, **options)
-
-        setattr(owner, name, watched)
-
-    watch(Lake, "replace", lambda _, table, *rest: table)
-    watch(Ledger, "close", lambda *rest: "close")
-    watch(data_docs, "keep_quarantine", lambda *rest: "data_docs of quarantine")
-    watch(data_docs, "keep", lambda *rest: "data_docs")
-    watch(data_docs, "build_index", lambda *rest: "data_docs index")
+    watch(Lake, "replace", before, lambda _, table, *rest: table)
+    watch(Ledger, "close", before, lambda *rest: "close")
+    watch(data_docs, "keep_quarantine", before, lambda *rest: "data_docs of quarantine")
+    watch(data_docs, "keep", before, lambda *rest: "data_docs")
+    watch(data_docs, "build_index", before, lambda *rest: "data_docs index")
     _run(call)
     before(AFTER)
 
@@ -243,70 +232,6 @@ def _again(call: str, undisturbed: Path) -> list[str]:
         for at in (Path("reports"), undisturbed / "reports")
     ]
     return found + [f"reports: {name}" for name in sorted(reports[0] ^ reports[1])]
-
-
-def _settle(shop: Path) -> None:
-    """This process works in the shop from now on."""
-    from perennial.foundation import ledger, settings
-
-    os.chdir(shop)
-    for name in FOLDERS:
-        os.environ[f"PERENNIAL_{name.upper()}"] = str(shop / name)
-    os.environ |= {"PERENNIAL_LEDGER": f"sqlite:///{shop}/ledger.db", "PERENNIAL_PSEUDONYM_KEY": KEY}
-    settings.settings.cache_clear()
-    ledger.open_ledger.cache_clear()
-
-
-def _fork(work: Callable[[], object], shop: Path, answer: int) -> int:
-    pid = os.fork()
-    if pid:
-        return pid
-    status = 1
-    try:
-        _settle(shop)
-        os.write(answer, json.dumps(work()).encode())
-        status = 0
-    except BaseException as error:
-        os.write(answer, f"{type(error).__name__}: {error}".encode()[:4000])
-    os._exit(status)
-
-
-def _forked(work: Callable[[], Any], shop: Path) -> Any:
-    """What `work` answers, done by a fork in the shop.
-
-    Raises:
-        RuntimeError: the fork failed; with what it said.
-    """
-    reading, writing = os.pipe()
-    pid = _fork(work, shop, writing)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        said = pipe.read()
-    _, status = os.waitpid(pid, 0)
-    if status:
-        raise RuntimeError(said or f"died: {status}")
-    return json.loads(said)
-
-
-def _killed(work: Callable[[], object], shop: Path, moment: float) -> int:
-    """The signal that ended a fork: its own, or ours after so many seconds; 0 if it was done before."""
-    with Path(os.devnull).open("w") as nothing:
-        pid = _fork(work, shop, nothing.fileno())
-        end = time.monotonic() + moment
-        while time.monotonic() < end:
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-            time.sleep(0.005)
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        return signal.SIGKILL
-
-
-def _copied(source: Path, target: Path) -> Path:
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target)
-    return target
 
 
 if __name__ == "__main__":

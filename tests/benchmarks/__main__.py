@@ -2,11 +2,11 @@
 
 import sys
 
-from tests.benchmarks import bench, ingest, lake
+from tests.benchmarks import bench, embed, ingest, lake, neighbours
 
 BASE = 30_000
 SIZES = (BASE, 10 * BASE, 50 * BASE)
-BENCHMARKS = {"lake": lake.run, "ingest": ingest.run}
+BENCHMARKS = {"lake": lake.run, "ingest": ingest.run, "embed": embed.run, "neighbours": neighbours.run}
 
 
 def main(*only: str) -> int:

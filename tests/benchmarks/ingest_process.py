@@ -7,7 +7,6 @@ prints one line of JSON. `FOLDER/landing` holds the landing files; what the way 
 
 import importlib
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.benchmarks.bench import REPEATS
+from tests.benchmarks.bench import REPEATS, peak_mb
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _LONG_S = 60
@@ -42,14 +41,14 @@ def measure(way: str, table: str, folder: Path) -> Measured:
     refused = run()
     first = time.perf_counter() - began
     # A task is a process that runs once: what repeats in one process leave behind is not its memory.
-    peak_mb = _peak_mb()
+    peak = peak_mb()
     taken = []
     for _ in range(REPEATS if first < _LONG_S else 0):
         before()
         began = time.perf_counter()
         run()
         taken.append(time.perf_counter() - began)
-    return Measured(statistics.median(taken or [first]), peak_mb, refused)
+    return Measured(statistics.median(taken or [first]), peak, refused)
 
 
 def measure_apart(way: str, table: str, landing: Path) -> Measured:
@@ -70,15 +69,6 @@ def measure_apart(way: str, table: str, landing: Path) -> Measured:
     if done.returncode:
         raise RuntimeError(f"{way} of {table} ended with {done.returncode}: {done.stderr[-2000:]}")
     return Measured(**json.loads(done.stdout.splitlines()[-1]))
-
-
-def _peak_mb() -> float:
-    # Not getrusage: under Linux a process begins with the peak of the one that started it.
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The DAG files as Airflow itself reads them."""
 
+import json
 import os
 import tempfile
 
@@ -12,8 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.encoders import small_encoder, two_encoders
+
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
+
+__all__ = ["small_encoder", "two_encoders"]
 
 DAGS_FOLDER = Path(__file__).resolve().parents[2] / "dags"
 
@@ -24,6 +29,17 @@ def metadata_database() -> None:
     from airflow.utils.db import initdb
 
     initdb()
+
+
+@pytest.fixture
+def airflow(metadata_database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow can run the DAGs of the folder by `dag.test()`."""
+    bundle = {
+        "name": "dags-folder",
+        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+        "kwargs": {"path": str(DAGS_FOLDER)},
+    }
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
 
 
 @pytest.fixture(scope="session")

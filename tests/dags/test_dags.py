@@ -16,8 +16,9 @@ DAGS = {
     "maintain_lake",
     "replay_quarantine",
     "check_sources",
+    "backfill_embeddings",
 }
-APART = {"load_history", "maintain_lake", "replay_quarantine", "check_sources"}
+APART = {"load_history", "maintain_lake", "replay_quarantine", "check_sources", "backfill_embeddings"}
 """By hand or weekly: the day does not travel through them."""
 TWO_PRODUCERS = {"shop_day"}
 

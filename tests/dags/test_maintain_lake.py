@@ -1,6 +1,5 @@
 """The form of `maintain_lake`, through the DAG file itself and Airflow's metadata database."""
 
-import json
 from datetime import date
 from pathlib import Path
 
@@ -8,26 +7,30 @@ import pyarrow as pa
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 
+from perennial.foundation.item_vectors import embedding_settings, texts
 from perennial.foundation.lake import Lake
 from tests.dags.conftest import DAGS_FOLDER
+from tests.embeddings.catalogue import land
 
 DAY = date(2017, 12, 4)
 
 
 @pytest.fixture
-def crowded(lake: Lake, metadata_database: None, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    """A lake with two small files for one day of `audiences`, and two vectors in two files."""
-    bundle = {
-        "name": "dags-folder",
-        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
-        "kwargs": {"path": str(DAGS_FOLDER)},
-    }
-    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
-    for name in ("a", "b"):
-        vector = {"encoder": "e", "text_hash": name, "text": name, "vector": [1.0]}
-        lake.add("audiences", pa.Table.from_pylist([{"day": DAY, "audience": "loyal", "customer_id": name}]))
-        lake.add("item_embeddings", pa.Table.from_pylist([vector]))
+def crowded(lake: Lake, airflow: None) -> Lake:
+    """A lake with two small files for one day of `audiences`, and vectors with orphans in two."""
+    land(lake, DAY, [("1", "a"), ("2", "b")])
+    space = embedding_settings().start
+    for row in texts(lake.read("items"), space.text).drop("item_id").to_pyarrow().to_pylist():
+        vector = row | {"encoder": space.key, "vector": [1.0]}
+        member = {"day": DAY, "audience": "loyal", "customer_id": row["text"]}
+        lake.add("audiences", pa.Table.from_pylist([member]))
+        lake.add("item_embeddings", pa.Table.from_pylist([vector, vector | {"encoder": "given up"}]))
     return lake
+
+
+def orphans(lake: Lake) -> int:
+    rows = lake.read("item_embeddings")
+    return rows.filter(rows.encoder == "given up").count().to_pyarrow().as_py()
 
 
 def run(**form: object) -> str:
@@ -44,17 +47,20 @@ def files(lake: Lake, name: str) -> int:
 def test_without_a_word_all_tables_are_tidied(crowded: Lake):
     assert run() == "success"
     assert (files(crowded, "audiences"), files(crowded, "item_embeddings")) == (1, 1)
+    assert orphans(crowded) == 0
 
 
 def test_the_form_chooses_tables_and_kept_days(crowded: Lake):
     assert run(tables=["audiences"], kept_days=7) == "success"
     assert (files(crowded, "audiences"), files(crowded, "item_embeddings")) == (1, 2)
+    assert orphans(crowded) == 2
     assert "7 days" in str(crowded.table("audiences").open().metadata().configuration)
 
 
 def test_a_dry_run_changes_nothing(crowded: Lake):
     assert run(dry_run=True) == "success"
     assert (files(crowded, "audiences"), files(crowded, "item_embeddings")) == (2, 2)
+    assert orphans(crowded) == 2
 
 
 def test_a_table_that_cannot_be_tidied_makes_the_run_red(crowded: Lake):

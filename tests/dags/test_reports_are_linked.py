@@ -1,11 +1,9 @@
 """What a run by hand tells, through the DAG files themselves and Airflow's metadata database."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import ibis
-import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.models.taskinstance import TaskInstance
 
@@ -14,17 +12,6 @@ from perennial.ingestion import pipeline
 from tests.content import rows
 from tests.dags.conftest import DAGS_FOLDER
 from tests.ingestion.drops import DAY, drop, drop_all, purchase
-
-
-@pytest.fixture
-def airflow(shop: Path, monkeypatch: pytest.MonkeyPatch, metadata_database: None) -> None:
-    """Airflow's metadata, and a bundle that finds our DAG files."""
-    bundle = {
-        "name": "dags-folder",
-        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
-        "kwargs": {"path": str(DAGS_FOLDER)},
-    }
-    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
 
 
 def run(dag_id: str, **form: Any) -> TaskInstance:

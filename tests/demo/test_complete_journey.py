@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from perennial.demo import complete_journey, item_titles
-from perennial.foundation import contracts, masking
+from perennial.foundation import contracts, masking, settings
 from perennial.ingestion.declarations import delivered
 
 FIRST, LAST = date(2017, 1, 1), date(2017, 1, 8)
@@ -50,6 +51,17 @@ def test_only_the_days_asked_for_are_written(landing: Path):
     days = {path.name for path in landing.glob("*/*")}
     assert days == {f"2017-01-0{n}" for n in range(1, 9)}
     assert not list(landing.rglob(".*.parquet*"))
+
+
+def test_what_the_settings_leave_out_is_named_as_the_demo_names_it():
+    paths = complete_journey.items().category.to_pyarrow().to_pylist()
+    named = {level for path in paths if path for level in path.split(" > ")}
+    models, profiles = (
+        yaml.safe_load((settings.settings().config / f"{name}.yaml").read_text())
+        for name in ("models", "profiles")
+    )
+    assert set(models["recommender"]["excluded_categories"]) <= named
+    assert set(profiles["preferences"]["left_out"]) <= {path.split(" > ")[0] for path in paths if path}
 
 
 def test_promotions_land_as_their_week_begins():

@@ -95,7 +95,8 @@ def test_every_score_is_a_probability_with_its_reasons(lake: Lake):
 
 
 def test_every_model_is_on_record_for_each_day_and_the_first_is_promoted(lake: Lake):
-    rows = lake.read("model_log").order_by("day", "model").to_pyarrow().to_pylist()
+    encoder, *rows = lake.read("model_log").order_by("day", "model").to_pyarrow().to_pylist()
+    assert (encoder["model"], encoder["day"], encoder["verdict"]) == ("encoder", LAST, "promoted")
     assert [(row["model"], row["day"]) for row in rows] == [
         (model, day) for day in (LAST, DAY) for model in ("recommender", "return_model")
     ]

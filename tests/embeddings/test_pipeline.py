@@ -1,55 +1,28 @@
 import json
 import multiprocessing
-import shutil
-from datetime import date, timedelta
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
-import yaml
 
 from perennial.embeddings import pipeline
-from perennial.foundation import contracts, settings
-from perennial.foundation.lake import Lake, open_lake
+from perennial.foundation import model_log
+from perennial.foundation.encoder import Encoder
+from perennial.foundation.item_vectors import ENCODER, embedding_settings, in_force
+from perennial.foundation.lake import Lake
+from tests.embeddings.catalogue import MONDAY, TUESDAY, land
 
-MONDAY = date(2017, 12, 4)
-TUESDAY = MONDAY + timedelta(days=1)
 DAY, NEXT = str(MONDAY), str(TUESDAY)
-
-
-@pytest.fixture
-def lake(shop: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    """A catalogue of 40 items with 20 different texts, and shards of about five texts."""
-    config = shop / "config"
-    shutil.copytree(settings.settings().config, config)
-    found = yaml.safe_load((config / "embeddings.yaml").read_text())
-    (config / "embeddings.yaml").write_text(yaml.safe_dump(found | {"texts_per_shard": 5}))
-    monkeypatch.setenv("PERENNIAL_CONFIG", str(config))
-    settings.settings.cache_clear()
-    lake = open_lake()
-    land(lake, MONDAY, [(f"i{n}", f"Soup number {n % 20}") for n in range(40)])
-    return lake
-
-
-def land(lake: Lake, day: date, titles: list[tuple[str, str]]) -> None:
-    rows = [
-        {"item_id": item, "valid_from": day, "title": title, "available": True, "known_on": day}
-        for item, title in titles
-    ]
-    complete = [{name: row.get(name) for name in contracts.ITEMS.schema.names} for row in rows]
-    lake.replace("items", pa.Table.from_pylist(complete, schema=contracts.ITEMS.schema), day)
 
 
 def test_each_different_text_is_encoded_once_and_then_nothing_is_missing(lake: Lake):
     shards = pipeline.plan(DAY)
-    assert len(shards) == 4
+    assert [shard["tokens"] >= 25 for shard in shards[:-1]] == [True] * 3
     assert shards == pipeline.plan(DAY)
-    assert len(json.dumps(shards)) < 200 * len(shards)
+    assert len(json.dumps(shards)) < 250 * len(shards)
     assert sum(pipeline.encode_shard(shard, DAY) for shard in shards) == 20
     version = lake.version("item_embeddings")
     assert pipeline.plan(DAY) == []
-    assert [pipeline.encode_shard(shard, DAY) for shard in shards] == [0] * 4
+    assert [pipeline.encode_shard(shard, DAY) for shard in shards] == [0] * len(shards)
     assert lake.version("item_embeddings") == version
     vectors = np.array(lake.read("item_embeddings").vector.to_pyarrow().to_pylist())
     assert vectors.shape == (20, 384)
@@ -67,12 +40,51 @@ def test_a_changed_item_costs_one_text_and_a_later_change_is_not_known_yet(lake:
     }
 
 
+def test_who_looks_back_finds_a_vector_for_what_an_item_said_then(lake: Lake):
+    land(lake, TUESDAY, [(f"i{n}", "Now all the same") for n in range(40)])
+    assert pipeline.embed(NEXT) == 21
+
+
+def test_the_first_day_puts_in_force_what_embeddings_yaml_starts_with_and_no_other_does(lake: Lake):
+    pipeline.plan(NEXT)
+    pipeline.plan(NEXT)
+    pipeline.plan(DAY)
+    (row,) = model_log.records(lake, ENCODER)
+    assert (row.day, row.change, row.verdict) == (TUESDAY, 1, "promoted")
+    assert in_force(lake, MONDAY) == in_force(lake, TUESDAY) == embedding_settings().start
+
+
 def test_two_shards_at_once_from_two_processes_both_succeed(lake: Lake):
     shards = pipeline.plan(DAY)
     # The same shard twice as well: a task that was thought dead may still be writing.
     work = [(shard, DAY) for shard in (*shards, shards[0])]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         done = pool.starmap(pipeline.encode_shard, work, chunksize=1)
-    assert sum(done[:4]) == 20
+    assert sum(done[: len(shards)]) == 20
     found = lake.read("item_embeddings").text_hash.to_pyarrow().to_pylist()
     assert len(found) == len(set(found)) == 20
+
+
+def test_a_shard_that_dies_before_it_is_written_is_all_that_is_lost(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+):
+    shards, encoded = pipeline.plan(DAY), []
+    encode, add = Encoder.encode, Lake.add
+
+    def counted(self: Encoder, texts: list[str]) -> np.ndarray:
+        encoded.extend(texts)
+        return encode(self, texts)
+
+    def killed(self: Lake, name: str, rows: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Encoder, "encode", counted)
+    pipeline.encode_shard(shards[0], DAY)
+    with monkeypatch.context() as dying:
+        dying.setattr(Lake, "add", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.encode_shard(shards[1], DAY)
+    assert pipeline.plan(DAY) == shards[1:]
+    pipeline.embed(DAY)
+    assert lake.add.__func__ is add
+    assert len(encoded) == 20 + shards[1]["texts"]

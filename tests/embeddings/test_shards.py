@@ -1,4 +1,4 @@
-from itertools import chain
+from itertools import accumulate, chain
 
 import ibis
 import pyarrow as pa
@@ -7,32 +7,38 @@ from hypothesis import strategies as st
 
 from perennial.embeddings.shards import Shard, plan
 
-LENGTHS = st.lists(st.integers(0, 400), min_size=1, max_size=80)
+COUNTS = st.lists(st.integers(2, 256), min_size=1, max_size=80)
 
 
-def missing(lengths: list[int]) -> ibis.Table:
-    columns = {"text_hash": [f"{n:03}" for n in range(len(lengths))], "text": ["x" * n for n in lengths]}
-    return ibis.memtable(pa.table(columns, schema=pa.schema([(name, pa.string()) for name in columns])))
+def codes(counts: list[int]) -> list[str]:
+    return [f"{n:03}" for n in range(len(counts))]
 
 
-@settings(max_examples=25, deadline=None)
-@given(LENGTHS, st.integers(1, 30))
-def test_shards_hold_every_text_once_and_about_the_same_work(lengths: list[int], texts_per_shard: int):
-    texts = missing(lengths)
-    shards = plan(texts, texts_per_shard)
-    held = [shard.of(texts).text_hash.to_pyarrow().to_pylist() for shard in shards]
-    assert sorted(chain.from_iterable(held)) == texts.text_hash.to_pyarrow().to_pylist()
-    wanted = -(-len(lengths) // texts_per_shard)
-    assert len(shards) <= wanted
-    total = sum(lengths) + len(lengths)
-    for codes in held:
-        assert sum(lengths[int(code)] + 1 for code in codes) <= total / wanted + max(lengths) + 1
+def in_batches(counts: list[int], rows: int) -> list[tuple[list[str], list[int]]]:
+    named = codes(counts)
+    return [(named[at : at + rows], counts[at : at + rows]) for at in range(0, len(counts), rows)]
+
+
+@settings(max_examples=50, deadline=None)
+@given(COUNTS, st.integers(1, 2000), st.integers(1, 90))
+def test_a_shard_ends_with_the_text_that_fills_it(counts: list[int], tokens: int, rows: int):
+    shards = list(plan(in_batches(counts, rows), tokens))
+    texts = ibis.memtable(pa.table({"text_hash": codes(counts)}))
+    held = [sorted(shard.of(texts).text_hash.to_pyarrow().to_pylist()) for shard in shards]
+    assert list(chain.from_iterable(held)) == codes(counts)
+    for number, (shard, stretch) in enumerate(zip(shards, held, strict=True)):
+        work = list(accumulate(counts[int(code)] for code in stretch))
+        assert (shard.texts, shard.tokens) == (len(stretch), work[-1])
+        assert work[-1] >= tokens or number == len(shards) - 1
+        assert all(less < tokens for less in work[:-1])
 
 
 def test_nothing_missing_makes_no_shards():
-    assert plan(missing([]), 10) == []
+    assert list(plan([], 10)) == []
+    assert list(plan([([], [])], 10)) == []
 
 
-def test_a_shard_is_two_hashes():
-    assert plan(missing([5, 5, 5, 5]), 2)[0].as_dict() == {"first": "000", "last": "001"}
-    assert Shard(**{"first": "a", "last": "b"}).as_dict() == {"first": "a", "last": "b"}
+def test_a_shard_travels_as_what_it_is_made_of_again():
+    found = next(plan(in_batches([5, 5, 5, 5], 3), 10))
+    assert found.as_dict() == {"first": "000", "last": "001", "texts": 2, "tokens": 10}
+    assert Shard(**found.as_dict()) == found

@@ -119,6 +119,21 @@ def test_adding_keeps_what_is_there_and_repeating_it_changes_nothing(lake: Lake)
     assert lake.add("item_embeddings", vectors(["1"], 4.0)) == version
 
 
+def test_what_comes_while_rows_are_thrown_away_is_judged_as_well(lake: Lake):
+    lake.add("item_embeddings", vectors(["1", "2"], 1.0))
+    before, meanwhile = lake.pinned("item_embeddings"), [["3"], ["2", "4"]]
+
+    def odd(rows: ir.Table) -> ir.Table:
+        if meanwhile:
+            lake.add("item_embeddings", vectors(meanwhile.pop(), 2.0))
+        return rows.filter(rows.text_hash.isin(["1", "3"]))
+
+    lake.keep("item_embeddings", odd)
+    assert not meanwhile
+    assert sorted(lake.read("item_embeddings").text_hash.execute()) == ["1", "3"]
+    assert sorted(before.read("item_embeddings").text_hash.execute()) == ["1", "2"]
+
+
 def promotion(item: str, store: str | None, display: str) -> dict:
     days = dict.fromkeys(("week", "landed_on", "known_on"), MONDAY)
     return {"item_id": item, "store_id": store, "display": display, "mailer": None} | days

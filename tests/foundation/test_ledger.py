@@ -7,6 +7,7 @@ import pytest
 from perennial.foundation.ledger import Ledger, OutOfOrderError, Turn, open_ledger
 
 NOV_29, NOV_30, DEC_1, DEC_2 = date(2017, 11, 29), date(2017, 11, 30), date(2017, 12, 1), date(2017, 12, 2)
+DEC_3 = date(2017, 12, 3)
 
 
 @pytest.fixture
@@ -81,3 +82,26 @@ def test_of_two_at_the_same_time_one_finds_the_day_open(ledger: Ledger):
 def test_steps_do_not_wait_for_each_other(ledger: Ledger):
     do(ledger, DEC_2)
     assert ledger.turn("train_models", NOV_30) == Turn(open=True)
+
+
+def test_in_a_standstill_no_day_is_closed_and_no_work_begins(ledger: Ledger):
+    ledger.begin("backfill", "this")
+    seen = []
+    with ledger.standstill() as closed:
+        assert closed == {NOV_29, NOV_30, DEC_1, DEC_2}
+        others = [
+            threading.Thread(target=lambda: (ledger.close([DEC_3], DEC_3), seen.append("closed"))),
+            threading.Thread(target=lambda: (ledger.begin("backfill", "that"), seen.append("begun"))),
+        ]
+        for other in others:
+            other.start()
+        others[0].join(0.3)
+        assert not seen
+        assert ledger.closed_days() == closed
+        assert ledger.about("backfill") == "this"
+    for other in others:
+        other.join()
+    assert sorted(seen) == ["begun", "closed"]
+    assert DEC_3 in ledger.closed_days()
+    assert ledger.about("backfill") == "that"
+    assert ledger.about("other") is None

@@ -2,9 +2,10 @@ import json
 from datetime import date, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from perennial.foundation import promotion, tracking
+from perennial.foundation import model_log, promotion, tracking
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake
 from perennial.foundation.ledger import OutOfOrderError, open_ledger
@@ -54,6 +55,17 @@ def test_promotion_happens_once(shop_with_history: Lake, endpoint: Endpoint):
     assert open_ledger().frontier(promotion.STEP) == DAY
 
 
+def test_a_row_of_the_encoder_neither_decides_the_models_day_nor_goes_with_it(
+    shop_with_history: Lake, endpoint: Endpoint
+):
+    row = model_log.Record("encoder", DAY, 1, None, DAY, model_log.PROMOTED, "switched", "{}")
+    model_log.add(shop_with_history, [row])
+    pipeline.train(DAY, endpoint)
+    assert promotion.promote(DAY, endpoint)[MODEL].startswith("promoted")
+    assert log(shop_with_history) == [(DAY, "promoted", 1)]
+    assert model_log.records(shop_with_history, "encoder") == [row]
+
+
 def test_a_day_on_record_is_not_trained_again(shop_with_history: Lake, endpoint: Endpoint):
     pipeline.train(DAY, endpoint)
     promotion.promote(DAY, endpoint)
@@ -76,13 +88,13 @@ def test_a_kill_between_record_and_frontier_changes_nothing(
     shop_with_history: Lake, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ):
     pipeline.train(DAY, endpoint)
-    create = Lake.create
+    add = Lake.add
 
-    def killed(self: Lake, name: str, rows: object, day: date) -> bool:
-        create(self, name, rows, day)
+    def killed(self: Lake, name: str, rows: pa.Table) -> int:
+        add(self, name, rows)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Lake, "create", killed)
+    monkeypatch.setattr(Lake, "add", killed)
     with pytest.raises(KeyboardInterrupt):
         promotion.promote(DAY, endpoint)
     monkeypatch.undo()

@@ -4,15 +4,15 @@ from decimal import Decimal
 from pathlib import Path
 
 import ibis
-import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
 from ibis.config import Config
 
-from perennial.foundation import contracts, settings
-from perennial.foundation.item_vectors import embedding_settings, texts
+from perennial.foundation import contracts, model_log, settings
+from perennial.foundation.item_vectors import ENCODER, Template, embedding_settings, texts
 from perennial.foundation.lake import Lake
+from perennial.foundation.model_log import PROMOTED, Record
 from perennial.profiles import (
     active_hours,
     discounts,
@@ -31,7 +31,7 @@ class SparkOptions(Config):
     treat_nan_as_null: bool = False
 
 
-SOUP, HAT, FUEL = "FOOD > SOUP", "CLOTHES > HATS", "FUEL > GASOLINE"
+SOUP, HAT, FUEL = "FOOD > SOUP", "CLOTHES > HATS", "Fuel > Gasoline"
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def land(lake: Lake, table: str, *rows: dict) -> None:
 
 
 def embed(lake: Lake, vectors: dict[str, list[float]]) -> None:
-    chosen = embedding_settings()
+    chosen = embedding_settings().start
     said = (
         texts(lake.read("items"), chosen.text).select("text", "text_hash").distinct().to_pyarrow().to_pylist()
     )
@@ -106,11 +106,11 @@ def test_every_known_customer_has_one_row_with_all_that_is_known_of_them(stocked
 
 def test_the_history_leaves_out_what_says_nothing_about_taste(stocked: Lake):
     pipeline.build(str(day(8)))
-    half_life = profile_settings().preferences.half_life_days
-    soup, hat = (sum(2 ** (-(8 - number) / half_life) for number in days) for days in ((0, 3, 6), (1, 4, 7)))
-    found = profiles(stocked, day(8))
-    assert np.allclose(found["c1"]["vector"], np.array([soup, hat]) / np.hypot(soup, hat), atol=1e-6)
-    assert np.allclose(found["c2"]["vector"], [1, 0])
+    assert {who: row["vector"] for who, row in profiles(stocked, day(8)).items()} == {
+        "c1": pytest.approx([-(0.5**0.5), 0.5**0.5], abs=1e-5),
+        "c2": pytest.approx([0.5**0.5, -(0.5**0.5)]),
+        "silent": None,
+    }
 
 
 def test_hours_are_the_customers_own_and_the_shops_where_the_zone_is_unknown(stocked: Lake):
@@ -191,6 +191,22 @@ def test_building_a_day_again_replaces_it(stocked: Lake):
     assert len(content(stocked, "profiles")) == 3
 
 
+def test_each_day_is_drawn_in_the_space_in_force_on_it(stocked: Lake):
+    start = embedding_settings().start
+    other = start.model_copy(update={"text": Template(parts=("{title}",))})
+    said = texts(stocked.read("items"), other.text).drop("item_id").to_pyarrow().to_pylist()
+    ends = {"Diesel": [0.0, 0.0, 1.0], "Red hat": [0.0, 1.0, 0.0], "Tomato soup": [1.0, 0.0, 0.0]}
+    rows = [row | {"encoder": other.key, "vector": ends[row["text"]]} for row in said]
+    stocked.add("item_embeddings", pa.Table.from_pylist(rows, schema=contracts.ITEM_EMBEDDINGS.schema))
+    for number, space in ((0, start), (7, other)):
+        on, figures = day(number), space.model_dump_json()
+        row = Record(ENCODER, on, 1, None, on, PROMOTED, "a test", figures)
+        model_log.add(stocked, [row])
+    for number in (7, 6):
+        pipeline.build(str(day(number)))
+    assert [len(profiles(stocked, day(number))["c1"]["vector"]) for number in (6, 7)] == [2, 3]
+
+
 def test_days_are_those_of_the_shops_own_time_zone(stocked: Lake, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PERENNIAL_SHOP_TIME_ZONE", "Pacific/Auckland")
     settings.settings.cache_clear()
@@ -228,6 +244,8 @@ def test_the_sections_are_expressions_for_spark_as_well(monkeypatch: pytest.Monk
     parts = purchases.as_of(purchases.order_parts(lines), day(0))
     bought = purchases.orders(parts)
     customers = ibis.table(ibis.Schema.from_pyarrow(contracts.USERS.schema), name="users")
+    numbers = [purchases.numbered(lines, name) for name in ("customer_id", "item_id")]
+    baskets = purchases.baskets(lines, *numbers)
     weights = ibis.table({"customer": "int64", "item": "int64", "weight": "int64"}, name="weights")
     items = ibis.table({"item": "int64", "category": "string", "brand": "string"}, name="items")
     for section in (
@@ -235,6 +253,7 @@ def test_the_sections_are_expressions_for_spark_as_well(monkeypatch: pytest.Monk
         orders.money(parts, day(0)),
         orders.recent(bought),
         discounts.shares(parts),
+        purchases.item_weights(baskets, day(0), 90, 0.5),
         preferences.categories(weights, items, chosen.preferences),
         preferences.brands(weights, items),
         active_hours.hours(bought.mutate(offset_seconds=0), customers, chosen.active_hours),

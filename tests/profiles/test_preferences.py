@@ -2,9 +2,9 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from perennial.profiles import preferences, purchases
+from perennial.profiles import preferences
 from perennial.profiles.drawing import Preferences
-from tests.profiles.tables import day, event, lines, rows_of
+from tests.profiles.tables import rows_of
 
 CHOSEN = Preferences(half_life_days=10, category_level=2, left_out=("FUEL",))
 
@@ -22,14 +22,6 @@ def weights(*cells: tuple) -> ibis.Table:
 
 def named(found: list[dict]) -> list[tuple]:
     return [(one["name"], pytest.approx(one["weight"])) for one in found]
-
-
-def test_a_purchase_weighs_half_after_the_half_life():
-    timeline = lines(event(0, "a"), event(10, "b"), event(20, "c"), event(20, "d", item_id="i2"))
-    numbers = [purchases.numbered(timeline, column) for column in ("customer_id", "item_id")]
-    baskets = purchases.baskets(timeline, *numbers)
-    found = preferences.item_weights(baskets, day(20), CHOSEN).order_by("item").to_pyarrow().to_pylist()
-    assert [row["weight"] for row in found] == [1_750_000_000, 1_000_000_000]
 
 
 def test_categories_are_of_the_level_asked_for_or_the_last_there_is():

@@ -83,3 +83,19 @@ def test_baskets_hold_purchases_alone_and_keep_their_days():
     assert [(row["known_from"], row["known_until"]) for row in found] == [(day(0), day(2)), (day(2), None)]
     assert {row["occurred_on"] for row in found} == {MONDAY}
     assert [row["item"] for row in found] == [1, 2]
+
+
+@pytest.mark.parametrize(("exponent", "weights"), [(0, [1.75, 1]), (0.5, [2.5, 3]), (1, [8.5, 9])])
+def test_a_purchase_weighs_half_after_the_half_life_times_its_value_to_a_power(
+    exponent: float, weights: list[float]
+):
+    timeline = lines(
+        event(10, "b", revenue=9),
+        event(0, "a", revenue=16),
+        event(20, "c", revenue=0),
+        event(20, "d", item_id="i2", revenue=9),
+    )
+    numbers = [purchases.numbered(timeline, column) for column in ("customer_id", "item_id")]
+    baskets = purchases.baskets(timeline, *numbers)
+    found = purchases.item_weights(baskets, day(20), 10, exponent).order_by("item").to_pyarrow().to_pylist()
+    assert [row["weight"] for row in found] == [round(weight * purchases.UNIT) for weight in weights]

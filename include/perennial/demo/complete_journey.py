@@ -77,18 +77,19 @@ def land(landing: Path, first: date, last: date) -> dict[str, int]:
 def _tables() -> dict[tuple[str, str], Callable[[], ir.Table]]:
     """(table, file) → its rows, each with the day it lands."""
     return {
-        ("items", "products"): _items,
+        ("items", "products"): items,
         ("promotions", "promotions"): _promotions,
         ("users", "households"): _users,
         ("contacts", "households"): _contacts,
         ("campaigns", "campaigns"): _campaigns,
         ("assignments", "households"): _assignments,
-        ("events", "purchases"): _purchases,
+        ("events", "purchases"): purchases,
         ("events", "redemptions"): _redemptions,
     }
 
 
-def _purchases() -> ir.Table:
+def purchases() -> ir.Table:
+    """All purchases, in the contract's columns, each with the day it lands (`_day`)."""
     raw = _source("transactions")
     pieces = raw.quantity.nullif(0)
     rows = raw.select(
@@ -125,7 +126,8 @@ def _redemptions() -> ir.Table:
     return rows.order_by("_day", "event_id")
 
 
-def _items() -> ir.Table:
+def items() -> ir.Table:
+    """All products, in the contract's columns, each with the day it lands (`_day`)."""
     products = _source("products")
     sold = _first_days("transactions", "product_id", "sold")
     promoted = _source("promotions").group_by("product_id").agg(week=lambda rows: rows.week.min())

@@ -1,35 +1,189 @@
-"""The steps of `embed_items`: plan the shards, encode each. All may be repeated, at once or after a kill."""
+"""The steps of `embed_items`, `backfill_embeddings` and the upkeep of vectors.
 
+All may be repeated, at once or after a kill: what has a vector is not encoded again, a shard is written in
+one commit, and a space that is in force already is not put in force again.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
 from datetime import date
+from typing import Any
 
-from perennial.embeddings import shards, store
-from perennial.embeddings.shards import Shard
-from perennial.foundation import encoder
-from perennial.foundation.engine import kept
-from perennial.foundation.item_vectors import embedding_settings
-from perennial.foundation.lake import open_lake
+import ibis.expr.types as ir
+from numpy.typing import NDArray
+
+from perennial.embeddings import shards, store, switch
+from perennial.embeddings.form import Form
+from perennial.embeddings.shards import Planned, Shard
+from perennial.foundation import encoder, encoder_files
+from perennial.foundation.engine import kept, stream
+from perennial.foundation.item_vectors import EmbeddingSpace, embedding_settings, in_force
+from perennial.foundation.lake import Lake, open_lake
+from perennial.foundation.ledger import open_ledger
+
+BACKFILL = "backfill_embeddings"
+_LOG = logging.getLogger(__name__)
+_BATCH_ROWS = 20_000
+_SAMPLE, _WARM_UP = 512, 64
+"""Texts that a dry run encodes to see how long all would take."""
 
 
-def plan(day: str) -> list[dict[str, str]]:
-    """The shards of the texts that the catalogue known at the end of `day` lacks; none when it lacks none."""
-    chosen = embedding_settings()
-    with kept(store.missing(open_lake(), chosen, date.fromisoformat(day))) as missing:
-        return [shard.as_dict() for shard in shards.plan(missing, chosen.texts_per_shard)]
+def plan(day: str) -> list[Planned]:
+    """The shards of the texts known at the end of `day` that lack a vector; none when all have one.
+
+    The first day that ever asks puts in force what embeddings.yaml starts with.
+    """
+    lake, today = open_lake(), date.fromisoformat(day)
+    space = switch.start(lake, open_ledger(), today)
+    return _plan(lake, space, today)
 
 
-def encode_shard(shard: dict[str, str], day: str) -> int:
+def encode_shard(shard: Planned, day: str) -> int:
     """Encode what is still missing in the shard and write it in one commit; how many texts that were."""
-    lake = open_lake()
-    chosen = embedding_settings()
-    wanted = Shard(**shard).of(store.missing(lake, chosen, date.fromisoformat(day)))
-    found = wanted.order_by("text_hash").to_pyarrow()
-    if not found.num_rows:
-        return 0
-    said, hashes = found["text"].to_pylist(), found["text_hash"].to_pylist()
-    store.add(lake, chosen, said, hashes, encoder.load(chosen.encoder).encode(said))
-    return found.num_rows
+    lake, today = open_lake(), date.fromisoformat(day)
+    return _encode(lake, in_force(lake, today), Shard(**shard), today)
 
 
 def embed(day: str) -> int:
     """All of it in this process; how many texts were encoded."""
     return sum(encode_shard(shard, day) for shard in plan(day))
+
+
+def choose(encoder: str, revision: str, weights_sha256: str, template: str) -> dict[str, Any]:
+    """The space that the form asks for, whole, so that no later edit changes what this backfill makes.
+
+    Raises:
+        ValueError: there is no such encoder or template, or the form contradicts itself.
+    """
+    form = Form(encoder=encoder, revision=revision, weights_sha256=weights_sha256, template=template)
+    lake = open_lake()
+    now = in_force(lake, date.max)
+    space = form.space(embedding_settings(), now)
+    _LOG.info("asked for %s; in force is %s", space.key, now.key)
+    return space.model_dump(mode="json")
+
+
+def estimate(space: dict[str, Any], tokens_per_shard: int | None = None) -> dict[str, float]:
+    """What a backfill would cost: `texts, tokens, shards, tokens_per_second, minutes`; nothing is written.
+
+    Minutes are those of one task on this machine: a sample is encoded, the rest is reckoned by its tokens.
+    """
+    chosen = EmbeddingSpace.model_validate(space)
+    with kept(store.missing(open_lake(), chosen)) as missing:
+        planned = _shards(chosen, missing, tokens_per_shard)
+        sample = missing.order_by("text_hash").limit(_SAMPLE).text.to_pyarrow().to_pylist()
+    tokens = sum(shard.tokens for shard in planned)
+    rate = _tokens_per_second(chosen, sample) if sample else 0.0
+    found = {
+        "texts": sum(shard.texts for shard in planned),
+        "tokens": tokens,
+        "shards": len(planned),
+        "tokens_per_second": round(rate, 1),
+        "minutes": round(tokens / rate / 60, 2) if rate else 0.0,
+    }
+    _LOG.info("%s would take %s", chosen.key, found)
+    return found
+
+
+def plan_backfill(space: dict[str, Any], tokens_per_shard: int | None = None) -> list[Planned]:
+    """The shards of all texts in the lake that lack a vector in the space.
+
+    From now on the space counts as being made: `remove_orphans` leaves it alone.
+
+    Raises:
+        EncoderError: there is no such encoder, or its weights are not the pinned ones.
+    """
+    chosen = EmbeddingSpace.model_validate(space)
+    choice = chosen.encoder
+    # Better here than in each of many tasks.
+    encoder_files.check_weights(choice.name, encoder.folder(choice), choice.weights_sha256)
+    open_ledger().begin(BACKFILL, chosen.model_dump_json())
+    return _plan(open_lake(), chosen, None, tokens_per_shard)
+
+
+def encode_backfill(shard: Planned, space: dict[str, Any]) -> int:
+    """As `encode_shard`, of all texts in the lake, in the space."""
+    return _encode(open_lake(), EmbeddingSpace.model_validate(space), Shard(**shard))
+
+
+def switch_over(space: dict[str, Any]) -> str:
+    """Put the space in force once nothing is missing in it; what was done, in words.
+
+    Texts that came while the shards were made are encoded before, those that came meanwhile after.
+
+    Raises:
+        NoDayError: no day is closed yet.
+    """
+    lake, chosen = open_lake(), EmbeddingSpace.model_validate(space)
+    _encode_rest(lake, chosen)
+    said = switch.switch(lake, open_ledger(), chosen)
+    _encode_rest(lake, chosen)
+    return said
+
+
+def remove_orphans(*, dry_run: bool = False) -> int:
+    """Remove the vectors that no day can ask for; how many.
+
+    These are vectors of spaces that neither are in force on any day nor were begun by the last backfill, and
+    of texts that no version of any item says any more. No day is closed meanwhile: the day of an item that
+    brings such a text back finds the vector gone, and it is made again.
+    """
+    lake, ledger = open_lake(), open_ledger()
+    with ledger.standstill():
+        made = ledger.about(BACKFILL)
+        spaces = [*switch.spaces(lake), *([EmbeddingSpace.model_validate_json(made)] if made else [])]
+        removed = store.remove_orphans(lake, spaces, dry_run=dry_run)
+    _LOG.info("%d vectors that nobody can ask for%s", removed, " would go" if dry_run else " are gone")
+    return removed
+
+
+def _plan(
+    lake: Lake, space: EmbeddingSpace, day: date | None, tokens_per_shard: int | None = None
+) -> list[Planned]:
+    with kept(store.missing(lake, space, day)) as missing:
+        planned = _shards(space, missing, tokens_per_shard)
+    texts, tokens = sum(shard.texts for shard in planned), sum(shard.tokens for shard in planned)
+    _LOG.info("%s lacks %d texts of %d tokens: %d shards", space.key, texts, tokens, len(planned))
+    return [shard.as_dict() for shard in planned]
+
+
+def _shards(space: EmbeddingSpace, missing: ir.Table, tokens_per_shard: int | None) -> list[Shard]:
+    size = tokens_per_shard or embedding_settings().tokens_per_shard
+    return list(shards.plan(_counted(space, missing), size))
+
+
+def _counted(space: EmbeddingSpace, missing: ir.Table) -> Iterator[tuple[list[str], NDArray]]:
+    """The hashes of the texts in their order, batch by batch, each with its number of tokens."""
+    for batch in stream(missing.select("text_hash", "text").order_by("text_hash"), _BATCH_ROWS):
+        texts = batch.column("text").to_pylist()
+        yield batch.column("text_hash").to_pylist(), encoder.count_tokens(space.encoder, texts)
+
+
+def _encode(lake: Lake, space: EmbeddingSpace, shard: Shard, day: date | None = None) -> int:
+    found = shard.of(store.missing(lake, space, day)).order_by("text_hash").to_pyarrow()
+    if not found.num_rows:
+        return 0
+    said, hashes = found["text"].to_pylist(), found["text_hash"].to_pylist()
+    loaded = encoder.load(space.encoder)
+    began = time.perf_counter()
+    vectors = loaded.encode(said)
+    seconds = time.perf_counter() - began
+    store.add(lake, space, said, hashes, vectors)
+    _LOG.info("%s: %d texts in %.1f s, %.0f texts/s", space.key, len(said), seconds, len(said) / seconds)
+    return len(said)
+
+
+def _encode_rest(lake: Lake, space: EmbeddingSpace) -> None:
+    while rest := _plan(lake, space, None):
+        for shard in rest:
+            _encode(lake, space, Shard(**shard))
+
+
+def _tokens_per_second(space: EmbeddingSpace, sample: list[str]) -> float:
+    loaded = encoder.load(space.encoder)
+    loaded.encode(sample[:_WARM_UP])
+    tokens = int(encoder.count_tokens(space.encoder, sample).sum())
+    began = time.perf_counter()
+    loaded.encode(sample)
+    return tokens / (time.perf_counter() - began)

@@ -37,7 +37,7 @@ def load(name: str, model: type[Model], folder: Path | None = None) -> Model:
     try:
         return model.model_validate(found if found is not None else {})
     except ValidationError as error:
-        raise ConfigError(_sentence(path, error)) from None
+        raise ConfigError(told(path, error)) from None
 
 
 def _plain(error: Exception) -> str:
@@ -48,10 +48,11 @@ def _plain(error: Exception) -> str:
     return f"line {mark.line + 1}, column {mark.column + 1}: {' '.join(said)}"
 
 
-def _sentence(path: Path, error: ValidationError) -> str:
+def told(where: object, error: ValidationError) -> str:
+    """What is wrong, a sentence for each key: in which file or form, which key, what was found."""
     lines = []
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"]) or "the file"
+        key = ".".join(str(part) for part in problem["loc"]) or "all of it"
         found = repr(problem["input"])
-        lines.append(f"{path}: {key}: {problem['msg']}; found {found[:80]}")
+        lines.append(f"{where}: {key}: {problem['msg']}; found {found[:80]}")
     return "\n".join(lines)

@@ -281,7 +281,7 @@ PROFILES = _contract(
     ),
     _column("best_hour", INT, "the most active local hour of the week", unit="0 to 167"),
     _column("life_cycle", TEXT, "stage", allowed=LIFE_CYCLES),
-    _column("vector?", VECTOR, "mean of the vectors of what was bought, recent purchases weigh more"),
+    _column("vector?", VECTOR, "the history among the item vectors, seen from the middle of the catalogue"),
 )
 SCORES = _contract(
     "scores",
@@ -311,17 +311,17 @@ RECOMMENDATIONS = _contract(
 )
 MODEL_LOG = _contract(
     "model_log",
-    "Which model has been in force from which day on, and why",
+    "Which model and which encoder have been in force from which day on, and why",
     "model day change",
     "day",
-    _column("model", TEXT, "registered name"),
+    _column("model", TEXT, "registered name, or encoder"),
     _DAY,
     _column("change", INT, "numbers the changes of one day"),
     _column("version?", INT, "registry version of the candidate"),
     _column("trained_through", DAY, "last day of its training data"),
     _column("verdict", TEXT, "what was decided", allowed=("promoted", "kept", "failed", "rolled_back")),
     _column("reason", TEXT, "why, in words"),
-    _column("figures", TEXT, "the figures it was judged by", unit="JSON object"),
+    _column("figures", TEXT, "what it was judged by; of an encoder what it is", unit="JSON object"),
 )
 AUDIENCES = _contract(
     "audiences",

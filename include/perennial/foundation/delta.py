@@ -91,6 +91,15 @@ class Table:
         """Put the rows whose key is there in the place of those; the new version."""
         return self.commit(lambda: self._merger(rows).when_matched_update_all().execute())
 
+    def keep(self, wanted: Callable[[ir.Table], ir.Table]) -> int:
+        """Keep only the rows that `wanted` leaves of all; the new version."""
+
+        def write() -> None:
+            table = self._ready()
+            self._overwrite(table, wanted(self.rows(table.version())), properties=_alone())
+
+        return self.commit(write)
+
     def rewrite(self, day: date | None = None) -> int:
         """Write the rows of a day (without one: all) anew, in as few files as hold them; the new version.
 

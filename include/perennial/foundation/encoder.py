@@ -1,16 +1,15 @@
-"""Texts → vectors, by a Hugging Face encoder on this machine: offline, with checked weights.
+"""Texts → vectors, by a Hugging Face encoder on this machine, with checked weights.
 
-Texts are sorted by length and go through the model in batches of a fixed number of tokens, so that little is
-padded. The arithmetic is bfloat16 where the processor or the GPU has it: against float32 the cosine stays
-above 0.999.
+Texts of the same length go through the model together, so that next to nothing is padded. The arithmetic is
+bfloat16 where the processor or the GPU has it: against float32 the cosine stays above 0.999.
 """
 
-import hashlib
-import importlib.resources
-import json
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,90 +18,138 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from perennial.foundation import encoder_files
 from perennial.foundation.config import Part
+from perennial.foundation.encoder_files import EncoderError
 from perennial.foundation.settings import settings
 
 if TYPE_CHECKING:
     import torch
 
-_WEIGHTS = "model.safetensors"
+__all__ = ["Choice", "Encoder", "EncoderError", "Precision", "batches", "count_tokens", "load"]
+
+_MOST_WORKERS = 8
 
 
-class EncoderError(RuntimeError):
-    """The encoder cannot be used; the message says why and what was expected."""
+class Precision(StrEnum):
+    """In what numbers an encoder calculates."""
+
+    AUTO = "auto"
+    BFLOAT16 = "bfloat16"
+    FLOAT32 = "float32"
 
 
 class Choice(Part):
-    """Which encoder, and how much it may take at once."""
+    """Which encoder, and how it is run."""
 
-    name: str = Field(min_length=1, description="package with a model folder, or the path of one")
+    name: str = Field(
+        min_length=1, description="installed package with a model folder, path of one, or hub id"
+    )
+    revision: str | None = Field(
+        None, pattern="^[0-9a-f]{7,40}$", description="of a model of the hub: a commit"
+    )
     weights_sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of model.safetensors")
+    precision: Precision = Field(Precision.AUTO, description="auto: bfloat16 where the hardware has it")
     tokens_per_batch: int = Field(2048, ge=256, description="padded tokens in one pass through the model")
 
     @property
     def key(self) -> str:
         """Names the encoder in the lake: two encoders with the same key give the same vectors."""
-        return f"{Path(self.name).name}@{self.weights_sha256[:12]}"
+        revision = f".{self.revision[:7]}" if self.revision else ""
+        return f"{Path(self.name).name}@{self.weights_sha256[:12]}{revision}"
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """A loaded encoder. Get it with `load`."""
+    """A loaded encoder. Get it with `load`.
+
+    Args:
+        tokenizer: of the model.
+        states: token ids (n, tokens) and the mask of what is no padding, None without any → states of the
+            tokens (n, tokens, width).
+        width: of a vector.
+        pooling: how states become a vector.
+        longest: so many tokens of a text count.
+        tokens_per_batch: padded tokens in one pass.
+        device: where it calculates.
+        workers: passes at a time, each in a thread.
+    """
 
     tokenizer: Any
-    model: Any
+    states: "Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]"
+    width: int
     pooling: str
     longest: int
     tokens_per_batch: int
     device: str
+    workers: int
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The vectors of the texts, in their order: shape (n, width), unit length.
 
         Of each text the first `longest` tokens count, as the model's own files say.
         """
-        import torch
+        return self.encode_tokens(self.tokenize(texts))
 
-        torch.set_num_threads(settings().threads)
-        tokens = self._tokenize(texts)
-        vectors = np.zeros((len(tokens), self.model.config.hidden_size), np.float32)
-        with torch.inference_mode():
-            for batch in batches([len(ids) for ids in tokens], self.tokens_per_batch):
-                vectors[batch] = self._forward([tokens[position] for position in batch]).cpu().numpy()
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each text that count."""
+        return _tokenize(self.tokenizer, texts, self.longest)
+
+    def encode_tokens(self, tokens: Sequence[list[int]]) -> NDArray[np.float32]:
+        """As `encode`, of what `tokenize` answers."""
+        vectors = np.zeros((len(tokens), self.width), np.float32)
+
+        def fill(batch: NDArray[np.intp]) -> None:
+            vectors[batch] = self._forward([tokens[position] for position in batch])
+
+        with ThreadPoolExecutor(self.workers) as pool:
+            deque(pool.map(fill, batches([len(ids) for ids in tokens], self.tokens_per_batch)), maxlen=0)
         return vectors
 
-    def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        if not len(texts):
-            return []
-        options = {"return_attention_mask": False, "return_token_type_ids": False}
-        return self.tokenizer(list(texts), truncation=True, max_length=self.longest, **options)["input_ids"]
-
-    def _forward(self, tokens: list[list[int]]) -> "torch.Tensor":
+    def _forward(self, tokens: list[list[int]]) -> NDArray[np.float32]:
         """One batch through the model: pooled in float32, unit length."""
         import torch
-        from torch.nn.utils.rnn import pad_sequence
 
-        ids = [torch.tensor(row) for row in tokens]
-        padded = pad_sequence(ids, batch_first=True, padding_value=self.tokenizer.pad_token_id)
-        lengths = torch.tensor([len(row) for row in tokens])
-        mask = (torch.arange(padded.shape[1]) < lengths[:, None]).to(self.device)
-        # Without padding there is nothing to mask, and attention without a mask is quicker.
-        attention = None if bool(mask.all()) else mask.long()
-        states = self.model(input_ids=padded.to(self.device), attention_mask=attention).last_hidden_state
-        return torch.nn.functional.normalize(_pool(states.float(), mask, self.pooling), dim=1)
+        # Both hold for the thread alone.
+        torch.set_num_threads(max(1, settings().threads // self.workers))
+        with torch.inference_mode():
+            ids, mask = _padded(tokens, self.tokenizer.pad_token_id, self.device)
+            pooled = _pool(self.states(ids, mask).float(), mask, self.pooling)
+            return torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
 
 
 def batches(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[NDArray[np.intp]]:
     """Positions of texts, longest first, in batches of at most `tokens_per_batch` tokens with their padding.
 
-    A text that is longer than the whole budget has a batch to itself. Equal lengths keep their order.
+    A batch ends where the length changes, if it is half full by then: without padding there is nothing to
+    mask. A text longer than the whole budget has a batch to itself. Equal lengths keep their order.
     """
-    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
+    found = np.asarray(lengths, dtype=np.int64)
+    order = np.argsort(-found, kind="stable")
     start = 0
     while start < len(order):
-        fit = max(1, tokens_per_batch // max(1, lengths[order[start]]))
-        yield order[start : start + fit]
-        start += fit
+        longest = found[order[start]]
+        batch = order[start : start + max(1, tokens_per_batch // max(1, longest))]
+        alike = int((found[batch] == longest).sum())
+        batch = batch[:alike] if 2 * alike >= len(batch) else batch
+        yield batch
+        start += len(batch)
+
+
+def folder(choice: Choice) -> Path:
+    """Where the encoder's files are; its weights are not checked.
+
+    Raises:
+        EncoderError: as `load`.
+    """
+    return encoder_files.find(choice.name, choice.revision).folder
+
+
+def count_tokens(choice: Choice, texts: Sequence[str]) -> NDArray[np.int64]:
+    """How many tokens the encoder reads of each text, without loading the model: shape (n,)."""
+    files = encoder_files.find(choice.name, choice.revision)
+    tokens = _tokenize(_tokenizer(files.folder), texts, files.longest)
+    return np.fromiter(map(len, tokens), np.int64, len(tokens))
 
 
 @cache
@@ -112,79 +159,90 @@ def load(choice: Choice) -> Encoder:
     Raises:
         EncoderError: there is no such model, its weights are not the pinned ones, or its pooling is unknown.
     """
-    folder = _folder(choice.name)
-    _check_weights(folder / _WEIGHTS, choice)
-    pooling = _pooling(folder)
+    files = encoder_files.find(choice.name, choice.revision)
+    encoder_files.check_weights(choice.name, files.folder, choice.weights_sha256)
     # Waiting OpenMP threads spin by default; beside other tasks on the same cores that made encoding 3 to 7
     # times slower. It has to be set before torch is loaded; what the environment says already stays.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoModel
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = AutoModel.from_pretrained(
-        folder, local_files_only=True, use_safetensors=True, dtype=_precision(device)
+        files.folder, local_files_only=True, use_safetensors=True, dtype=kind(choice.precision, device)
     )
-    read = _read(folder / "sentence_bert_config.json")["max_seq_length"]
-    longest = min(read, model.config.max_position_embeddings)
-    return Encoder(tokenizer, model.eval().to(device), pooling, longest, choice.tokens_per_batch, device)
+    return Encoder(
+        tokenizer=_tokenizer(files.folder),
+        states=_states(model.eval().to(device)),
+        width=model.config.hidden_size,
+        pooling=files.pooling,
+        longest=files.longest,
+        tokens_per_batch=choice.tokens_per_batch,
+        device=device,
+        workers=1 if device == "cuda" else min(_MOST_WORKERS, settings().threads),
+    )
 
 
-def _folder(name: str) -> Path:
-    if Path(name).is_dir():
-        return Path(name)
-    try:
-        return Path(str(importlib.resources.files(name) / "model"))
-    except (ModuleNotFoundError, ValueError, TypeError):
-        raise EncoderError(f"encoder {name!r}: neither a folder nor an installed package") from None
+def _states(model: Any) -> "Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]":
+    import torch
+
+    from perennial.foundation.fused_layers import FusedLayers
+
+    if model.device.type == "cpu" and model.dtype == torch.bfloat16:
+        fused = FusedLayers.of(model)
+        if fused is not None:
+            return fused
+
+    def states(ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        attention = None if mask is None else mask.long()
+        return model(input_ids=ids, attention_mask=attention).last_hidden_state
+
+    return states
 
 
-def _check_weights(path: Path, choice: Choice) -> None:
-    if not path.is_file():
-        raise EncoderError(f"encoder {choice.name!r}: {path} is missing")
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != choice.weights_sha256:
-        raise EncoderError(
-            f"encoder {choice.name!r}: {path} has SHA-256 {found}, but {choice.weights_sha256} is pinned in "
-            "embeddings.yaml; these are other weights, and they are not used"
-        )
+@cache
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
-def _pooling(folder: Path) -> str:
-    """How the model's own files say that token states become one vector: `mean` or `cls`."""
-    kinds = [module["type"].rsplit(".", 1)[-1] for module in _read(folder / "modules.json")]
-    modes = _read(folder / "1_Pooling" / "config.json")
-    chosen = [name.removeprefix("pooling_mode_") for name, on in modes.items() if on is True]
-    known = {"mean_tokens": "mean", "cls_token": "cls"}
-    if set(kinds) - {"Transformer", "Pooling", "Normalize"} or len(chosen) != 1 or chosen[0] not in known:
-        raise EncoderError(
-            f"{folder}: modules {kinds} with pooling {chosen} are not known here; mean_tokens or cls_token is"
-        )
-    return known[chosen[0]]
+def _tokenize(tokenizer: Any, texts: Sequence[str], longest: int) -> list[list[int]]:
+    if not len(texts):
+        return []
+    options = {"return_attention_mask": False, "return_token_type_ids": False}
+    return tokenizer(list(texts), truncation=True, max_length=longest, **options)["input_ids"]
 
 
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise EncoderError(f"{path} is missing; a sentence-transformers model folder has it") from None
+def _padded(tokens: list[list[int]], padding: int, device: str) -> "tuple[torch.Tensor, torch.Tensor | None]":
+    """Texts, the longest first, as one tensor; and where it holds a token, None without padding."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    if len(tokens[-1]) == len(tokens[0]):
+        return torch.tensor(tokens).to(device), None
+    ids = pad_sequence([torch.tensor(row) for row in tokens], batch_first=True, padding_value=padding)
+    lengths = torch.tensor([len(row) for row in tokens])
+    return ids.to(device), (torch.arange(ids.shape[1]) < lengths[:, None]).to(device)
 
 
-def _pool(states: "torch.Tensor", mask: "torch.Tensor", pooling: str) -> "torch.Tensor":
+def _pool(states: "torch.Tensor", mask: "torch.Tensor | None", pooling: str) -> "torch.Tensor":
     if pooling == "cls":
         return states[:, 0]
+    if mask is None:
+        return states.mean(1)
     weights = mask[:, :, None].float()
     return (states * weights).sum(1) / weights.sum(1)
 
 
-def _precision(device: str) -> "torch.dtype":
+def kind(precision: Precision, device: str) -> "torch.dtype":
     """bfloat16 where the hardware multiplies it; elsewhere it would be emulated, slower than float32."""
     import torch
 
+    if precision is not Precision.AUTO:
+        return torch.bfloat16 if precision is Precision.BFLOAT16 else torch.float32
     if device == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     able = torch.cpu.get_capabilities()

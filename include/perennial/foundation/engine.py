@@ -109,6 +109,31 @@ def _try_strptime(text: str, form: str) -> dt.timestamp:
     """DuckDB's own function, which `spark` has as well."""
 
 
+def composed(text: ir.StringValue) -> ir.StringValue:
+    """The text with its letters composed: Unicode's normal form C."""
+    return _nfc_normalize(text)
+
+
+def json_value(objects: ir.StringValue, key: str) -> ir.StringValue:
+    """What a JSON object holds under a key, a text or a number as text; null where it holds nothing."""
+    return ibis.ifelse(_json_valid(objects), _json_extract_string(objects, f"$.{key}"), ibis.null("string"))
+
+
+@ibis.udf.scalar.builtin(name="nfc_normalize")
+def _nfc_normalize(text: str) -> dt.string:
+    """DuckDB's own function, which `spark` has as well."""
+
+
+@ibis.udf.scalar.builtin(name="json_valid")
+def _json_valid(objects: str) -> dt.boolean:
+    """DuckDB's own function, which `spark` needs not."""
+
+
+@ibis.udf.scalar.builtin(name="json_extract_string")
+def _json_extract_string(objects: str, path: str) -> dt.string:
+    """DuckDB's own function, and Spark's `get_json_object`."""
+
+
 def _on_spark() -> "Spark | None":
     """Spark, if it is what this process computes with."""
     return None if settings().engine is EngineName.DUCKDB else connect()

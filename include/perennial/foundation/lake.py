@@ -1,12 +1,12 @@
 """The tables: Delta Lake underneath, versions in, versions out.
 
 The lake commits and the engine computes: a table is read as the file list of one version, handed to Ibis.
-There are three ways to write, and each may be repeated: `replace` what a day (or a stretch of days) held,
-`add` the rows whose key is not there yet, or `amend` those whose key is. Each is one atomic commit; a writer
-who lost a race against another tries again.
+There are four ways to write, and each may be repeated: `replace` what a day (or a stretch of days) held,
+`add` the rows whose key is not there yet, `amend` those whose key is, or `keep` some of all. Each is one
+atomic commit; a writer who lost a race against another tries again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -106,6 +106,10 @@ class Lake:
             LakeError: as `replace`, or a key that is there comes twice.
         """
         return self.table(name).amend(rows)
+
+    def keep(self, name: str, wanted: Callable[[ir.Table], ir.Table]) -> int:
+        """Keep of the table only the rows that `wanted` leaves of it; the new version."""
+        return self.table(name).keep(wanted)
 
     def table(self, name: str) -> Table:
         """One table, for what neither reads nor writes rows."""

@@ -5,7 +5,7 @@ lake.
 
 *Closed days* are days whose landing is published. A day is *announced* with the day whose asset event made it
 known: itself after `ingest`, the last day of the stretch after `load_history`. The *frontier* of a once-only
-step is the last day it has done.
+step is the last day it has done. What a long piece of work is *about* says what must be left to it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,6 +31,12 @@ _FRONTIERS = sa.Table(
     _METADATA,
     sa.Column("step", sa.String(64), primary_key=True),
     sa.Column("day", sa.Date, nullable=True),
+)
+_WORK = sa.Table(
+    "work",
+    _METADATA,
+    sa.Column("step", sa.String(64), primary_key=True),
+    sa.Column("about", sa.Text, nullable=False),
 )
 _SCHEMA = sa.Table("schema_version", _METADATA, sa.Column("version", sa.Integer, primary_key=True))
 
@@ -68,6 +74,28 @@ class Ledger:
         """Every day whose landing is published."""
         with self.engine.connect() as connection:
             return set(connection.scalars(sa.select(_CLOSED_DAYS.c.day)))
+
+    @contextmanager
+    def standstill(self) -> Iterator[set[date]]:
+        """While the body runs no day is closed and no work begins; yields the closed days.
+
+        Two bodies never run at the same time. One must not write to the ledger.
+        """
+        with self._write() as connection:
+            self._stand_still(connection)
+            yield set(connection.scalars(sa.select(_CLOSED_DAYS.c.day)))
+
+    def begin(self, step: str, about: str) -> None:
+        """Record what the step works on from now on, in place of what it worked on before."""
+        with self._write() as connection:
+            self._stand_still(connection)
+            connection.execute(sa.delete(_WORK).where(_WORK.c.step == step))
+            connection.execute(sa.insert(_WORK).values(step=step, about=about))
+
+    def about(self, step: str) -> str | None:
+        """What the step works on, or worked on last."""
+        with self.engine.connect() as connection:
+            return connection.scalar(sa.select(_WORK.c.about).where(_WORK.c.step == step))
 
     def announced_before(self, day: date) -> date | None:
         """The last day before `day` that the rest of the pipeline was told of."""
@@ -108,6 +136,11 @@ class Ledger:
         if connection.scalar(statement) is None:
             connection.execute(sa.insert(_FRONTIERS).values(step=step, day=None))
             connection.scalar(statement)
+
+    def _stand_still(self, connection: Connection) -> None:
+        """Keep days open until the transaction ends; SQLite lets one writer in at a time anyway."""
+        if self.engine.dialect.name == "postgresql":
+            connection.execute(sa.text(f"LOCK TABLE {_CLOSED_DAYS.name} IN EXCLUSIVE MODE"))
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:

@@ -8,19 +8,18 @@ what the models do.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from perennial.foundation import contracts, gate, tracking
+from perennial.foundation import gate, model_log, tracking
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.ledger import Ledger, open_ledger
+from perennial.foundation.model_log import FAILED, KEPT, PROMOTED, Record, records
 from perennial.foundation.registry import Trained
 
 STEP = "train_models"
@@ -29,7 +28,6 @@ WINDOW_DAYS = 28
 WINDOW = timedelta(days=WINDOW_DAYS)
 """What models look ahead, and how long the window is on which they are judged."""
 
-_PROMOTED, _KEPT, _FAILED, _ROLLED_BACK = contracts.MODEL_LOG.allowed("verdict")
 _FIGURE_PLACES = 6
 
 
@@ -42,32 +40,6 @@ class Examined(Protocol):
 
     def losses(self, examination: Path) -> NDArray[np.float64]:
         """Loss of the judged fit on each case of the examination, in the paper's order."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """A row of `model_log`."""
-
-    model: str
-    day: date
-    change: int
-    version: int | None
-    trained_through: date
-    verdict: str
-    reason: str
-    figures: str
-
-    @property
-    def in_force(self) -> bool:
-        """Does the row put its version in force?"""
-        return self.verdict in (_PROMOTED, _ROLLED_BACK)
-
-
-def records(lake: Lake, model: str) -> list[Record]:
-    """All that was decided about the model, oldest first."""
-    rows = lake.read("model_log")
-    found = rows.filter(rows.model == model).order_by("day", "change").to_pyarrow().to_pylist()
-    return [Record(**row) for row in found]
 
 
 def version_in_force(lake: Lake, model: str, day: date) -> int | None:
@@ -107,14 +79,11 @@ def promote(day: str | date, endpoint: Endpoint) -> dict[str, str]:
     day = date.fromisoformat(str(day))
     lake, ledger = open_lake(), open_ledger()
     if ledger.turn(STEP, day).open:
-        rows = (
-            None
-            if day in lake.days("model_log")
-            else [_decide(lake, endpoint, model, day) for model in MODELS]
-        )
+        decided = any(record.day == day for model in MODELS for record in records(lake, model))
+        rows = [] if decided else [_decide(lake, endpoint, model, day) for model in MODELS]
         with ledger.once(STEP, day) as first:
-            if first and rows is not None:
-                lake.create("model_log", _to_table(rows), day)
+            if first and rows:
+                model_log.add(lake, rows)
     return {model: _mirror(lake, endpoint, model, day) for model in MODELS}
 
 
@@ -129,13 +98,13 @@ def _decide(lake: Lake, endpoint: Endpoint, model: str, day: date) -> Record:
         )
     if candidate is None:
         return Record(
-            model, day, 1, None, day, _FAILED, "its training failed; the champion stays in force", "{}"
+            model, day, 1, None, day, FAILED, "its training failed; the champion stays in force", "{}"
         )
     verdict = _judge(endpoint, candidate, champion)
     figures = {**candidate.metrics, **_interval(verdict)}
     said = json.dumps({name: round(value, _FIGURE_PLACES) for name, value in sorted(figures.items())})
     return Record(
-        model, day, 1, candidate.version, day, _PROMOTED if verdict.promote else _KEPT, verdict.reason, said
+        model, day, 1, candidate.version, day, PROMOTED if verdict.promote else KEPT, verdict.reason, said
     )
 
 
@@ -156,14 +125,6 @@ def _interval(verdict: gate.Verdict) -> Mapping[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _to_table(rows: list[Record]) -> pa.Table:
-    return pa.Table.from_pylist([vars(row) for row in rows], schema=_nullable(contracts.MODEL_LOG.schema))
-
-
-def _nullable(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([field.with_nullable(True) for field in schema])
-
-
 def _mirror(lake: Lake, endpoint: Endpoint, model: str, day: date) -> str:
     """Make MLflow say what `model_log` says, and throw away what other attempts of the day left there."""
     held = records(lake, model)
@@ -172,7 +133,7 @@ def _mirror(lake: Lake, endpoint: Endpoint, model: str, day: date) -> str:
     candidates = [record for record in held if record.version is not None]
     champion = next((record.version for record in reversed(held) if record.in_force), None)
     newest = candidates[-1] if candidates else None
-    challenger = newest.version if newest is not None and newest.verdict == _KEPT else None
+    challenger = newest.version if newest is not None and newest.verdict == KEPT else None
     aliases = {tracking.CHAMPION: champion, tracking.CHALLENGER: challenger}
     tracking.set_aliases(endpoint, model, aliases)
     today = next((record for record in held if record.day == day), None)

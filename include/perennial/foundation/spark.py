@@ -55,7 +55,8 @@ _SETTINGS = {
     "spark.sql.maxPlanStringLength": "8000",
 }
 _URI = "_file_uri"
-_TRY_STRPTIME = "try_strptime"
+_TRY_STRPTIME, _COMPOSED = "try_strptime", "nfc_normalize"
+_JSON_VALID, _JSON_EXTRACT = "json_valid", "json_extract_string"
 _INSTANT = dt.Timestamp(timezone="UTC", scale=6)
 _Compute = Callable[[pa.Table], pa.Table]
 
@@ -72,9 +73,16 @@ class _Compiler(PySparkCompiler):
         return super().visit_TryCast(op, arg=arg, to=to)
 
     def visit_ScalarUDF(self, op: ops.ScalarUDF, **given: Any) -> Any:  # noqa: N802
-        """DuckDB wants the format of a time while it plans, so that each has a function of its own."""
+        """DuckDB wants the format of a time while it plans, so that each has a function of its own.
+
+        Spark's function for JSON has null where DuckDB's refuses what is no JSON.
+        """
         if op.__func_name__ == _TRY_STRPTIME:
             return self.f.anon[_time_reader(op.form.value)](given["text"])
+        if op.__func_name__ == _JSON_VALID:
+            return given["objects"].is_(sqlglot.not_(sql.null()))
+        if op.__func_name__ == _JSON_EXTRACT:
+            return self.f.anon.get_json_object(*given.values())
         return super().visit_ScalarUDF(op, **given)
 
     def visit_IsNull(self, op: ops.IsNull, *, arg: Any) -> Any:  # noqa: N802
@@ -239,6 +247,8 @@ class Spark(Backend):
             if op.__func_name__ == _TRY_STRPTIME:
                 form = op.form.value.replace("'", "''")
                 self._register(_time_reader(op.form.value), f"try_strptime(text, '{form}')", dt.timestamp)
+            if op.__func_name__ == _COMPOSED:
+                self._register(_COMPOSED, f"{_COMPOSED}(text)", dt.string)
 
     def _register(self, name: str, text: str, kind: dt.DataType) -> None:
         """Let Spark's SQL call a function that DuckDB computes."""

@@ -1,16 +1,35 @@
 """The settings in profiles.yaml."""
 
+from enum import StrEnum
+
 from pydantic import Field
 
 from perennial.foundation.config import Part, load
 
 
 class Preferences(Part):
-    """What a customer likes, and the vector of the history."""
+    """What a customer likes."""
 
     half_life_days: float = Field(gt=0)
     category_level: int = Field(ge=1)
     left_out: tuple[str, ...] = ()
+
+
+class HistoryKind(StrEnum):
+    """What the vector of a history is made of."""
+
+    MEAN = "mean"
+    SENTENCE = "sentence"
+
+
+class History(Part):
+    """The vector of the history."""
+
+    kind: HistoryKind
+    half_life_days: float = Field(gt=0)
+    value_exponent: float = Field(ge=0, le=1)
+    weight_exponent: float = Field(gt=0, le=10)
+    titles: int = Field(ge=1)
 
 
 class ActiveHours(Part):
@@ -43,6 +62,7 @@ class ProfileSettings(Part):
     """profiles.yaml."""
 
     preferences: Preferences
+    history: History
     active_hours: ActiveHours
     life_cycle: LifeCycle
     cutoffs: Cutoffs

@@ -1,4 +1,9 @@
-"""The customer in the space of the item vectors: the weighted mean of what was bought."""
+"""The customer in the space of the item vectors: what was bought, seen from the middle of the catalogue.
+
+The vectors of items have much in common, and so have those of customers, who all buy many things. What they
+have in common is taken away: the mean vector of the different texts of the catalogue. The rest sets a
+customer apart, and orders items for the customer by their inner product with it.
+"""
 
 from dataclasses import dataclass
 
@@ -8,7 +13,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from perennial.foundation import encoder
 from perennial.foundation.contracts import VECTOR
+from perennial.foundation.encoder import Choice
+from perennial.foundation.engine import kept
+from perennial.profiles.drawing import History, HistoryKind
+from perennial.profiles.purchases import UNIT
+
+_NOTHING = 1e-4
+"""Whoever is not further than this from the middle of the catalogue stands nowhere."""
 
 
 @dataclass(frozen=True)
@@ -28,33 +41,78 @@ def text_vectors(held: ir.Table) -> TextVectors:
     )
 
 
-def vectors(weights: ir.Table, texts: ir.Table, known: TextVectors) -> pa.Table:
-    """The weighted mean of each customer's text vectors, unit length: `customer, vector`.
+def vectors(
+    weights: ir.Table, items: ir.Table, known: TextVectors, chosen: History, choice: Choice
+) -> pa.Table:
+    """The vector of each customer's history, unit length: `customer, vector`.
 
-    Texts without a vector do not count; a customer without any has no row. The result is the same whatever
-    the order of the rows: weights are whole numbers, and the products are added up in the order of the texts.
+    A customer of whose items none has a vector, or who stands in the middle of the catalogue, has no row.
+    The result is the same whatever the order of the rows.
 
     Args:
         weights: `customer` (a number from 0), `item, weight`.
-        texts: `item, text_hash`.
+        items: `item, title, text_hash` of those that count: the catalogue.
         known: the vectors.
+        chosen: what the vector is made of.
+        choice: the encoder that made them.
+    """
+    columns = ibis.memtable(pa.table({"text_hash": known.hashes, "column": np.arange(len(known.hashes))}))
+    with kept(items.join(columns, "text_hash").select("item", "title", "column")) as described:
+        rows = described.select("column").distinct().order_by("column").to_pyarrow()["column"].to_numpy()
+        counted = weights.filter(weights.weight > 0).join(described, "item")
+        if chosen.kind is HistoryKind.SENTENCE:
+            said = sentences(counted, chosen.titles)
+            customers = said["customer"].to_numpy()
+            found = encoder.load(choice).encode(said["said"].to_pylist())
+        else:
+            customers, found = _means(counted, known.matrix, chosen.weight_exponent)
+    apart = found - known.matrix[rows].mean(axis=0) if len(rows) else found
+    lengths = np.linalg.norm(apart, axis=1)
+    some = lengths > _NOTHING
+    return _table(customers[some], apart[some] / lengths[some, None])
+
+
+def sentences(weights: ir.Table, titles: int) -> pa.Table:
+    """What each customer bought, in words: `customer, said`, the heaviest titles first, equals by title.
+
+    Args:
+        weights: `customer, title, weight`, any number of rows for each customer and title.
+        titles: how many are named at most.
+    """
+    sums = weights.group_by("customer", "title").aggregate(weight=weights.weight.sum())
+    order = ibis.window(group_by="customer", order_by=[ibis.desc("weight"), "title"])
+    ranked = sums.mutate(place=ibis.row_number().over(order))
+    heaviest = ranked.filter(ranked.place < titles)
+    titled = ibis.struct({"place": heaviest.place, "title": heaviest.title})
+    lists = heaviest.group_by("customer").aggregate(named=titled.collect())
+    said = ibis.literal("bought ") + lists.named.sort().map(lambda one: one["title"]).join("; ")
+    return lists.select("customer", said=said).order_by("customer").to_pyarrow()
+
+
+def _means(
+    weights: ir.Table, matrix: NDArray[np.float32], exponent: float
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The customers and the weighted means of the vectors of their texts.
+
+    Args:
+        weights: `customer, column, weight`; the column is the text's row of the matrix.
+        matrix: shape (texts, width).
+        exponent: to this power the summed weight of a text is raised.
     """
     from scipy.sparse import csr_array
 
-    columns = ibis.memtable(pa.table({"text_hash": known.hashes, "column": np.arange(len(known.hashes))}))
-    of_item = texts.join(columns, "text_hash").select("item", "column")
-    cells = weights.join(of_item, "item").select("customer", "column", "weight").to_pyarrow()
-    customer, column = cells["customer"].to_numpy(), cells["column"].to_numpy()
-    shape = (int(customer.max(initial=-1)) + 1, len(known.hashes))
-    grid = csr_array((cells["weight"].to_numpy().astype(np.float64), (customer, column)), shape)
-    grid.sum_duplicates()
-    sums = grid.astype(np.float32) @ known.matrix
-    lengths = np.linalg.norm(sums, axis=1)
-    some = np.flatnonzero(lengths)
-    return pa.table({"customer": pa.array(some), "vector": _lists(sums[some] / lengths[some, None])})
+    sums = weights.group_by("customer", "column").aggregate(weight=weights.weight.sum())
+    cells = sums.order_by("customer", "column").to_pyarrow()
+    customers, rows = np.unique(cells["customer"].to_numpy(), return_inverse=True)
+    raised = (cells["weight"].to_numpy() / UNIT) ** exponent
+    shares = raised / np.bincount(rows, raised, minlength=len(customers))[rows]
+    at = rows, cells["column"].to_numpy()
+    grid = csr_array((shares.astype(np.float32), at), shape=(len(customers), len(matrix)))
+    return customers, grid @ matrix
 
 
-def _lists(matrix: NDArray[np.float32]) -> pa.Array:
+def _table(customers: NDArray[np.int64], matrix: NDArray[np.float32]) -> pa.Table:
     rows, width = matrix.shape
     ends = pa.array(np.arange(rows + 1, dtype=np.int32) * width)
-    return pa.ListArray.from_arrays(ends, pa.array(matrix.ravel())).cast(VECTOR)
+    lists = pa.ListArray.from_arrays(ends, pa.array(matrix.ravel())).cast(VECTOR)
+    return pa.table({"customer": pa.array(customers), "vector": lists})

@@ -7,17 +7,18 @@ day on: backfill `build_profiles`, or `airflow backfill create --dag-id ingest` 
 wakes it. Days that are only training cut-offs are drawn anew by `build(day)` of each.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 import ibis
 import ibis.expr.types as ir
 
 from perennial.foundation import contracts
 from perennial.foundation.engine import kept
-from perennial.foundation.item_vectors import Template, embedding_settings, texts
+from perennial.foundation.item_vectors import in_force, texts
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.settings import settings
 from perennial.profiles import (
@@ -33,7 +34,8 @@ from perennial.profiles import (
 from perennial.profiles.drawing import ProfileSettings, profile_settings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_READ = ("events", "items", "users", "item_embeddings")
+_READ = ("model_log", "events", "items", "users", "item_embeddings")
+"""The log first: a space that it has in force is whole by then."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,7 @@ class Past:
     customers: ir.Table
     items: ir.Table
     offsets: ir.Table
-    text_vectors: history.TextVectors
-    template: Template
+    vectors_in: Callable[[str], history.TextVectors]
     chosen: ProfileSettings
 
 
@@ -94,15 +95,18 @@ def _write(lake: Lake, past: Past, day: date) -> int:
 @contextmanager
 def _sections(past: Past, customers: ir.Table, day: date) -> Iterator[list[ir.Table]]:
     """Every section of the profiles of a day, keyed by `customer_id`."""
-    chosen = past.chosen
+    chosen, space = past.chosen, in_force(past.lake, day)
     parts, baskets = purchases.as_of(past.parts, day), purchases.as_of(past.baskets, day)
     with (
         kept(_described(past, day)) as items,
         kept(purchases.orders(parts)) as bought,
-        kept(preferences.item_weights(baskets, day, chosen.preferences)) as weights,
+        kept(purchases.item_weights(baskets, day, chosen.preferences.half_life_days, 0)) as weights,
     ):
-        said = texts(items, past.template).join(items.select("item_id", "item"), "item_id")
-        vectors = history.vectors(weights, said, past.text_vectors)
+        said = texts(items, space.text).join(items.select("item_id", "item", "title"), "item_id")
+        half_life, exponent = chosen.history.half_life_days, chosen.history.value_exponent
+        remembered = purchases.item_weights(baskets, day, half_life, exponent)
+        known = past.vectors_in(space.key)
+        vectors = history.vectors(remembered, said, known, chosen.history, space.encoder)
         timed = _on_their_clocks(bought, customers, past.offsets)
         by_number = [
             preferences.categories(weights, items, chosen.preferences),
@@ -124,7 +128,7 @@ def _described(past: Past, day: date) -> ir.Table:
     """The items that say something about taste, as known at the end of `day`, with their numbers."""
     items = preferences.telling(past.lake.known("items", day), past.chosen.preferences)
     return items.join(past.items, "item_id").select(
-        "item_id", "title", "category", "brand", item=past.items.number
+        "item_id", "title", "category", "brand", "attributes", item=past.items.number
     )
 
 
@@ -172,17 +176,19 @@ def _past(lake: Lake, days: list[date]) -> Iterator[Past]:
     placed = local_time.on_the_wall(events, offsets, shop)
     placed = placed.mutate(occurred_on=(placed.occurred_at + placed.offset_seconds.as_interval("s")).date())
     held = pinned.read("item_embeddings")
-    embedded = embedding_settings()
-    known = history.text_vectors(held.filter(held.encoder == embedded.key))
+
+    # Days of one space follow each other; only one at a time is held.
+    @lru_cache(maxsize=1)
+    def vectors_in(space: str) -> history.TextVectors:
+        return history.text_vectors(held.filter(held.encoder == space))
+
     with ExitStack() as stack:
         with kept(purchases.repeated(events)) as repeated, kept(purchases.lines(placed, repeated)) as lines:
             parts = stack.enter_context(kept(purchases.order_parts(lines)))
             customers = stack.enter_context(kept(purchases.numbered(lines, "customer_id")))
             items = stack.enter_context(kept(purchases.numbered(lines, "item_id")))
             baskets = stack.enter_context(kept(purchases.baskets(lines, customers, items)))
-        yield Past(
-            pinned, parts, baskets, customers, items, offsets, known, embedded.text, profile_settings()
-        )
+        yield Past(pinned, parts, baskets, customers, items, offsets, vectors_in, profile_settings())
 
 
 def _offsets(events: ir.Table, users: ir.Table) -> ir.Table:

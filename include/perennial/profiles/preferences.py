@@ -1,7 +1,5 @@
 """What a customer likes: categories and brands of what was bought, recent purchases weighing more."""
 
-from datetime import date
-
 import ibis
 import ibis.expr.types as ir
 
@@ -9,20 +7,6 @@ from perennial.profiles.drawing import Preferences
 
 KEPT = 10
 """How many categories and brands a profile names."""
-
-_WHOLE = 1_000_000_000
-
-
-def item_weights(baskets: ir.Table, day: date, chosen: Preferences) -> ir.Table:
-    """What each customer's purchases of each item weigh on `day`: `customer, item, weight`, one row a pair.
-
-    A purchase weighs 2^(−age ÷ half-life), in whole billionths: sums of whole numbers do not depend on their
-    order.
-    """
-    age = ibis.literal(day).delta(baskets.occurred_on, unit="day")
-    weight = (ibis.literal(2.0) ** (-age / chosen.half_life_days) * _WHOLE).round().cast("int64")
-    weighed = baskets.select("customer", "item", weight=weight)
-    return weighed.group_by("customer", "item").aggregate(weight=weighed.weight.sum())
 
 
 def telling(items: ir.Table, chosen: Preferences) -> ir.Table:

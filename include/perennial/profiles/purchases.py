@@ -11,6 +11,9 @@ from datetime import date
 import ibis
 import ibis.expr.types as ir
 
+UNIT = 1_000_000_000
+"""The weight of a purchase of that very day. Sums of whole numbers do not depend on their order."""
+
 
 def repeated(events: ir.Table) -> ir.Table:
     """Hashes (`code`) of event ids that came on several days: usually none, so that nobody pays for them."""
@@ -66,7 +69,10 @@ def numbered(lines: ir.Table, column: str) -> ir.Table:
 
 
 def baskets(lines: ir.Table, customers: ir.Table, items: ir.Table) -> ir.Table:
-    """Who bought what when: `customer, item, occurred_on, known_from, known_until?`, a row for each line.
+    """Who bought what when for how much: a row for each line.
+
+    Returns:
+        `customer, item, occurred_on, known_from, known_until?` and `revenue` in currency.
 
     Customers and items go by their number: it halves the time of every later step over all the lines.
     """
@@ -74,7 +80,19 @@ def baskets(lines: ir.Table, customers: ir.Table, items: ir.Table) -> ir.Table:
     who = customers.select("customer_id", customer=customers.number)
     what = items.select("item_id", item=items.number)
     placed = bought.join(who, "customer_id").join(what, "item_id")
-    return placed.select("customer", "item", "occurred_on", "known_from", "known_until")
+    return placed.select("customer", "item", "occurred_on", "known_from", "known_until", "revenue")
+
+
+def item_weights(baskets: ir.Table, day: date, half_life_days: float, value_exponent: float) -> ir.Table:
+    """What each customer's purchases of each item weigh on `day`: `customer, item, weight`, one row a pair.
+
+    A purchase weighs 2^(−age ÷ half-life) × revenue^exponent, in whole numbers of which `UNIT` make 1.
+    """
+    age = ibis.literal(day).delta(baskets.occurred_on, unit="day")
+    value = ibis.greatest(baskets.revenue.cast("float64"), 0.0) ** value_exponent
+    weight = (ibis.literal(2.0) ** (-age / half_life_days) * value * UNIT).round().cast("int64")
+    weighed = baskets.select("customer", "item", weight=weight)
+    return weighed.group_by("customer", "item").aggregate(weight=weighed.weight.sum())
 
 
 def orders(parts: ir.Table) -> ir.Table:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from perennial.foundation import promotion, tracking
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.engine import kept
-from perennial.foundation.item_vectors import embedding_settings, texts
+from perennial.foundation.item_vectors import in_force, texts
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.ledger import open_ledger
 from perennial.foundation.promotion import WINDOW
@@ -27,7 +27,8 @@ from perennial.recommend.memory import Shelf
 from perennial.recommend.recommender import JUDGED_AT, NAME, Recommender
 from perennial.recommend.sources import Sizes, Sources
 
-_READ = ("events", "items", "item_embeddings")
+_READ = ("model_log", "events", "items", "item_embeddings")
+"""The log first: a space that it has in force is whole by then."""
 _EXAMPLE_CUSTOMERS = 3
 _BLOCK = 20_000
 _PROTOCOL = (
@@ -110,7 +111,7 @@ def fit_both(lake: Lake, day: date, chosen: RecommenderSettings) -> tuple[Recomm
         raise TooLittleHistoryError(
             f"training for {day}: nobody had bought anything to recommend by {earlier}"
         )
-    shelf = _shelf(lake, items, memory.titles(rows))
+    shelf = _shelf(lake, items, memory.titles(rows), day)
     sizes = Sizes(chosen.candidates_by_content, chosen.candidates_by_popularity)
     past, recent, present = (
         Sources(shelf, memory.remember(found, shelf, chosen.items_remembered), sizes) for found in rows
@@ -128,14 +129,14 @@ def _bought(lake: Lake, day: date) -> AbstractContextManager[ir.Table]:
     return kept(catalogue.purchases(lake.known("events", day)))
 
 
-def _shelf(lake: Lake, items: ir.Table, titles: Mapping[str, str]) -> Shelf:
-    """The items with the vectors of their texts, by the encoder in force; an item without one stays so."""
-    chosen = embedding_settings()
+def _shelf(lake: Lake, items: ir.Table, titles: Mapping[str, str], day: date) -> Shelf:
+    """The items with the vectors of their texts in force on the day; an item without one stays so."""
+    space = in_force(lake, day)
     wanted = items.semi_join(ibis.memtable(pa.table({"item_id": pa.array(titles, pa.string())})), "item_id")
-    hashes = texts(wanted, chosen.text).drop("text").to_pyarrow()
+    hashes = texts(wanted, space.text).drop("text").to_pyarrow()
     held = lake.read("item_embeddings")
     needed = ibis.memtable(hashes.select(["text_hash"])).distinct()
-    vectors = held.filter(held.encoder == chosen.key).semi_join(needed, "text_hash")
+    vectors = held.filter(held.encoder == space.key).semi_join(needed, "text_hash")
     return memory.shelf(
         titles, hashes, vectors.select("text_hash", "vector").order_by("text_hash").to_pyarrow()
     )

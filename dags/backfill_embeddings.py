@@ -1,0 +1,100 @@
+"""Encode every item text anew, by another encoder or from another template, and change over to it at once.
+
+**Makes** rows of `item_embeddings` beside the old ones, for all texts that the lake knows; when none is
+missing, one row of `model_log` that puts the new ones in force from the first day on that is not closed yet.
+Days before keep reading what they read. Meanwhile the days go on under the old encoder: what is in force on a
+day is settled when it is closed, before its `embed_items` begins; closing waits while the row is written.
+
+**Wakes** by hand: *Trigger*, with an encoder and a template in the form. First as a *dry run* (the default):
+the result of `estimate` says how many texts, tokens and minutes it would be. Then without: the mapped tasks
+show how far it is, their logs how fast. Back again by the same form: the old vectors are still there.
+
+**When it is red**: the log names the encoder, template or weights, what was found and what is allowed. Clear
+the failed task; what is encoded stays. A backfill that is given up leaves vectors that `maintain_lake`
+removes once another one has begun. **Again**: the same form; for what is in force nothing is written.
+"""
+
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+
+from perennial.orchestration.defaults import shared
+
+
+def text(title: str, description: str) -> Param:
+    """A field of the form that may stay empty."""
+    return Param("", type="string", title=title, description=description)
+
+
+FORM = {
+    "encoder": text("Encoder", "A name in embeddings.yaml, or a Hugging Face id or path; empty: as in force"),
+    "revision": text("Revision", "Of an encoder that is given by its Hugging Face id"),
+    "weights_sha256": text("SHA-256 of the weights", "Of an encoder given by id or path; others are refused"),
+    "template": text("Template", "A name in embeddings.yaml; empty: as in force"),
+    "tokens_per_shard": Param(
+        None,
+        type=["null", "integer"],
+        minimum=1,
+        title="Tokens per shard",
+        description="What one task encodes, and a killed one loses; empty: as embeddings.yaml says",
+    ),
+    "dry_run": Param(True, type="boolean", title="Dry run", description="Only say what it would cost"),
+}
+ASKED = {name: f"{{{{ params.{name} }}}}" for name in ("encoder", "revision", "weights_sha256", "template")}
+SIZE = "{{ params.tokens_per_shard or 0 }}"
+
+
+def dry(context: Any) -> bool:
+    """Whether the form asks for a dry run."""
+    return context["params"]["dry_run"]
+
+
+@dag(schedule=None, max_active_runs=1, **shared(__doc__, "by hand", "embeddings", params=FORM))
+def backfill_embeddings() -> None:
+    """Choose, then either estimate, or plan, encode and switch."""
+
+    @task
+    def choose(encoder: str, revision: str, weights_sha256: str, template: str) -> dict[str, Any]:
+        """What the form means, whole: a later edit of embeddings.yaml changes nothing of this run."""
+        from perennial.embeddings import pipeline
+
+        return pipeline.choose(encoder, revision, weights_sha256, template)
+
+    @task.run_if(dry, "this is no dry run")
+    @task(queue="models")
+    def estimate(space: dict[str, Any], tokens_per_shard: str) -> dict[str, float]:
+        """Texts, tokens, shards; minutes by a sample."""
+        from perennial.embeddings import pipeline
+
+        return pipeline.estimate(space, int(tokens_per_shard))
+
+    @task.skip_if(dry, "this is a dry run")
+    @task(queue="models")
+    def plan(space: dict[str, Any], tokens_per_shard: str) -> list[dict[str, Any]]:
+        """Which texts are missing, as shards."""
+        from perennial.embeddings import pipeline
+
+        return pipeline.plan_backfill(space, int(tokens_per_shard))
+
+    @task(queue="models")
+    def encode(shard: dict[str, Any], space: dict[str, Any]) -> int:
+        """Encode what is still missing in the shard."""
+        from perennial.embeddings import pipeline
+
+        return pipeline.encode_backfill(shard, space)
+
+    @task.skip_if(dry, "this is a dry run")
+    @task(queue="models", trigger_rule="none_failed")
+    def switch(space: dict[str, Any]) -> str:
+        """Encode what came meanwhile, then put the new space in force."""
+        from perennial.embeddings import pipeline
+
+        return pipeline.switch_over(space)
+
+    space = choose(**ASKED)
+    estimate(space, SIZE)  # type: ignore[arg-type]
+    shards = plan(space, SIZE)  # type: ignore[arg-type]
+    encode.partial(space=space).expand(shard=shards) >> switch(space)  # type: ignore[arg-type]
+
+
+backfill_embeddings()

@@ -1,0 +1,21 @@
+"""The proofs of embeddings: every item and customer in a language model's space, quickly, and again."""
+
+from collections.abc import Callable, Iterator
+
+from tests.acceptance.embed_again import again
+from tests.acceptance.embed_customers import customers
+from tests.acceptance.embed_kills import kills
+from tests.acceptance.embed_neighbours import neighbours
+from tests.acceptance.embed_speed import benchmark, whole_numbers
+from tests.acceptance.embed_switch import switch
+from tests.acceptance.lines import Line
+
+CASES: dict[str, Callable[[], Iterator[Line]]] = {
+    "benchmark": benchmark,
+    "whole_numbers": whole_numbers,
+    "again": again,
+    "kills": kills,
+    "switch": switch,
+    "neighbours": neighbours,
+    "customers": customers,
+}

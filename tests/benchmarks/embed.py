@@ -115,7 +115,7 @@ def matrix_speed() -> float:
     import torch
 
     torch.set_num_threads(settings().threads)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = encoder.best_device()
     kind = encoder.kind(Precision.AUTO, device)
     with torch.inference_mode():
         return max(_product_speed(torch.randn(side, side, device=device).to(kind)) for side in _SIDES)

@@ -64,7 +64,7 @@ def rows_table(entries: Collection[Entry]) -> Table:
 
 
 def models_table(lake: Lake, held: Mapping[str, Mapping[str, str]]) -> Table:
-    """Each model's verdicts, the headline figures of its judgement, and the aliases that MLflow has now."""
+    """Each model's verdicts, the headline figures (else the reason) of each, and MLflow's aliases by now."""
     table = Table(title="Models", title_justify="left", box=None)
     for name in ("model", "day", "version", "verdict", "figures", "alias"):
         table.add_column(name)
@@ -72,7 +72,7 @@ def models_table(lake: Lake, held: Mapping[str, Mapping[str, str]]) -> Table:
     for row in rows:
         version = "" if row["version"] is None else str(row["version"])
         names = [alias for alias, of in held.get(row["model"], {}).items() if version and of == version]
-        figures = _figures(row["model"], row["figures"])
+        figures = _figures(row["model"], row["figures"]) or row["reason"]
         table.add_row(
             row["model"], str(row["day"]), version, row["verdict"], figures, ", ".join(sorted(names))
         )

@@ -164,12 +164,11 @@ def load(choice: Choice) -> Encoder:
     # Waiting OpenMP threads spin by default; beside other tasks on the same cores that made encoding 3 to 7
     # times slower. It has to be set before torch is loaded; what the environment says already stays.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    import torch
     from transformers import AutoModel
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = best_device()
     model = AutoModel.from_pretrained(
         files.folder, local_files_only=True, use_safetensors=True, dtype=kind(choice.precision, device)
     )
@@ -235,6 +234,13 @@ def _pool(states: "torch.Tensor", mask: "torch.Tensor | None", pooling: str) -> 
         return states.mean(1)
     weights = mask[:, :, None].float()
     return (states * weights).sum(1) / weights.sum(1)
+
+
+def best_device() -> str:
+    """The GPU where there is one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def kind(precision: Precision, device: str) -> "torch.dtype":

@@ -1,8 +1,8 @@
 """The layers of BERT-like encoders, for a processor that multiplies bfloat16.
 
 Weights are laid out once as oneDNN's kernels read them, queries, keys and values are one product, sums with
-what went in are part of the product before them, and short texts attend without torch's softmax, which is ten
-times slower over rows of fewer than 16 numbers. The vectors differ from the model's own by rounding alone.
+what went in are part of the product before them, and short texts attend without torch's softmax, which is
+slow over rows of fewer than 16 numbers. The vectors differ from the model's own by rounding alone.
 """
 
 from collections.abc import Callable, Sequence

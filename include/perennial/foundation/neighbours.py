@@ -184,7 +184,7 @@ def _rounded(vectors: Vectors, rows: Rows) -> _Quick:
     """These rows of the vectors in quick precision."""
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = encoder.best_device()
     whole = -(-len(rows) // _GROUP) * _GROUP
     quick = torch.zeros((whole, vectors.shape[1]), dtype=_precision(device), device=device)
     lengths, errors = torch.zeros(len(rows), device=device), torch.zeros(len(rows), device=device)

@@ -1,5 +1,8 @@
 """How fast a catalogue becomes vectors, what that costs in likeness, and what eight bits would cost."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -41,17 +44,26 @@ def benchmark() -> Iterator[Line]:
     yield at_least("embed.cosine_to_float32", speeds.cosine, 0.999, "")
 
 
+def without_amx() -> Iterator[Line]:
+    """The encoder on a processor without matrix units (AMX), which multiplies bfloat16 in its vector units.
+
+    With matrix units the products are so fast that what lies between them takes half of the time.
+    """
+    said = "from tests.benchmarks import embed; print(embed.of_matrix_speed())"
+    there = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}
+    done = subprocess.run([sys.executable, "-c", said], env=there, capture_output=True, text=True, check=True)
+    yield at_least("embed.of_matrix_speed_without_amx", float(done.stdout), 0.7, "")
+
+
 def whole_numbers() -> Iterator[Line]:
     """The nearest neighbours that torch's own eight-bit layers keep; bfloat16 beside them."""
-    import ibis
-
     from perennial.foundation import encoder
     from perennial.foundation.encoder import Precision
-    from perennial.foundation.item_vectors import embedding_settings, texts
+    from perennial.foundation.item_vectors import embedding_settings
     from tests.benchmarks import embed
 
     space = embedding_settings().start
-    said = sorted(set(texts(ibis.memtable(embed.catalogue()), space.text).text.to_pyarrow().to_pylist()))
+    said = embed.different_texts(space)
     sample = said[:: len(said) // embed.SAMPLE]
     exact = encoder.load(space.encoder.model_copy(update={"precision": Precision.FLOAT32}))
     nearest = _nearest(exact.encode(sample))

@@ -1,15 +1,18 @@
 """Say for every customer how likely they come back, what they want next, and why.
 
 **Makes** `scores` and `recommendations` of the day with the models in force on that day: those last promoted
-on or before it, also when a past day is made again.
+on or before it, also when a past day is made again. Beside them `drift` and a page: do customers still look
+like those the return model learnt from, and does a score mean the same for every group?
 
 **Wakes** when the day's models are settled (`models`).
 
-**When it is red**: most often no model has ever been promoted; the message says so. See `train_models`.
+**When it is red**: most often no model has ever been promoted; the message says so. See `train_models`. The
+day does not wait for `watch`: where it alone is red, nothing else is missing.
 """
 
 from airflow.sdk import PartitionedAssetTimetable, dag, task
 
+from perennial.orchestration.alerts import tell
 from perennial.orchestration.assets import MODELS, SCORES
 from perennial.orchestration.day import DAY, publishes
 from perennial.orchestration.defaults import shared
@@ -27,6 +30,14 @@ def score_customers() -> None:
 
         return pipeline.score(day, connections.mlflow())
 
+    @task(post_execute=tell)
+    def watch(day: str) -> dict[str, str]:
+        """Drift and fairness of the day's scores; an alert where customers have changed."""
+        from perennial.models import watch
+        from perennial.orchestration import connections
+
+        return watch.watch(day, connections.mlflow())
+
     @task(**publishes(SCORES))
     def recommend(day: str) -> int:
         """The twenty items each customer is most likely to want, with reasons."""
@@ -35,7 +46,7 @@ def score_customers() -> None:
 
         return pipeline.score(day, connections.mlflow())
 
-    score(DAY) >> recommend(DAY)
+    score(DAY) >> [watch(DAY), recommend(DAY)]
 
 
 score_customers()

@@ -18,7 +18,7 @@ from perennial.foundation.lake import Lake
 LEFT_OUT = {"model_version", "version"}
 ONCE_ONLY = ("model_log", "audiences", "campaign_log", "arms")
 RE_MAKEABLE = tuple(name for name in contracts.CONTRACTS if name not in ONCE_ONLY)
-FROM_VECTORS = {("recommendations", "score"): 1e-3, ("scores", "p_return_28"): 1e-3}
+FROM_VECTORS = {("recommendations", "score"): 1e-3, ("scores", "p_return_28"): 1e-3, ("drift", "psi"): 1e-2}
 COSINE = 0.999
 
 

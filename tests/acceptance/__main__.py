@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-GROUPS = ("day", "ingest", "embed")
+GROUPS = ("day", "ingest", "embed", "profiles")
 
 
 def main(*only: str) -> int:

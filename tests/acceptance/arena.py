@@ -27,7 +27,7 @@ from perennial.demo.state import REPOSITORY, USER, State
 from perennial.foundation.lake import Lake
 
 SETTLE_SECONDS = 900
-BY_HAND = ("check_sources", "replay_quarantine", "backfill_embeddings")
+BY_HAND = ("check_sources", "replay_quarantine", "backfill_embeddings", "roll_back_model")
 
 
 @dataclass(frozen=True)

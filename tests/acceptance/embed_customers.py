@@ -157,11 +157,8 @@ def _shop(held: ExitStack) -> Shop:
     items = complete_journey.items()
     said = texts(items, space.text).join(items.drop("attributes"), "item_id")
     said = held.enter_context(kept(said))
-    lines = events.mutate(
-        occurred_on=events.occurred_at.date(),
-        known_from=events.occurred_at.date(),
-        known_until=ibis.null("date"),
-    )
+    day = events.occurred_at.date()
+    lines = purchases.lines(events.mutate(occurred_on=day, known_from=day, known_until=ibis.null("date")))
     who, what = (
         held.enter_context(kept(purchases.numbered(lines, name))) for name in ("customer_id", "item_id")
     )

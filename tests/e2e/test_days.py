@@ -104,6 +104,13 @@ def test_every_model_is_on_record_for_each_day_and_the_first_is_promoted(lake: L
     assert all(json.loads(row["figures"]) for row in rows)
 
 
+def test_each_day_is_watched_for_drift_and_fairness(shop: State, lake: Lake):
+    assert lake.days("drift") == {LAST, DAY}
+    for day in (LAST, DAY):
+        page = (shop.root / "reports" / "models" / f"{day}.html").read_text()
+        assert "Fairness: is a score worth the same for every group?" in page
+
+
 def test_all_that_landed_was_published_or_set_aside_with_reasons(shop: State, lake: Lake):
     quarantine = lake.read("quarantine").to_pyarrow().to_pylist()
     vault = Lake(str(shop.root / "vault"))

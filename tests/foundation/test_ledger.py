@@ -105,3 +105,18 @@ def test_in_a_standstill_no_day_is_closed_and_no_work_begins(ledger: Ledger):
     assert DEC_3 in ledger.closed_days()
     assert ledger.about("backfill") == "that"
     assert ledger.about("other") is None
+
+
+def test_while_a_step_stands_it_does_no_day(ledger: Ledger):
+    assert do(ledger, DEC_2)
+    seen = []
+    with ledger.standing("decide") as frontier:
+        assert frontier == DEC_2
+        other = threading.Thread(target=lambda: seen.append(do(ledger, DEC_3)))
+        other.start()
+        other.join(0.3)
+        assert not seen
+    other.join()
+    assert seen == [True]
+    with ledger.standing("never begun") as frontier:
+        assert frontier is None

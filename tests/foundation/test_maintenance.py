@@ -37,6 +37,7 @@ def promotions(day: date, *items: str, display: str = "front") -> pa.Table:
 
 def scores(day: date, score: float = 0.5) -> pa.Table:
     row = {"day": day, "customer_id": "c", "p_return_28": score, "reasons": [], "model_version": 1}
+    row |= dict.fromkeys(("p_return_7", "p_return_14", "expected_spend"))
     return pa.Table.from_pylist([row])
 
 

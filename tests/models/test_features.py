@@ -1,6 +1,5 @@
 import numpy as np
 import pyarrow as pa
-import pytest
 
 from perennial.models import features
 from perennial.models.features import NAMES
@@ -51,6 +50,13 @@ def test_a_frame_gives_the_same_features_as_the_table():
     np.testing.assert_allclose(features.matrix(again), features.matrix(table))
 
 
-def test_hours_that_are_no_week_are_refused():
-    with pytest.raises(ValueError, match="168 values"):
-        features.matrix(rows(active_hours=[1.0]))
+def test_a_stretch_without_an_order_lowers_the_share_of_active_ones():
+    often = rows(recency_days=2, tenure_days=84, recent_orders=[order(None), order(30), order(28)])
+    once = rows(recency_days=2, tenure_days=84, recent_orders=[order(None), order(1)])
+    assert [round(value("active_windows", table), 3) for table in (often, once)] == [1.0, 0.333]
+
+
+def test_the_longest_and_the_median_gap_are_those_of_the_list():
+    found = rows(recency_days=9, recent_orders=[order(None), order(3), order(40), order(5)])
+    assert [value(name, found) for name in ("gap_median_days", "gap_longest_days")] == [5, 40]
+    assert value("recency_in_longest", found) == 10 / 41

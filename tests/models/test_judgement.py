@@ -11,11 +11,14 @@ TRUE = (RNG.random(400) < SAID).astype(float)
 
 
 def test_the_measures_agree_with_an_independent_library():
-    found = judgement.figures(TRUE, SAID, draws=50)
+    found = judgement.figures(TRUE, SAID, 0.5, draws=50)
     clipped = np.clip(SAID, 1e-7, 1 - 1e-7)
     assert found["auc"] == pytest.approx(metrics.roc_auc_score(TRUE, SAID), abs=1e-12)
     assert found["brier"] == pytest.approx(metrics.brier_score_loss(TRUE, SAID), abs=1e-12)
     assert found["log_loss"] == pytest.approx(metrics.log_loss(TRUE, clipped), abs=1e-6)
+    likely = SAID >= 0.5
+    for name in ("precision", "recall", "accuracy"):
+        assert found[name] == pytest.approx(getattr(metrics, f"{name}_score")(TRUE, likely), abs=1e-12)
 
 
 def test_the_area_of_a_resample_is_that_of_its_cases():
@@ -25,16 +28,9 @@ def test_the_area_of_a_resample_is_that_of_its_cases():
     assert found == pytest.approx(metrics.roc_auc_score(TRUE[repeated], SAID[repeated]), abs=1e-12)
 
 
-def test_the_calibration_error_of_two_honest_halves_is_zero():
-    said = np.repeat([0.2, 0.8], 10)
-    true = np.array([1.0] * 2 + [0.0] * 8 + [1.0] * 8 + [0.0] * 2)
-    assert judgement.calibration_error(true, said, bins=2) == pytest.approx(0)
-    assert judgement.calibration_error(true, np.full(20, 0.8), bins=1) == pytest.approx(0.3)
-
-
 def test_an_interval_holds_its_estimate():
-    found = judgement.figures(TRUE, SAID)
-    for name in ("auc", "log_loss", "brier"):
+    found = judgement.figures(TRUE, SAID, 0.5)
+    for name in ("auc", "log_loss", "brier", "precision", "recall", "accuracy"):
         assert found[f"{name}_low"] < found[name] < found[f"{name}_high"]
 
 

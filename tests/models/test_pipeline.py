@@ -1,4 +1,5 @@
-from datetime import timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -9,34 +10,50 @@ from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake
 from perennial.foundation.promotion import WINDOW
 from perennial.models import features, pipeline
-from perennial.models.cases import Cases
+from perennial.models.cases import HORIZONS, Cases
 from perennial.models.config import return_model_settings
 from perennial.models.return_model import ReturnModel
 from tests.learning import CUSTOMERS, DAY, column, fill, orders
 
 CUTOFFS = 5
+MEASURES = {"auc", "log_loss", "brier", "ece", "precision", "recall", "accuracy", "auc_low", "spend_error"}
+PICTURES = {"calibration.png", "gain.png", "importance.png", "partial_dependence.png"}
 
 
-def ordered_after(customer: str, cutoff: object) -> bool:
-    return any(cutoff < day <= cutoff + WINDOW for day in orders(int(customer[1:])))
+def ordered_after(customer: str, cutoff: date, days: int) -> bool:
+    return any(cutoff < day <= cutoff + timedelta(days) for day in orders(int(customer[1:])))
 
 
 def test_a_label_says_whether_the_customer_ordered_in_the_window(lake: Lake):
     fill(lake)
-    for back, cases in enumerate(pipeline.cases_of(lake, DAY, CUTOFFS)):
+    history = pipeline.history_of(lake, DAY, CUTOFFS)
+    for back, cases in enumerate([history.newest, *history.earlier]):
         cutoff = DAY - WINDOW * (back + 1)
         customers = cases.rows["customer_id"].to_pylist()
         assert customers == sorted(customers)
         assert "stranger" not in customers
-        assert cases.labels.tolist() == [float(ordered_after(one, cutoff)) for one in customers]
+        for days, labels in zip(HORIZONS, cases.returns.T, strict=True):
+            assert labels.tolist() == [float(ordered_after(one, cutoff, days)) for one in customers]
+
+
+def test_spend_is_what_was_paid_in_the_window(lake: Lake):
+    fill(lake)
+    newest = pipeline.history_of(lake, DAY, CUTOFFS).newest
+    cutoff = DAY - WINDOW
+    for customer, spend in zip(newest.rows["customer_id"].to_pylist(), newest.spend, strict=True):
+        bought = [day for day in orders(int(customer[1:])) if cutoff < day <= DAY]
+        lines = lake.read("events").filter(lambda t, who=customer: t.customer_id == who)
+        paid = lines.filter(lines.occurred_at.date().isin(bought)).revenue.sum().to_pyarrow().as_py()
+        assert spend == pytest.approx(float(paid or 0))
 
 
 def test_the_judged_fit_has_not_seen_the_window(lake: Lake):
     fill(lake)
     chosen = return_model_settings()
-    newest, *earlier = pipeline.cases_of(lake, DAY, CUTOFFS)
-    turned = Cases(newest.rows, 1 - newest.labels)
-    honest, lied_to = (pipeline.fit_both(window, earlier, chosen) for window in (newest, turned))
+    history = pipeline.history_of(lake, DAY, CUTOFFS)
+    newest = history.newest
+    turned = replace(history, newest=Cases(newest.rows, 1 - newest.returns, newest.spend), today=newest.rows)
+    honest, lied_to = (pipeline.fit_both(one, chosen) for one in (history, turned))
     asked = newest.rows
     np.testing.assert_array_equal(honest.judged.probabilities(asked), lied_to.judged.probabilities(asked))
     assert np.abs(honest.served.probabilities(asked) - lied_to.served.probabilities(asked)).max() > 0.05
@@ -44,24 +61,32 @@ def test_the_judged_fit_has_not_seen_the_window(lake: Lake):
 
 def test_events_of_later_days_change_nothing(lake: Lake):
     fill(lake)
-    before = pipeline.cases_of(lake, DAY, CUTOFFS)
+    before = pipeline.history_of(lake, DAY, CUTOFFS)
     fill(lake, through=DAY + timedelta(20))
-    for one, other in zip(before, pipeline.cases_of(lake, DAY, CUTOFFS), strict=True):
-        np.testing.assert_array_equal(one.labels, other.labels)
+    after = pipeline.history_of(lake, DAY, CUTOFFS)
+    for one, other in zip([before.newest, *before.earlier], [after.newest, *after.earlier], strict=True):
+        np.testing.assert_array_equal(one.returns, other.returns)
 
 
 def test_missing_profiles_are_named(lake: Lake):
-    with pytest.raises(pipeline.TooLittleHistoryError, match="2017-10-05, 2017-11-02"):
-        pipeline.cases_of(lake, DAY, CUTOFFS)
+    with pytest.raises(pipeline.TooLittleHistoryError, match="2017-10-05, 2017-11-02, 2017-11-30"):
+        pipeline.history_of(lake, DAY, CUTOFFS)
 
 
 def test_training_twice_gives_the_same_model(lake: Lake):
     fill(lake)
-    newest, *earlier = pipeline.cases_of(lake, DAY, CUTOFFS)
-    one, other = (pipeline.fit_both(newest, earlier, return_model_settings()) for _ in range(2))
-    np.testing.assert_array_equal(
-        one.served.probabilities(newest.rows), other.served.probabilities(newest.rows)
-    )
+    history = pipeline.history_of(lake, DAY, CUTOFFS)
+    one, other = (pipeline.fit_both(history, return_model_settings()) for _ in range(2))
+    np.testing.assert_array_equal(one.served.answers(history.today), other.served.answers(history.today))
+
+
+def test_a_longer_window_is_never_less_likely(lake: Lake):
+    fill(lake)
+    history = pipeline.history_of(lake, DAY, CUTOFFS)
+    fit = pipeline.fit_both(history, return_model_settings()).served
+    said = fit.answers(history.today)[:, :-1]
+    assert (np.diff(said, axis=1) >= 0).all()
+    assert ((said > 0) & (said < 1)).all()
 
 
 def test_a_day_is_trained_and_registered_with_all_that_an_analyst_asks_for(lake: Lake, endpoint: Endpoint):
@@ -72,10 +97,16 @@ def test_a_day_is_trained_and_registered_with_all_that_an_analyst_asks_for(lake:
     client = mlflow.MlflowClient(endpoint.url, endpoint.url)
     run = client.get_run(done["mlflow_run"])
     assert run.info.status == "FINISHED"
-    assert run.data.metrics.keys() >= {"auc", "log_loss", "brier", "ece", "auc_low", "recency_auc"}
+    assert run.data.metrics.keys() >= MEASURES
     assert run.data.params["version_profiles"] == str(lake.version("profiles"))
-    assert {one.dataset.name for one in run.inputs.dataset_inputs} == {"events", "profiles"}
-    assert {one.path for one in client.list_artifacts(run.info.run_id)} >= {"calibration.png", "gain.png"}
+    assert {one.dataset.name for one in run.inputs.dataset_inputs} >= {"events", "profiles"}
+    assert {one.path for one in client.list_artifacts(run.info.run_id)} >= PICTURES
+    nested = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+    rivals = client.search_runs([run.info.experiment_id], nested)
+    assert {one.data.tags["candidate"] for one in rivals} == {
+        *("return model", "trees", "rhythm", "plain LightGBM", "BG NBD", "recency rule")
+    }
+    assert all(one.data.metrics.keys() >= {"auc", "log_loss_low"} for one in rivals)
     version = client.get_model_version_by_alias("return_model", "challenger")
     assert str(version.version) == done["version"] == "1"
 
@@ -105,7 +136,7 @@ def test_a_customer_without_orders_gets_the_base_rate_and_says_so(
     scores = lake.read("scores").order_by("customer_id")
     assert column(scores, "reasons")[-1] == ["has not ordered yet"]
     model: ReturnModel = tracking.load_model(endpoint, "return_model", promoted)
-    assert column(scores, "p_return_28")[-1] == model.served.base_rate
+    assert column(scores, "p_return_28")[-1] == model.served.base[-2]
     assert set(column(scores, "model_version")) == {promoted}
     assert all(len(said) == 3 for said in column(scores, "reasons")[:-1])
 

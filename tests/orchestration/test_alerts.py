@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from perennial.orchestration.alerts import day_is_late
+from perennial.orchestration.alerts import day_is_late, tell
 
 
 def day_before(day: date) -> date:
@@ -69,3 +69,16 @@ def test_the_day_of_a_run_by_hand_is_that_of_its_form():
 def test_a_run_that_has_not_begun_or_is_over_raises_no_alert(state: str, caplog: pytest.LogCaptureFixture):
     assert alert("own_files", state=state) is None
     assert caplog.messages == []
+
+
+def test_a_task_that_found_something_tells_it_and_others_are_silent(caplog: pytest.LogCaptureFixture):
+    class Task:
+        dag_id, task_id = "score_customers", "watch"
+
+    for returned in (None, 7, {"report": "models/2017-12-01.html"}):
+        tell({"ti": Task()}, returned)
+    assert not caplog.records
+    tell({"ti": Task()}, {"alert": "customers have drifted"})
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("perennial.alerts", logging.CRITICAL)
+    assert record.getMessage() == "score_customers.watch: customers have drifted"

@@ -51,11 +51,16 @@ def event(number: int, event_id: str, **given: Any) -> dict[str, Any]:
 MONEY = ("revenue", "unit_price", "shelf_discount", "coupon_discount")
 
 
-def lines(*rows: dict[str, Any]) -> ir.Table:
-    """Lines as `purchases.lines` gives them, for events whose day is the UTC day."""
+def dated(*rows: dict[str, Any]) -> ir.Table:
+    """Events with the days for which they hold, for events whose day is the UTC day."""
     events = ibis.memtable(landed("events", *rows))
     events = events.mutate(occurred_on=events.occurred_at.date())
-    return purchases.lines(events, purchases.repeated(events))
+    return purchases.dated(events, purchases.repeated(events))
+
+
+def lines(*rows: dict[str, Any]) -> ir.Table:
+    """Lines as `purchases.lines` gives them."""
+    return purchases.lines(dated(*rows))
 
 
 def parts(*rows: dict[str, Any]) -> ir.Table:

@@ -10,6 +10,7 @@ from tests.profiles.tables import day, event, noon, orders, parts, rows_of
 def test_recency_frequency_and_gaps_of_known_orders():
     bought = orders(
         *(event(number, f"o{number}", quantity=number + 1) for number in (0, 2, 10, 40)),
+        event(40, "another line", order_id="o40", item_id="i2", quantity=0),
         event(5, "once", customer_id="c2"),
     )
     rows = rows_of(section.rhythm(bought, day(45)))
@@ -21,6 +22,7 @@ def test_recency_frequency_and_gaps_of_known_orders():
         "orders_91": 4,
         "recency_days": 5,
         "average_order_quantity": (1 + 3 + 11 + 41) / 4,
+        "average_order_lines": 5 / 4,
         "gap_mean_days": pytest.approx(40 / 3),
         "gap_deviation_days": pytest.approx(
             math.sqrt(((2 - 40 / 3) ** 2 + (8 - 40 / 3) ** 2 + (30 - 40 / 3) ** 2) / 2)

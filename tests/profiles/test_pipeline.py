@@ -16,11 +16,15 @@ from perennial.foundation.model_log import PROMOTED, Record
 from perennial.profiles import (
     active_hours,
     discounts,
+    gaps,
     life_cycle,
     orders,
     pipeline,
     preferences,
+    price_curve,
+    price_response,
     purchases,
+    responsiveness,
 )
 from perennial.profiles.drawing import profile_settings
 from tests.content import rows as content
@@ -100,8 +104,11 @@ def test_every_known_customer_has_one_row_with_all_that_is_known_of_them(stocked
     assert (c1["orders"], c1["recency_days"], c1["tenure_days"], c1["gap_mean_days"]) == (9, 0, 9, 1)
     assert (c1["spend"], c1["average_order_value"]) == (Decimal(36), Decimal(4))
     assert [order["value"] for order in c1["recent_orders"]] == [float(number) for number in range(9)]
-    assert [one["name"] for one in c1["categories"]] == ["HATS", "SOUP"]
+    assert [one["name"] for one in c1["categories"]] == ["SOUP", "HATS"]
     assert (c1["discount_share"], c1["redemptions"], c1["life_cycle"]) == (0, 0, "new")
+    assert (c1["average_order_lines"], c1["rhythm"], c1["thin"]) == (1, "regular", False)
+    assert (c1["life_cycle_since"], c1["lapsing_on"], c1["lapsed_on"]) == (day(-1), day(29), day(64))
+    assert (c1["price_response"], c1["price_response_known"]) == (None, False)
 
 
 def test_the_history_leaves_out_what_says_nothing_about_taste(stocked: Lake):
@@ -119,10 +126,10 @@ def test_hours_are_the_customers_own_and_the_shops_where_the_zone_is_unknown(sto
     assert (found["c1"]["best_hour"], found["c2"]["best_hour"]) == (7, 12)
 
 
-def test_a_customer_who_never_bought_has_zeros_and_empty_lists(stocked: Lake):
+def test_a_customer_who_never_bought_has_zeros_and_what_the_population_has(stocked: Lake):
     pipeline.build(str(day(8)))
     silent = profiles(stocked, day(8))["silent"]
-    empty = ("recent_orders", "categories", "brands")
+    empty = ("recent_orders", "channels")
     zero = ("orders", "orders_28", "orders_91", "spend", "spend_28", "spend_91", "redemptions")
     unknown = (
         "first_order_on",
@@ -132,10 +139,48 @@ def test_a_customer_who_never_bought_has_zeros_and_empty_lists(stocked: Lake):
         "discount_share",
         "vector",
     )
-    assert [silent[name] for name in empty] == [[]] * 3
+    assert silent["thin"]
+    assert [silent[name] for name in empty] == [[]] * 2
+    assert [one["name"] for one in silent["categories"]] == ["SOUP", "HATS"]
+    assert [one["weight"] for one in silent["brands"]] == [1]
     assert [silent[name] for name in zero] == [0] * 7
     assert [silent[name] for name in unknown] == [None] * 6
     assert sum(silent["active_hours"]) == pytest.approx(1)
+
+
+def test_discounts_messages_and_campaigns_are_in_the_profile_as_of_the_day(stocked: Lake):
+    for number in range(9, 40):
+        off = 3 * (number % 4 == 0)
+        rows = [
+            event(
+                number,
+                f"{who}{number}{copy}",
+                customer_id=who,
+                item_id="soup",
+                unit_price=10,
+                shelf_discount=off,
+            )
+            for who in ("c1", "c2")
+            for copy in range(1 + (off > 0) * (1 + 2 * (who == "c1")))
+        ]
+        rows += [event(number, f"m{number}", customer_id="c2", event_type="delivered", channel="email")]
+        land(stocked, "events", *rows)
+    given = {"campaign_id": "spring", "customer_id": "c1", "assigned_on": day(5)}
+    land(stocked, "assignments", given | {"landed_on": day(5), "known_on": day(5)})
+    redeemed = event(40, "r", event_type="redeem", campaign_id="spring", order_id=None)
+    land(stocked, "events", redeemed, event(40, "k", customer_id="c2", event_type="click", channel="email"))
+    pipeline.build(str(day(39)))
+    pipeline.build(str(day(40)))
+    before, after = (profiles(stocked, day(number)) for number in (39, 40))
+    c1, c2, silent = (after[who] for who in ("c1", "c2", "silent"))
+    assert c1["price_response"] > silent["price_response"] > 1
+    assert c1["price_response_low"] < c1["price_response"] < c1["price_response_high"]
+    assert [before["c2"]["channels"][0][name] for name in ("delivered", "clicked")] == [31, 0]
+    assert c2["channels"][0]["clicked"] == 1
+    assert before["silent"]["channels"][0]["response"] == 0 < silent["channels"][0]["response"]
+    figures = ("campaigns_received", "campaigns_answered")
+    assert [[row["c1"][name] for name in figures] for row in (before, after)] == [[1, 0], [1, 1]]
+    assert before["silent"]["campaign_response"] < after["silent"]["campaign_response"]
 
 
 def test_what_a_later_day_landed_does_not_change_a_past_profile(stocked: Lake):
@@ -240,13 +285,23 @@ def test_the_sections_are_expressions_for_spark_as_well(monkeypatch: pytest.Monk
     chosen = profile_settings()
     events = ibis.table(ibis.Schema.from_pyarrow(contracts.EVENTS.schema), name="events")
     events = events.mutate(occurred_on=events.occurred_at.date())
-    lines = purchases.lines(events, purchases.repeated(events))
+    dated = purchases.dated(events, purchases.repeated(events))
+    lines = purchases.lines(dated)
     parts = purchases.as_of(purchases.order_parts(lines), day(0))
     bought = purchases.orders(parts)
     customers = ibis.table(ibis.Schema.from_pyarrow(contracts.USERS.schema), name="users")
     numbers = [purchases.numbered(lines, name) for name in ("customer_id", "item_id")]
     baskets = purchases.baskets(lines, *numbers)
     weights = ibis.table({"customer": "int64", "item": "int64", "weight": "int64"}, name="weights")
+    people = ibis.table({"customer": "int64"}, name="people")
+    weeks = price_curve.weeks(baskets, bought, baskets.select("item"), chosen.price_response)
+    told = (
+        ibis.table(weeks.schema(), name="weeks"),
+        ibis.table(price_curve.curve(weeks).schema(), name="curve"),
+    )
+    evidence = price_response.evidence(baskets, *told, chosen.price_response)
+    messages, answers = responsiveness.messages(dated), responsiveness.answers(dated)
+    assignments = ibis.table(ibis.Schema.from_pyarrow(contracts.ASSIGNMENTS.schema), name="assignments")
     items = ibis.table({"item": "int64", "category": "string", "brand": "string"}, name="items")
     for section in (
         orders.rhythm(bought, day(0)),
@@ -254,8 +309,15 @@ def test_the_sections_are_expressions_for_spark_as_well(monkeypatch: pytest.Monk
         orders.recent(bought),
         discounts.shares(parts),
         purchases.item_weights(baskets, day(0), 90, 0.5),
-        preferences.categories(weights, items, chosen.preferences),
-        preferences.brands(weights, items),
+        preferences.categories(weights, items, people, chosen.preferences),
+        preferences.brands(weights, items, people, chosen.preferences),
+        weeks,
+        price_curve.curve(told[0]),
+        evidence,
+        price_response.responses(ibis.table(evidence.schema(), name="evidence"), told[1], people),
+        gaps.regularity(bought, chosen.gaps),
+        responsiveness.channels(messages, customers, chosen.responses),
+        responsiveness.campaigns(assignments, answers, customers, chosen.responses),
         active_hours.hours(bought.mutate(offset_seconds=0), customers, chosen.active_hours),
         life_cycle.stages(bought, customers, day(0), chosen.life_cycle),
     ):

@@ -63,18 +63,22 @@ def test_list_value_is_price_times_pieces_else_what_was_paid_and_taken_off(given
     assert line["list_value"] == value
 
 
-def test_numbers_follow_the_order_of_the_names():
-    named = purchases.numbered(lines(*(event(0, name, item_id=name) for name in "bca")), "item_id")
-    assert {name: row["number"] for name, row in rows_of(named, "item_id").items()} == {
-        "a": 0,
-        "b": 1,
-        "c": 2,
-    }
+def numbers(names: str) -> dict[str, int]:
+    named = purchases.numbered(lines(*(event(0, name, item_id=name) for name in names)), "item_id")
+    return {name: row["number"] for name, row in rows_of(named, "item_id").items()}
+
+
+def test_numbers_follow_the_order_of_the_names_and_the_heap_is_that_of_the_name():
+    few, many = numbers("xca"), numbers("abcdefghijklmnopqrstuvwxyz")
+    assert sorted(few, key=few.get) == ["a", "c", "x"]
+    heaps = {name: number % purchases.HEAPS for name, number in many.items()}
+    assert {name: number % purchases.HEAPS for name, number in few.items()} == {n: heaps[n] for n in "acx"}
+    assert set(heaps.values()) == set(range(purchases.HEAPS))
 
 
 def test_baskets_hold_purchases_alone_and_keep_their_days():
     timeline = lines(
-        event(0, "a", item_id="x"),
+        event(0, "a", item_id="x", unit_price=8, quantity=2, shelf_discount=4, coupon_discount=2),
         event(0, "b", event_type="return"),
         event(2, "a", item_id="y", occurred_at=noon(0)),
     )
@@ -82,7 +86,8 @@ def test_baskets_hold_purchases_alone_and_keep_their_days():
     found = purchases.baskets(timeline, *numbers).order_by("known_from").to_pyarrow().to_pylist()
     assert [(row["known_from"], row["known_until"]) for row in found] == [(day(0), day(2)), (day(2), None)]
     assert {row["occurred_on"] for row in found} == {MONDAY}
-    assert [row["item"] for row in found] == [1, 2]
+    assert [row["item"] // purchases.HEAPS for row in found] == [1, 2]
+    assert [found[0][name] for name in ("quantity", "list_value", "shelf_discount")] == [2, 16, 4]
 
 
 @pytest.mark.parametrize(("exponent", "weights"), [(0, [1.75, 1]), (0.5, [2.5, 3]), (1, [8.5, 9])])

@@ -134,9 +134,23 @@ def test_saving_and_loading_changes_no_answer(filled: Lake, tmp_path: Path):
     paper.save(tmp_path / "paper.parquet")
     again = Recommender.load(tmp_path / "model")
     assert everyone(again) == everyone(model)
-    np.testing.assert_array_equal(
-        again.losses(tmp_path / "paper.parquet"), model.losses(tmp_path / "paper.parquet")
-    )
+    ours, theirs = (one.answers(tmp_path / "paper.parquet") for one in (again, model))
+    np.testing.assert_array_equal(ours.losses, theirs.losses)
+
+
+def test_the_gate_sees_customers_by_the_length_of_their_history(filled: Lake, tmp_path: Path):
+    model, paper = fitted(filled)
+    paper.save(tmp_path / "paper.parquet")
+    groups = model.answers(tmp_path / "paper.parquet").groups
+    assert np.sum(list(groups.values()), axis=0).tolist() == [1] * len(paper.customer_ids)
+    remembered = model.judged.sources.memory
+    times = remembered.purchases(pa.array(remembered.customer_ids, pa.string()))
+    assert times.sum() == remembered.times.sum()
+    times = times[remembered.find(pa.array(paper.customer_ids, pa.string()))]
+    short, _, long = groups.values()
+    assert times[short].max() < times[long].min()
+    assert 0.2 < short.mean() < 0.45
+    assert remembered.purchases(pa.array(["nobody"])).tolist() == [0]
 
 
 def test_training_needs_a_past(lake: Lake):

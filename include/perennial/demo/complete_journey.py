@@ -79,12 +79,12 @@ def _tables() -> dict[tuple[str, str], Callable[[], ir.Table]]:
     return {
         ("items", "products"): items,
         ("promotions", "promotions"): _promotions,
-        ("users", "households"): _users,
+        ("users", "households"): users,
         ("contacts", "households"): _contacts,
         ("campaigns", "campaigns"): _campaigns,
-        ("assignments", "households"): _assignments,
+        ("assignments", "households"): assignments,
         ("events", "purchases"): purchases,
-        ("events", "redemptions"): _redemptions,
+        ("events", "redemptions"): redemptions,
     }
 
 
@@ -110,7 +110,8 @@ def purchases() -> ir.Table:
     return rows.order_by("_day", "occurred_at", "event_id")
 
 
-def _redemptions() -> ir.Table:
+def redemptions() -> ir.Table:
+    """All coupon redemptions, in the contract's columns, each with the day it lands (`_day`)."""
     raw = _source("coupon_redemptions")
     day = raw.redemption_date.date()
     offer = _text(raw.campaign_id) + "-" + _text(raw.coupon_upc)
@@ -161,12 +162,13 @@ def _first_day(week: ir.IntegerValue) -> ir.DateValue:
 def _joined() -> ir.Table:
     """The day each household joined."""
     ordered = _first_days("transactions", "household_id", "day")
-    mailed = _assignments().group_by(household_id=lambda rows: rows.customer_id.cast("int64"))
+    mailed = assignments().group_by(household_id=lambda rows: rows.customer_id.cast("int64"))
     seen = ordered.union(mailed.agg(day=lambda rows: rows[_DAY].min()))
     return seen.group_by("household_id").agg(day=seen.day.min())
 
 
-def _users() -> ir.Table:
+def users() -> ir.Table:
+    """All households, in the contract's columns, each with the day it lands (`_day`)."""
     rows = _joined().left_join(_source("demographics"), "household_id")
     known = rows.select(
         _day=rows.day,
@@ -208,7 +210,8 @@ def _campaigns() -> ir.Table:
     return rows.order_by("_day", "campaign_id")
 
 
-def _assignments() -> ir.Table:
+def assignments() -> ir.Table:
+    """Which households were mailed which campaign, in the contract's columns, each with its day (`_day`)."""
     raw = _source("campaigns").join(_source("campaign_descriptions"), "campaign_id")
     rows = raw.select(
         _day=_campaign_day(raw),

@@ -19,12 +19,17 @@ TEXTS = pa.list_(TEXT)
 VECTOR = pa.list_(pa.float32())
 WEIGHTS = pa.list_(pa.struct([("name", TEXT), ("weight", REAL)]))
 ORDERS = pa.list_(pa.struct([("gap_days", INT), ("value", REAL), ("quantity", INT)]))
+MESSAGES = pa.list_(
+    pa.struct([("channel", TEXT), ("delivered", INT), ("opened", INT), ("clicked", INT), ("response", REAL)])
+)
 
 EVENT_TYPES = (
     *("impression", "view", "add_to_cart", "purchase", "return", "redeem"),
     *("delivered", "open", "click", "unsubscribe", "bounce", "complaint"),
 )
 LIFE_CYCLES = ("new", "active", "lapsing", "lapsed", "returned")
+RHYTHMS = ("regular", "random", "bursty")
+DRIFT_LEVELS = ("steady", "shifting", "shifted")
 ARMS = ("treatment", "holdout", "none")
 CHANNELS = ("email", "sms", "push")
 
@@ -120,6 +125,7 @@ EVENTS = _contract(
     _column("revenue?", MONEY, "what the shop received; negative for returns", unit="currency"),
     _column("campaign_id?", TEXT, "the campaign it belongs to"),
     _column("offer_id?", TEXT, "the offer it belongs to"),
+    _column("channel?", TEXT, "the channel of a message, or of the answer to it", allowed=CHANNELS),
     _KNOWN,
 )
 ITEMS = _contract(
@@ -268,19 +274,39 @@ PROFILES = _contract(
     _column("spend_91", MONEY, "revenue of the last 91 days", unit="currency"),
     _column("average_order_value?", MONEY, "revenue of an order", unit="currency"),
     _column("average_order_quantity?", REAL, "pieces in an order", unit="pieces"),
+    _column("average_order_lines?", REAL, "lines in an order: different items, as the till writes them"),
     _column("gap_mean_days?", REAL, "mean time between orders", unit="days"),
     _column("gap_deviation_days?", REAL, "standard deviation of the time between orders", unit="days"),
+    _column("burstiness?", REAL, "spread of the gaps: -1 like a clock, 0 at random, near 1 in bursts"),
+    _column("rhythm?", TEXT, "what the burstiness says; null with too few gaps", allowed=RHYTHMS),
     _column("recent_orders", ORDERS, "the last 64 orders, oldest first; gap to the order before"),
+    _column("thin?", FLAG, "has no order yet: what leans on the population is the population's"),
     _column("discount_share?", REAL, "discounts ÷ list value of what was bought", unit="0 to 1"),
     _column("coupon_share?", REAL, "coupon discounts ÷ list value of what was bought", unit="0 to 1"),
     _column("redemptions", INT, "coupons redeemed so far"),
+    _column("price_response?", REAL, "pieces bought at a tenth off ÷ at the list price; 1 = does not mind"),
+    _column("price_response_low?", REAL, "lower end of its 95 % interval"),
+    _column("price_response_high?", REAL, "upper end of its 95 % interval"),
+    _column("price_response_known?", FLAG, "do the customer's own purchases weigh more than the population?"),
     _column("categories", WEIGHTS, "up to ten preferred categories, recent purchases weigh more, sum ≤ 1"),
     _column("brands", WEIGHTS, "up to ten preferred brands, recent purchases weigh more, sum ≤ 1"),
     _column(
         "active_hours", pa.list_(REAL), "share of orders in each local hour of the week, Monday 00 first"
     ),
     _column("best_hour", INT, "the most active local hour of the week", unit="0 to 167"),
+    _column("best_hour_confidence?", REAL, "probability that no other hour is more active", unit="0 to 1"),
+    _column(
+        "channels?", MESSAGES, "messages by channel; response: clicks ÷ delivered, leaning on everybody's"
+    ),
+    _column("campaigns_received?", INT, "campaigns of the shop that the customer was in"),
+    _column(
+        "campaigns_answered?", INT, "those of them under which the customer clicked, ordered or redeemed"
+    ),
+    _column("campaign_response?", REAL, "share answered, leaning on everybody's", unit="0 to 1"),
     _column("life_cycle", TEXT, "stage", allowed=LIFE_CYCLES),
+    _column("life_cycle_since?", DAY, "first day of the stage"),
+    _column("lapsing_on?", DAY, "the day on which, without an order, the customer is lapsing or was"),
+    _column("lapsed_on?", DAY, "the day on which, without an order, the customer has lapsed"),
     _column("vector?", VECTOR, "the history among the item vectors, seen from the middle of the catalogue"),
 )
 SCORES = _contract(
@@ -290,8 +316,13 @@ SCORES = _contract(
     "day",
     _DAY,
     _CUSTOMER,
+    _column("p_return_7?", REAL, "probability of an order within 7 days", unit="0 to 1"),
+    _column("p_return_14?", REAL, "probability of an order within 14 days", unit="0 to 1"),
     _column("p_return_28?", REAL, "probability of an order within 28 days", unit="0 to 1"),
-    _column("reasons", TEXTS, "the main reasons for that probability, in words"),
+    _column(
+        "expected_spend?", REAL, "spend within 28 days that half of such customers exceed", unit="currency"
+    ),
+    _column("reasons", TEXTS, "the main reasons for the probability within 28 days, in words"),
     _column("model_version", INT, "registry version of the return model"),
 )
 RECOMMENDATIONS = _contract(
@@ -322,6 +353,20 @@ MODEL_LOG = _contract(
     _column("verdict", TEXT, "what was decided", allowed=("promoted", "kept", "failed", "rolled_back")),
     _column("reason", TEXT, "why, in words"),
     _column("figures", TEXT, "what it was judged by; of an encoder what it is", unit="JSON object"),
+)
+DRIFT = _contract(
+    "drift",
+    "How far the customers of a day are from those that the model in force learnt from",
+    "day model measure",
+    "day",
+    _DAY,
+    _column("model", TEXT, "registered name"),
+    _column("measure", TEXT, "a feature of the model, or score"),
+    _column("psi", REAL, "population stability index against the training cases"),
+    _column("by_chance", REAL, "what it stays under without any drift, in 999 of 1,000 days"),
+    _column("level", TEXT, "what it says", allowed=DRIFT_LEVELS),
+    _column("grows", FLAG, "grows by itself as the shop gets older, and alarms nobody"),
+    _column("model_version", INT, "registry version of the model in force"),
 )
 AUDIENCES = _contract(
     "audiences",
@@ -384,7 +429,7 @@ CONTRACTS: dict[str, Contract] = {
     for contract in (
         *(EVENTS, ITEMS, PROMOTIONS, USERS, CONTACTS, CAMPAIGNS, ASSIGNMENTS),
         *(QUARANTINE, VALIDATIONS),
-        *(ITEM_EMBEDDINGS, PROFILES, SCORES, RECOMMENDATIONS, MODEL_LOG),
+        *(ITEM_EMBEDDINGS, PROFILES, SCORES, RECOMMENDATIONS, MODEL_LOG, DRIFT),
         *(AUDIENCES, CAMPAIGN_LOG, ARMS_TABLE, EFFECTS),
     )
 }

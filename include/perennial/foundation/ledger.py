@@ -130,6 +130,13 @@ class Ledger:
             if turn.open:
                 connection.execute(_FRONTIERS.update().where(_FRONTIERS.c.step == step).values(day=day))
 
+    @contextmanager
+    def standing(self, step: str) -> Iterator[date | None]:
+        """While the body runs the step does no day; yields its frontier. The body must not write here."""
+        with self._write() as connection:
+            self._hold(connection, step)
+            yield _frontier(connection, step)
+
     def _hold(self, connection: Connection, step: str) -> None:
         """Make sure that the step has a row, and lock it until the transaction ends."""
         statement = sa.select(_FRONTIERS.c.step).where(_FRONTIERS.c.step == step).with_for_update()

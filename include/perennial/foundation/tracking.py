@@ -1,9 +1,10 @@
 """MLflow: runs, registered models, aliases. The only module that imports mlflow, and only when it is asked.
 
 A run is named by its tags: the tags of a run of a day say `day`, so that what a killed attempt left behind
-can be found and discarded. A model is saved as a folder by the capability it belongs to, and logged as a
-pyfunc whose loader is that capability's module: no pickle, and whoever has `include/` on the path can load it
-with `mlflow.pyfunc.load_model`.
+can be found and discarded, its nested runs with it. Beside the runs of days each model has one long run, its
+*series*: the figures of every day as steps, for the trend. A model is saved as a folder by the capability it
+belongs to, and logged as a pyfunc whose loader is that capability's module: no pickle, and whoever has
+`include/` on the path can load it with `mlflow.pyfunc.load_model`.
 """
 
 import importlib
@@ -11,17 +12,21 @@ import importlib.metadata
 import json
 import logging
 import os
+import re
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from perennial.foundation import contracts, provenance
 from perennial.foundation.endpoint import Endpoint
+from perennial.foundation.lake import Lake
 from perennial.foundation.registry import Pyfunc, Registered, Trained
 
 if TYPE_CHECKING:
@@ -31,6 +36,13 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER = "champion", "challenger"
 EXAMINATION = "examination"
 _PATIENCE_SECONDS = "60"
+_PARENT = "mlflow.parentRunId"
+_SERIES = {"series": "every day"}
+_SERIES_NOTE = (
+    "The figures of every day, one step a day. In a chart choose *Time* for the x-axis: it shows the day "
+    "itself; *Step* counts days from 2000-01-01."
+)
+_STEP_0 = date(2000, 1, 1)
 
 
 class TrackingError(RuntimeError):
@@ -61,18 +73,22 @@ class Run:
         words = [Param(key, str(value)) for key, value in (params or {}).items()]
         self.client.log_batch(self.id, metrics=numbers, params=words)
 
-    def log_tables(self, uri: str, versions: Mapping[str, int]) -> None:
-        """Record which version of each lake table the run read, as dataset inputs."""
-        from mlflow.entities import Dataset, DatasetInput
+    @contextmanager
+    def child(self, name: str, tags: Mapping[str, str]) -> Iterator["Run"]:
+        """A run within this one, for as long as the body runs; it is discarded together with this one.
 
-        inputs = [
-            DatasetInput(
-                Dataset(
-                    name, f"v{version}", "delta", json.dumps({"path": f"{uri}/{name}", "version": version})
-                )
-            )
-            for name, version in versions.items()
-        ]
+        It ends as runs do; an error in it is the parent's error, too. What is registered meanwhile belongs to
+        the child.
+        """
+        with _started(self.client, self.experiment_id, name, tags, nested=True) as run:
+            yield run
+
+    def log_tables(self, lake: Lake) -> None:
+        """Record every table that the lake is pinned to as a data set: place, version, columns and rows."""
+        from mlflow.entities import DatasetInput
+
+        versions = lake.pins or {}
+        inputs = [DatasetInput(_dataset(lake, name, version)) for name, version in versions.items()]
         self.client.log_inputs(self.id, inputs)
         self.log(params={f"version_{name}": version for name, version in versions.items()})
 
@@ -109,17 +125,15 @@ class Run:
 
 @contextmanager
 def run(endpoint: Endpoint, experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[Run]:
-    """A run of the experiment; it ends FINISHED, or FAILED with the error in its tags if the body raises."""
-    with _connected(endpoint) as client:
-        import mlflow
+    """A run of the experiment; it ends FINISHED, or FAILED with the error in its tags if the body raises.
 
+    Its tags also say which code made it, and with which software.
+    """
+    made_by = {"code_version": provenance.code_version(), **provenance.environment()}
+    with _connected(endpoint) as client:
         experiment_id = _experiment(client, experiment)
-        with mlflow.start_run(experiment_id=experiment_id, run_name=name, tags=dict(tags)) as active:
-            try:
-                yield Run(active.info.run_id, experiment_id, client)
-            except Exception as error:
-                client.set_tag(active.info.run_id, "error", f"{type(error).__name__}: {error}"[:5000])
-                raise
+        with _started(client, experiment_id, name, {**made_by, **tags}) as active:
+            yield active
 
 
 def discard(endpoint: Endpoint, experiment: str, tags: Mapping[str, str], *, keep: str = "") -> int:
@@ -130,15 +144,11 @@ def discard(endpoint: Endpoint, experiment: str, tags: Mapping[str, str], *, kee
     """
     with _connected(endpoint) as client:
         runs = _search(client, experiment, tags)
-        leftovers = [
-            one.info.run_id for one in runs if one.info.run_id != keep and one.info.status != "FAILED"
-        ]
-        for run_id in leftovers:
-            for version in client.search_model_versions(f"run_id = '{run_id}'"):
-                with _missing_is_fine():
-                    client.delete_model_version(version.name, version.version)
-            with _missing_is_fine():
-                client.delete_run(run_id)
+        leftovers = [one for one in runs if one.info.run_id != keep and one.info.status != "FAILED"]
+        for parent in leftovers:
+            nested = _found(client, parent.info.experiment_id, {_PARENT: parent.info.run_id})
+            for one in [*nested, parent]:
+                _delete(client, one.info.run_id)
         return len(leftovers)
 
 
@@ -181,16 +191,56 @@ def load_model(endpoint: Endpoint, model: str, version: int) -> Any:
         return importlib.import_module(flavor["loader_module"])._load_pyfunc(str(home / flavor["data"]))
 
 
-def settle(endpoint: Endpoint, model: str, day: date, version: int | None, tags: Mapping[str, str]) -> None:
-    """Write the verdict on a day's candidate into its run and version; discard the day's other attempts."""
-    run_id = ""
+def note(
+    endpoint: Endpoint,
+    model: str,
+    version: int,
+    tags: Mapping[str, str],
+    day: date | None = None,
+    figures: Mapping[str, float] = MappingProxyType({}),
+) -> str:
+    """Write tags, and those figures of a day that it lacks, to a version's run; tags to the version as well.
+
+    Returns:
+        The id of the run.
+    """
     with _connected(endpoint) as client:
-        if version is not None:
-            run_id = str(_version(client, model, version).run_id)
-            for key, value in tags.items():
-                client.set_tag(run_id, key, value)
-                client.set_model_version_tag(model, str(version), key, value)
-    discard(endpoint, model, {"day": str(day)}, keep=run_id)
+        run_id = str(_version(client, model, version).run_id)
+        for key, value in tags.items():
+            client.set_tag(run_id, key, value)
+            client.set_model_version_tag(model, str(version), key, value)
+        if day is not None:
+            held = client.get_run(run_id).data.metrics
+            new = {key: value for key, value in figures.items() if _name(key) not in held}
+            _log_on(client, run_id, day, new, step=0)
+    return run_id
+
+
+def log_series(
+    endpoint: Endpoint,
+    model: str,
+    day: date,
+    figures: Mapping[str, float],
+    pictures: Mapping[str, "Figure"] = MappingProxyType({}),
+) -> str:
+    """Write a day's figures as one step of the model's series, and pictures in place of older ones.
+
+    The step counts days from 2000-01-01, the time is the day's midnight. The same figures again add nothing.
+
+    Returns:
+        The id of the series' run.
+    """
+    with _connected(endpoint) as client:
+        if not _search(client, model, _SERIES):
+            tags = {**_SERIES, "mlflow.note.content": _SERIES_NOTE}
+            made = client.create_run(_experiment(client, model), tags=tags, run_name=f"{model}, every day")
+            client.set_terminated(made.info.run_id)
+        # Of two that were made at once, the older one counts.
+        run_id = str(_search(client, model, _SERIES)[-1].info.run_id)
+        _log_on(client, run_id, day, figures, step=(day - _STEP_0).days)
+        for path, figure in pictures.items():
+            client.log_figure(run_id, figure, path)
+        return run_id
 
 
 def set_aliases(endpoint: Endpoint, model: str, aliases: Mapping[str, int | None]) -> None:
@@ -231,13 +281,72 @@ def _connected(endpoint: Endpoint) -> Iterator["MlflowClient"]:
                 os.environ[name] = value
 
 
+@contextmanager
+def _started(
+    client: "MlflowClient", experiment_id: str, name: str, tags: Mapping[str, str], *, nested: bool = False
+) -> Iterator[Run]:
+    import mlflow
+
+    with mlflow.start_run(
+        experiment_id=experiment_id, run_name=name, tags=dict(tags), nested=nested
+    ) as active:
+        try:
+            yield Run(active.info.run_id, experiment_id, client)
+        except Exception as error:
+            client.set_tag(active.info.run_id, "error", f"{type(error).__name__}: {error}"[:5000])
+            raise
+
+
+def _dataset(lake: Lake, name: str, version: int) -> Any:
+    """A table of the lake as MLflow's data set, with the number of its rows."""
+    from mlflow.data.delta_dataset_source import DeltaDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.entities import Dataset
+    from mlflow.types import Schema
+
+    table = lake.table(name)
+    source = DeltaDatasetSource(path=table.path, delta_table_version=version)
+    schema = Schema.from_json(json.dumps(provenance.columns(contracts.CONTRACTS[name].schema)))
+    said = MetaDataset(source, name, f"v{version}", schema).to_dict()  # type: ignore[abstract]
+    found = table.open(version)
+    return Dataset(**said, profile=json.dumps({"num_rows": 0 if found is None else found.count()}))
+
+
+def _log_on(
+    client: "MlflowClient", run_id: str, day: date, figures: Mapping[str, float], *, step: int
+) -> None:
+    """Metrics as of a day: their time is its midnight, so that the same ones again are no others."""
+    from mlflow.entities import Metric
+
+    midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+    metrics = [Metric(_name(key), value, midnight, step) for key, value in figures.items()]
+    client.log_batch(run_id, metrics=metrics)
+
+
+def _name(key: str) -> str:
+    """A metric's name as MLflow allows it."""
+    return re.sub(r"[^/\w.\- :]", "_", key)
+
+
+def _delete(client: "MlflowClient", run_id: str) -> None:
+    """A run and the versions it registered; somebody else may have deleted them first."""
+    for version in client.search_model_versions(f"run_id = '{run_id}'"):
+        with _missing_is_fine():
+            client.delete_model_version(version.name, version.version)
+    with _missing_is_fine():
+        client.delete_run(run_id)
+
+
 def _search(client: "MlflowClient", experiment: str, tags: Mapping[str, str]) -> list[Any]:
-    """The experiment's runs with these tags, newest first."""
+    """The experiment's runs with these tags, newest first; those within other runs left out."""
     found = client.get_experiment_by_name(experiment)
-    if found is None:
-        return []
+    runs = [] if found is None else _found(client, found.experiment_id, tags)
+    return [one for one in runs if _PARENT not in one.data.tags]
+
+
+def _found(client: "MlflowClient", experiment_id: str, tags: Mapping[str, str]) -> list[Any]:
     wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-    return list(client.search_runs([found.experiment_id], wanted, order_by=["attributes.start_time DESC"]))
+    return list(client.search_runs([experiment_id], wanted, order_by=["attributes.start_time DESC"]))
 
 
 def _experiment(client: "MlflowClient", name: str) -> str:

@@ -1,9 +1,6 @@
 """Pictures of a campaign as SVG to be put into a page: small, sharp, and the same to the byte every time."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from io import StringIO
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -11,6 +8,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from perennial.foundation.pages import STYLE, svg
 from perennial.measurement.campaigns import Segment
 from perennial.measurement.retention import Redeemed, Week
 
@@ -21,31 +19,7 @@ COLOURS: Mapping[Segment, str] = {
     Segment.HOLDOUT: "#b45309",
     Segment.NONE: "#64748b",
 }
-_INK, _GRID, _SHADE = "#475569", "#e2e8f0", "#f0fdfa"
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "perennial",
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "axes.edgecolor": _GRID,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "grid.color": _GRID,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "legend.frameon": False,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-}
+_SHADE = "#f0fdfa"
 
 
 def weekly_orders(
@@ -59,7 +33,7 @@ def weekly_orders(
         running: where the campaign began and ended, in weeks; None where each customer has weeks of its own.
         wide: as wide as two pictures.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _blank(width=10.6 if wide else 5.2)
         if running:
             axes.axvspan(*running, color=_SHADE, linewidth=0)
@@ -72,12 +46,12 @@ def weekly_orders(
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
         _legend(axes)
-        return _svg(figure)
+        return svg(figure)
 
 
 def retention(weeks: Iterable[Week], labels: Mapping[Segment, str]) -> str:
     """Weekly retention of each group, exact, with its 95 % band; unbounded as a thin dashed line."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _blank()
         for segment, group in _by_segment(week for week in weeks if week.n >= 0).items():
             numbers = [week.n for week in group]
@@ -92,7 +66,7 @@ def retention(weeks: Iterable[Week], labels: Mapping[Segment, str]) -> str:
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
         _legend(axes)
-        return _svg(figure)
+        return svg(figure)
 
 
 def redemptions(found: Sequence[Redeemed], weeks: int, segment: Segment) -> str:
@@ -107,7 +81,7 @@ def redemptions(found: Sequence[Redeemed], weeks: int, segment: Segment) -> str:
     for week in found:
         if week.segment is segment:
             heights[week.n] += week.redemptions
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _blank()
         axes.bar(range(weeks), heights, width=0.72, color=COLOURS[segment])
         for number, height in enumerate(heights):
@@ -125,7 +99,7 @@ def redemptions(found: Sequence[Redeemed], weeks: int, segment: Segment) -> str:
         axes.set_xlim(-0.6, weeks - 0.4)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
-        return _svg(figure)
+        return svg(figure)
 
 
 def _blank(width: float = 5.2) -> tuple[Figure, Axes]:
@@ -174,17 +148,3 @@ def _by_segment(weeks: Iterable[Week]) -> dict[Segment, list[Week]]:
 
 def _plain(value: float | None) -> float:
     return float("nan") if value is None else value
-
-
-def _svg(figure: Figure) -> str:
-    """The figure as an element for a page: no prologue, no metadata, no ids that another picture has too."""
-    written = StringIO()
-    figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
-    text = written.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    text = re.sub(r"<style.*?</style>\s*", "", text, flags=re.DOTALL)
-    text = re.sub(r'<g id="[^"]*"', "<g", text)
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
-    return re.sub(r"\n\s*", "\n", text).strip()

@@ -5,25 +5,23 @@ closed. A second run replaces the day's figures and pages by the same ones, and 
 longer reports.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
-from pathlib import Path
 
 import ibis.expr.types as ir
 
 from perennial.foundation import activity
-from perennial.foundation.config import load
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.engine import kept
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.ledger import open_ledger
+from perennial.foundation.pages import ReportWords, report_words, write
 from perennial.foundation.settings import settings
 from perennial.measurement import effects, overview
 from perennial.measurement.campaigns import Campaign, News, due
 from perennial.measurement.effects import Findings, Inputs
-from perennial.measurement.report import ReportWords, index, page, path_of
+from perennial.measurement.report import index, page, path_of
 
 EXPERIMENT = "campaign_reports"
 DECIDING = "decide_contacts"
@@ -53,7 +51,7 @@ def report(day: str, endpoint: Endpoint | None) -> list[dict[str, str]]:
     lake = open_lake().pinned(*_READ)
     found = _measured(lake, today)
     open_lake().replace("effects", effects.table(found, today), today)
-    words = load("reports", ReportWords)
+    words = report_words()
     pages = {path_of(one.campaign.campaign_id, today): page(one, today, words) for one in found}
     _publish(pages, today)
     _publish_index(words)
@@ -149,7 +147,7 @@ def _publish(pages: dict[str, str], day: date) -> None:
     """Write the day's pages, and take away those of the day that are not among them."""
     folder = settings().reports
     for path, text in pages.items():
-        _write(folder / path, text)
+        write(folder / path, text)
     for old in folder.glob(f"campaigns/*/{day}.html"):
         if old.relative_to(folder).as_posix() not in pages:
             old.unlink(missing_ok=True)
@@ -165,17 +163,9 @@ def _publish_index(words: ReportWords) -> None:
             one.campaign_id: one for one in campaigns(state, max(state.days("effects"), default=date.max))
         }
         rows = overview.figures(state.read("effects")).to_pyarrow().to_pylist()
-        _write(settings().reports / "index.html", index(overview.entries(rows, known, words.currency), words))
+        write(settings().reports / "index.html", index(overview.entries(rows, known, words.currency), words))
         if lake.version("effects") == version:
             return
-
-
-def _write(path: Path, text: str) -> None:
-    """All of it or nothing: a reader never sees half a page."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
 
 
 def _logged(endpoint: Endpoint, found: list[Findings], lake: Lake, day: date) -> list[str]:
@@ -189,7 +179,7 @@ def _logged(endpoint: Endpoint, found: list[Findings], lake: Lake, day: date) ->
         tags = {"day": str(day), "campaign": name}
         with tracking.run(endpoint, EXPERIMENT, f"campaign {name}, {day}", tags) as run:
             run.log(params=overview.parameters(findings), metrics=overview.metrics(findings))
-            run.log_tables(lake.uri, dict(lake.pins or {}))
+            run.log_tables(lake)
             run.log_file(settings().reports / path_of(name, day))
             runs.append(run.id)
     return runs

@@ -3,16 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
 from math import ceil
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from pydantic import Field
-
-from perennial.foundation.config import Part
 from perennial.foundation.measures import DEFINITIONS, Measure
+from perennial.foundation.pages import ReportWords, templates
 from perennial.measurement import wording
 from perennial.measurement.campaigns import Design, Segment
 from perennial.measurement.effects import DIFFERENCE, Findings
@@ -23,15 +19,8 @@ _TABLE = (
     *(Measure.ORDER_RATE, Measure.ORDERS_PER_CUSTOMER, Measure.REVENUE_PER_CUSTOMER, Measure.AOV),
     *(Measure.REPURCHASE_RATE, Measure.REDEMPTION_RATE, Measure.CTR, Measure.CVR, Measure.CVR_DELIVERED),
 )
+_TEMPLATES = Path(__file__).parent / "templates"
 _MONEY = {Measure.REVENUE_PER_CUSTOMER, Measure.AOV}
-
-
-class ReportWords(Part):
-    """The file reports.yaml."""
-
-    shop: str = Field(min_length=1)
-    currency: str = ""
-    data_note: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,7 +86,7 @@ def page(findings: Findings, day: date, words: ReportWords) -> str:
     window_weeks = ceil(about.weeks)
     first = findings.pair[0]
     redeemed = [one for one in findings.redemptions if one.segment is first]
-    return _environment().get_template("campaign.html.j2").render(
+    return templates(_TEMPLATES).get_template("campaign.html.j2").render(
         words=words,
         campaign=findings.campaign,
         day=day,
@@ -122,7 +111,7 @@ def page(findings: Findings, day: date, words: ReportWords) -> str:
 
 def index(entries: Sequence[Entry], words: ReportWords) -> str:
     """The list of all reports."""
-    return _environment().get_template("index.html.j2").render(entries=entries, words=words)
+    return templates(_TEMPLATES).get_template("index.html.j2").render(entries=entries, words=words)
 
 
 def path_of(campaign_id: str, day: date) -> str:
@@ -205,14 +194,3 @@ def _retention_row(findings: Findings, segment: Segment) -> tuple[str, list[Cell
     """A group's exact weekly retention as a row of cells."""
     weeks = [week for week in findings.weeks if week.segment is segment and week.n >= 0]
     return wording.group(segment), [_cell(Measure.WEEKLY_RETENTION, week.exact, "") for week in weeks]
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=select_autoescape(["html.j2"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -11,12 +11,20 @@ import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from perennial.foundation.lake import end_of
 from perennial.models import features
 from perennial.models.features import Numbers
 
-_LABEL = "came_back"
+HORIZONS = (7, 14, 28)
+"""Days within which an order is foreseen; by the last one models are judged."""
+
+GROUPED_BY = ("life_cycle", "age", "income", "household_size", "kids_count")
+"""What makes groups of customers, none of which a new model may cost much."""
+
+_RETURNS = tuple(f"came_back_{days}" for days in HORIZONS)
+_SPENT = "spend_after"
 
 
 @dataclass(frozen=True)
@@ -24,27 +32,50 @@ class Cases:
     """Customers as of a cut-off, and what they did next.
 
     Args:
-        rows: their profiles, `features.COLUMNS`.
-        labels: 1 for an order within the window that follows the cut-off, else 0; in the rows' order.
+        rows: their profiles, `features.COLUMNS`, and the columns `GROUPED_BY`.
+        returns: 1 for an order within so many days after the cut-off, else 0; shape (n, len(HORIZONS)).
+        spend: revenue within the longest horizon, in currency, shape (n,).
     """
 
     rows: pa.Table
-    labels: Numbers
+    returns: Numbers
+    spend: Numbers
+
+    @property
+    def labels(self) -> Numbers:
+        """Whether they came back within the longest horizon, shape (n,)."""
+        return self.returns[:, -1]
 
     @property
     def matrix(self) -> Numbers:
         """Their features, shape (n, features)."""
         return features.matrix(self.rows)
 
+    @property
+    def groups(self) -> dict[str, NDArray[np.bool_]]:
+        """By name, who belongs to a group; customers of whom it is not known belong to none."""
+        found = {}
+        for column in GROUPED_BY:
+            held = self.rows[column].to_numpy()
+            for name in sorted({one for one in held if one is not None}):
+                found[f"{column.replace('_', ' ')} {name}"] = held == name
+        return found
+
     @classmethod
     def joined(cls, parts: Iterable[Self]) -> Self:
         """All cases, one part after the other."""
         held = list(parts)
-        return cls(pa.concat_tables([one.rows for one in held]), np.concatenate([one.labels for one in held]))
+        returns, spend = (
+            np.concatenate([getattr(one, name) for one in held]) for name in ("returns", "spend")
+        )
+        return cls(pa.concat_tables([one.rows for one in held]), returns, spend)
 
     def save(self, path: Path) -> None:
         """Write them as one Parquet file, so that other models can be asked about the same cases."""
-        pq.write_table(self.rows.append_column(_LABEL, pa.array(self.labels)), path, compression="zstd")
+        table = self.rows.append_column(_SPENT, pa.array(self.spend))
+        for name, column in zip(_RETURNS, self.returns.T, strict=True):
+            table = table.append_column(name, pa.array(np.ascontiguousarray(column)))
+        pq.write_table(table, path, compression="zstd")
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -53,34 +84,56 @@ class Cases:
 
     @classmethod
     def _of(cls, table: pa.Table) -> Self:
-        return cls(table.select(features.COLUMNS), table[_LABEL].cast(pa.float64()).to_numpy())
+        returns = [table[name].cast(pa.float64()).to_numpy() for name in _RETURNS]
+        spend = table[_SPENT].cast(pa.float64()).to_numpy()
+        return cls(table.select([*features.COLUMNS, *GROUPED_BY]), np.column_stack(returns), spend)
 
 
-def labelled(profiles: ir.Table, events: ir.Table, cutoffs: Sequence[date]) -> list[Cases]:
+def labelled(profiles: ir.Table, events: ir.Table, users: ir.Table, cutoffs: Sequence[date]) -> list[Cases]:
     """The cases of each cut-off, newest first; only customers who had ordered by then.
 
     Args:
         profiles: the table `profiles`.
         events: events as known on the day; the window of the newest cut-off ends with that day.
+        users: customers as known on the day, for the groups.
         cutoffs: the past days, newest first; each one's window ends where the next newer one's begins.
     """
     known = profiles.filter(profiles.day.isin(cutoffs), profiles.orders > 0)
-    came_back = orders_after(events, cutoffs).mutate(ordered=True)
-    cases = known.left_join(came_back, ["customer_id", "day"])
-    cases = read_by_the_model(cases, "day", **{_LABEL: cases.ordered.notnull()}).order_by(
-        "day", "customer_id"
-    )
+    known = known.left_join(users.select("customer_id", *GROUPED_BY[1:]), "customer_id")
+    after = after_cutoffs(events, cutoffs)
+    cases = known.left_join(after, ["customer_id", "day"])
+    made = {name: ibis.coalesce(cases[name], False) for name in _RETURNS}
+    spend = {_SPENT: cases[_SPENT].fill_null(0.0)}
+    cases = read_by_the_model(cases, "day", *GROUPED_BY, **made, **spend).order_by("day", "customer_id")
     table = cases.to_pyarrow()
     days = table["day"].to_numpy()
     parts = [table.filter(pa.array(days == np.datetime64(cutoff))) for cutoff in cutoffs]
     return [Cases._of(part) for part in parts if part.num_rows]
 
 
-def orders_after(events: ir.Table, cutoffs: Sequence[date]) -> ir.Table:
-    """Who ordered in the window after which cut-off: `customer_id, day`, one row each."""
-    bought = events.filter(events.event_type == "purchase", events.occurred_at >= end_of(cutoffs[-1]))
-    cutoff = ibis.cases(*[(bought.occurred_at >= end_of(day), ibis.literal(day)) for day in cutoffs])
-    return bought.select("customer_id", day=cutoff).distinct()
+def after_cutoffs(events: ir.Table, cutoffs: Sequence[date]) -> ir.Table:
+    """What customers did in the windows after the cut-offs: a row for each customer and cut-off with any.
+
+    Returns:
+        `customer_id, day` (the cut-off), `came_back_<days>` for each horizon, and `spend_after`, returned
+        goods taken off.
+    """
+    traded = events.filter(events.event_type.isin(["purchase", "return"]))
+    traded = traded.filter(traded.occurred_at >= end_of(cutoffs[-1]))
+    cutoff = ibis.cases(*[(traded.occurred_at >= end_of(day), ibis.literal(day)) for day in cutoffs])
+    placed = traded.mutate(day=cutoff)
+    bought = placed.event_type == "purchase"
+    found = placed.group_by("customer_id", "day").aggregate(
+        first=placed.occurred_at.min(where=bought),
+        **{_SPENT: placed.revenue.cast("decimal(18, 4)").sum().cast("float64")},
+    )
+
+    def within(days: int) -> ir.BooleanValue:
+        ends = [(found.day == day, found["first"] < end_of(day + timedelta(days))) for day in cutoffs]
+        return ibis.cases(*ends).fill_null(False)
+
+    came_back = {name: within(days) for name, days in zip(_RETURNS, HORIZONS, strict=True)}
+    return found.select("customer_id", "day", _SPENT, **came_back)
 
 
 def read_by_the_model(profiles: ir.Table, *others: str, **made: ir.Column) -> ir.Table:

@@ -1,30 +1,82 @@
-"""models.yaml: the section of the return model. The recommender's section is read by the recommender."""
+"""models.yaml: the sections of the return model and of what is watched of it.
 
-from typing import Any
+The recommender's section is read by the recommender.
+"""
 
-from pydantic import Field
+from typing import Any, Self
+
+from pydantic import Field, model_validator
 
 from perennial.foundation.config import Part, load
+
+
+class RhythmSettings(Part):
+    """The network over the sequence of orders."""
+
+    share: float = Field(0.4, ge=0, le=1, description="of the blend; the trees have the rest")
+    hidden: int = Field(96, ge=1, description="units of a layer")
+    dropout: float = Field(0.1, ge=0, lt=1)
+    epochs: int = Field(40, ge=1, description="how often it sees every order")
+    most_steps: int = Field(4000, ge=1, description="of the optimiser, however many orders there are")
+    batch: int = Field(2048, ge=1, description="orders in a step")
+    learning_rate: float = Field(0.006, gt=0, le=1)
+    customers: int = Field(20_000, ge=1, description="it learns from at most so many, drawn at random")
+
+
+class TreesSettings(Part):
+    """The boosted trees over the profile."""
+
+    rounds: int = Field(300, ge=1, description="trees")
+    learning_rate: float = Field(0.025, gt=0, le=1)
+    leaves: int = Field(8, ge=2, description="of a tree, at most")
+    least_cases_in_leaf: int = Field(80, ge=1)
+    feature_share: float = Field(0.4, gt=0, le=1, description="features that a tree may look at")
+    ridge: float = Field(5.0, ge=0, description="L2 penalty on the leaves")
 
 
 class ReturnModelSettings(Part):
     """How the return model is trained and judged."""
 
     cutoffs: int = Field(5, ge=2, le=26, description="past days it learns from, 28 days apart")
-    rounds: int = Field(200, ge=1, description="trees")
-    learning_rate: float = Field(0.025, gt=0, le=1)
-    leaves: int = Field(6, ge=2, description="of a tree, at most")
-    least_cases_in_leaf: int = Field(80, ge=1)
-    feature_share: float = Field(0.4, gt=0, le=1, description="features that a tree may look at")
-    ridge: float = Field(5.0, ge=0, description="L2 penalty on the leaves")
+    trees: TreesSettings = TreesSettings()
+    rhythm: RhythmSettings = RhythmSettings()
     margin: float = Field(0.01, ge=0, description="extra mean log loss that is still called not worse")
+    group_margin: float = Field(0.02, ge=0, description="extra mean log loss that a large group may bear")
+    contact_threshold: float = Field(
+        0.5, gt=0, lt=1, description="from this probability on a customer counts as likely to come back"
+    )
+
+
+class WatchSettings(Part):
+    """What is watched of the return model beside its scores, and when the alert is called."""
+
+    shifting: float = Field(0.1, gt=0, description="stability index above which a measure is shifting")
+    shifted: float = Field(0.25, gt=0, description="stability index above which it has shifted")
+    growing: frozenset[str] = Field(
+        frozenset({"tenure_days", "orders", "active_windows"}),
+        description="measures that never call the alert",
+    )
+    days_shown: int = Field(28, ge=1, le=366, description="in the picture of drift")
+    smallest_group: int = Field(50, ge=2, description="smaller demographic groups are left out")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.shifting > self.shifted:
+            raise ValueError(f"shifting {self.shifting:g} must not exceed shifted {self.shifted:g}")
+        return self
 
 
 class _Models(Part):
     return_model: ReturnModelSettings
     recommender: dict[str, Any]
+    watch: WatchSettings = WatchSettings()
 
 
 def return_model_settings() -> ReturnModelSettings:
     """The settings in models.yaml."""
     return load("models", _Models).return_model
+
+
+def watch_settings() -> WatchSettings:
+    """The settings in models.yaml."""
+    return load("models", _Models).watch

@@ -15,23 +15,26 @@ from perennial.foundation import contracts
 Numbers = NDArray[np.float64]
 
 _TAKEN = (
-    *("recency_days", "tenure_days", "orders", "orders_28", "orders_91", "spend_28", "spend_91"),
+    *("recency_days", "tenure_days", "orders", "orders_28", "orders_91", "spend", "spend_28", "spend_91"),
     *("average_order_value", "average_order_quantity", "gap_mean_days", "gap_deviation_days"),
     *("discount_share", "coupon_share", "redemptions"),
 )
 _DERIVED = (
-    *("orders_7", "orders_14", "last_gap_days", "recent_gap_days", "recent_gap_deviation_days"),
-    *("recency_in_gaps", "rate_change", "recent_value", "weekend_share"),
+    *("orders_7", "orders_14", "orders_56", "active_windows", "rate_change"),
+    *("last_gap_days", "recent_gap_days", "recent_gap_deviation_days", "gap_median_days", "gap_longest_days"),
+    *("recency_in_gaps", "recency_in_longest", "recent_value", "recent_value_deviation"),
+    *("spend_7", "spend_14", "spend_56", "spend_a_window", "window_spend_median", "window_spend_deviation"),
 )
 NAMES: tuple[str, ...] = (*_TAKEN, *_DERIVED)
 """The features, in the order of the matrix's columns."""
 
-COLUMNS: tuple[str, ...] = ("customer_id", *_TAKEN, "recent_orders", "active_hours")
+COLUMNS: tuple[str, ...] = ("customer_id", *_TAKEN, "recent_orders")
 """The columns of `profiles` that they are made of."""
 
-_ORDERS_SEEN = 64
+ORDERS_SEEN = 64
 _RECENT = 8
-_HOURS_OF_WEEK, _SATURDAY = 168, 120
+_WINDOW_DAYS, _WINDOWS = 28, 8
+_LONG_AGO = 365.0
 
 
 def schema() -> pa.Schema:
@@ -60,28 +63,36 @@ def to_frame(rows: pa.Table) -> pd.DataFrame:
         ]
         for orders in rows["recent_orders"].to_pylist()
     ]
-    frame["active_hours"] = rows["active_hours"].to_pylist()
     return frame
 
 
 def matrix(rows: pa.Table) -> Numbers:
     """The features of each profile row, shape (n, len(NAMES)), in the rows' order."""
     taken = {name: _column(rows, name) for name in _TAKEN}
-    gaps = _orders(rows, "gap_days")
-    values = _orders(rows, "value")
+    gaps, values = recent_orders(rows, "gap_days"), recent_orders(rows, "value")
     recency = taken["recency_days"]
     ages = _ages(gaps, values, recency)
-    recent = gaps[:, -_RECENT:]
+    recent, longest = gaps[:, -_RECENT:], _most(gaps)
+    windows = _spend_by_window(ages, values, taken["tenure_days"])
     derived = {
-        "orders_7": (ages < 7).sum(axis=1).astype(float),
-        "orders_14": (ages < 14).sum(axis=1).astype(float),
+        "orders_7": _counted(ages < 7),
+        "orders_14": _counted(ages < 14),
+        "orders_56": _counted(ages < 56),
+        "active_windows": _active_windows(ages, taken["tenure_days"]),
+        "rate_change": (taken["orders_28"] / 28 + 0.01) / (taken["orders_91"] / 91 + 0.01),
         "last_gap_days": gaps[:, -1],
         "recent_gap_days": _mean(recent),
         "recent_gap_deviation_days": _deviation(recent),
-        "recency_in_gaps": (recency + 1) / (np.nan_to_num(taken["gap_mean_days"], nan=365.0) + 1),
-        "rate_change": (taken["orders_28"] / 28 + 0.01) / (taken["orders_91"] / 91 + 0.01),
+        "gap_median_days": _median(gaps),
+        "gap_longest_days": longest,
+        "recency_in_gaps": (recency + 1) / (np.nan_to_num(taken["gap_mean_days"], nan=_LONG_AGO) + 1),
+        "recency_in_longest": (recency + 1) / (np.nan_to_num(longest, nan=_LONG_AGO) + 1),
         "recent_value": _mean(values[:, -_RECENT:]),
-        "weekend_share": _weekend_share(rows["active_hours"]),
+        "recent_value_deviation": _deviation(values[:, -_RECENT:]),
+        **{f"spend_{days}": np.where(ages < days, values, 0).sum(axis=1) for days in (7, 14, 56)},
+        "spend_a_window": taken["spend"] / np.maximum(taken["tenure_days"], _WINDOW_DAYS) * _WINDOW_DAYS,
+        "window_spend_median": _median(windows),
+        "window_spend_deviation": _deviation(windows),
     }
     return np.column_stack([(taken | derived)[name] for name in NAMES])
 
@@ -90,14 +101,14 @@ def _column(rows: pa.Table, name: str) -> Numbers:
     return rows[name].cast(pa.float64()).to_numpy().astype(np.float64)
 
 
-def _orders(rows: pa.Table, field: str) -> Numbers:
-    """One field of the recent orders as a matrix, the newest order last, NaN where there are fewer."""
+def recent_orders(rows: pa.Table, field: str) -> Numbers:
+    """One field of the recent orders, shape (n, ORDERS_SEEN): the newest last, NaN where there are fewer."""
     lengths, orders = _flat(rows["recent_orders"])
     found = pc.struct_field(orders, field).cast(pa.float64()).to_numpy(zero_copy_only=False)
     from_newest = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(found))
-    kept = from_newest <= _ORDERS_SEEN
-    padded = np.full((len(lengths), _ORDERS_SEEN), np.nan)
-    padded[np.repeat(np.arange(len(lengths)), lengths)[kept], _ORDERS_SEEN - from_newest[kept]] = found[kept]
+    kept = from_newest <= ORDERS_SEEN
+    padded = np.full((len(lengths), ORDERS_SEEN), np.nan)
+    padded[np.repeat(np.arange(len(lengths)), lengths)[kept], ORDERS_SEEN - from_newest[kept]] = found[kept]
     return padded
 
 
@@ -126,11 +137,40 @@ def _deviation(values: Numbers) -> Numbers:
     return np.sqrt(_mean((values - mean[:, None]) ** 2))
 
 
-def _weekend_share(hours: pa.ChunkedArray) -> Numbers:
-    """Share of the orders on Saturday and Sunday; the week starts on Monday at 00."""
-    lengths, shares = _flat(hours)
-    if (lengths != _HOURS_OF_WEEK).any():
-        raise ValueError(
-            f"active_hours: {_HOURS_OF_WEEK} values are needed; found {sorted(set(lengths.tolist()))}"
-        )
-    return shares.to_numpy(zero_copy_only=False).reshape(-1, _HOURS_OF_WEEK)[:, _SATURDAY:].sum(axis=1)
+def _median(values: Numbers) -> Numbers:
+    order = np.sort(values, axis=1)  # missing values come last
+    counts = (~np.isnan(values)).sum(axis=1)
+    rows, middle = np.arange(len(values)), np.maximum(counts - 1, 0)
+    return (order[rows, middle // 2] + order[rows, (middle + 1) // 2]) / 2
+
+
+def _most(values: Numbers) -> Numbers:
+    known = ~np.isnan(values)
+    return np.where(known.any(axis=1), np.where(known, values, -np.inf).max(axis=1), np.nan)
+
+
+def _counted(found: NDArray[np.bool_]) -> Numbers:
+    return found.sum(axis=1).astype(float)
+
+
+def _windows_seen(ages: Numbers, tenure: Numbers) -> Numbers:
+    """How many of the last eight stretches of 28 days lie after joining and within the list of orders."""
+    full = ~np.isnan(ages[:, 0])
+    covered = np.where(full, np.minimum(tenure, np.nan_to_num(ages[:, 0])), tenure)
+    return np.clip(covered // _WINDOW_DAYS, 1, _WINDOWS)
+
+
+def _spend_by_window(ages: Numbers, values: Numbers, tenure: Numbers) -> Numbers:
+    """Spend in each of the last eight stretches of 28 days, shape (n, 8); NaN in those not seen."""
+    seen = _windows_seen(ages, tenure)
+    stretch = ages // _WINDOW_DAYS
+    spent = [np.where(stretch == back, values, 0).sum(axis=1) for back in range(_WINDOWS)]
+    return np.where(np.arange(_WINDOWS) < seen[:, None], np.column_stack(spent), np.nan)
+
+
+def _active_windows(ages: Numbers, tenure: Numbers) -> Numbers:
+    """Share of the last eight stretches of 28 days, of those seen, with an order."""
+    seen = _windows_seen(ages, tenure)
+    stretch = ages // _WINDOW_DAYS
+    active = np.stack([(stretch == back).any(axis=1) & (back < seen) for back in range(_WINDOWS)])
+    return active.sum(axis=0) / seen

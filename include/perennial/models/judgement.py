@@ -1,9 +1,9 @@
 """How good are probabilities? Each measure once, in plain arrays, with an interval that says how sure."""
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
+
+from perennial.foundation import calibration
 
 Numbers = NDArray[np.float64]
 _TINY = 1e-7
@@ -37,45 +37,42 @@ def area_under_curve(labels: Numbers, scores: Numbers, weights: Numbers | None =
     return np.divide(won, pairs, out=np.full(len(counts), np.nan), where=pairs > 0)
 
 
-def calibration(labels: Numbers, probabilities: Numbers, bins: int = 10) -> tuple[Numbers, Numbers, Numbers]:
-    """Mean probability, share that came true and number of cases in bins of equal mass, lowest first."""
-    parts = [part for part in np.array_split(np.argsort(probabilities, kind="stable"), bins) if len(part)]
-    said = np.array([probabilities[part].mean() for part in parts])
-    true = np.array([labels[part].mean() for part in parts])
-    return said, true, np.array([float(len(part)) for part in parts])
-
-
-def calibration_error(labels: Numbers, probabilities: Numbers, bins: int = 10) -> float:
-    """Mean distance between what was said and what came true over bins of equal mass (ECE)."""
-    said, true, sizes = calibration(labels, probabilities, bins)
-    return float((np.abs(said - true) * sizes).sum() / sizes.sum())
-
-
 def gain(labels: Numbers, probabilities: Numbers) -> Numbers:
     """Share of all that came true among the first k cases by probability, for k = 0 … n."""
     found = np.cumsum(labels[np.argsort(-probabilities, kind="stable")])
     return np.r_[0.0, found / max(found[-1], 1.0)]
 
 
-def figures(labels: Numbers, probabilities: Numbers, draws: int = 500) -> dict[str, float]:
-    """All measures with 95 % bootstrap intervals over the cases (`<measure>_low`, `<measure>_high`)."""
+def figures(labels: Numbers, probabilities: Numbers, threshold: float, draws: int = 500) -> dict[str, float]:
+    """All measures with 95 % bootstrap intervals over the cases (`<measure>_low`, `<measure>_high`).
+
+    Precision, recall and accuracy are those of a contact from the threshold on.
+    """
     n = len(labels)
-    picks = np.random.default_rng(0).integers(0, n, (draws, n))
     losses, squares = log_losses(labels, probabilities), (probabilities - labels) ** 2
-    counts = np.stack([np.bincount(pick, minlength=n) for pick in picks]).astype(float)
-    resampled: dict[str, Callable[[], Numbers]] = {
-        "auc": lambda: area_under_curve(labels, probabilities, counts),
-        "log_loss": lambda: counts @ losses / n,
-        "brier": lambda: counts @ squares / n,
-        "ece": lambda: np.array([calibration_error(labels[pick], probabilities[pick]) for pick in picks]),
-    }
-    found = {
-        "auc": float(area_under_curve(labels, probabilities)[0]),
-        "log_loss": float(losses.mean()),
-        "brier": float(squares.mean()),
-        "ece": calibration_error(labels, probabilities),
-    }
-    for name, draw in resampled.items():
-        low, high = np.nanquantile(draw(), [0.025, 0.975])
-        found |= {f"{name}_low": float(low), f"{name}_high": float(high)}
-    return found
+    likely = probabilities >= threshold
+    hits, right = likely * labels, (likely == (labels > 0)).astype(float)
+
+    def measured(counts: Numbers) -> dict[str, Numbers]:
+        """Each measure for each row of `counts`: how often each case counts, shape (m, n)."""
+        with np.errstate(invalid="ignore"):
+            return {
+                "auc": area_under_curve(labels, probabilities, counts),
+                "log_loss": counts @ losses / n,
+                "brier": counts @ squares / n,
+                "precision": counts @ hits / (counts @ likely),
+                "recall": counts @ hits / (counts @ labels),
+                "accuracy": counts @ right / n,
+            }
+
+    picks = np.random.default_rng(0).integers(0, n, (draws, n))
+    drawn = measured(np.stack([np.bincount(pick, minlength=n) for pick in picks]).astype(float))
+    drawn["ece"] = np.array([calibration.error(labels[pick], probabilities[pick]) for pick in picks])
+    whole = {name: float(one[0]) for name, one in measured(np.ones((1, n))).items()}
+    found = {**whole, "ece": calibration.error(labels, probabilities)}
+    for name, values in drawn.items():
+        known = values[~np.isnan(values)]
+        if len(known):
+            low, high = np.quantile(known, [0.025, 0.975])
+            found |= {f"{name}_low": float(low), f"{name}_high": float(high)}
+    return {name: value for name, value in found.items() if not np.isnan(value)}

@@ -1,9 +1,11 @@
 """The steps of the return model: train a candidate as of a day, score customers with the one in force."""
 
 import tempfile
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from perennial.foundation import contracts, engine, promotion, tracking
@@ -12,12 +14,25 @@ from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.ledger import open_ledger
 from perennial.foundation.promotion import WINDOW
 from perennial.foundation.registry import Pyfunc
-from perennial.models import features, judgement, pictures, recency, return_model
-from perennial.models.cases import Cases, labelled, read_by_the_model
+from perennial.models import (
+    bgnbd,
+    drift,
+    features,
+    judgement,
+    pictures,
+    plain,
+    recency,
+    return_model,
+    rhythm,
+)
+from perennial.models.cases import HORIZONS, Cases, labelled, read_by_the_model
 from perennial.models.config import ReturnModelSettings, return_model_settings
-from perennial.models.return_model import NAME, ReturnModel
+from perennial.models.features import Numbers
+from perennial.models.return_model import NAME, Fit, ReturnModel
 
-_READ = ("events", "profiles")
+BLEND = "return model"
+BASELINES = ("plain LightGBM", "BG NBD", "recency rule")
+_READ = ("events", "profiles", "users")
 _EXAMPLE_ROWS = 3
 SCORED = pa.schema([field.with_nullable(True) for field in contracts.SCORES.schema])
 """The columns of `scores`, as they are before the lake has checked them."""
@@ -43,14 +58,14 @@ def train(day: str | date, endpoint: Endpoint) -> dict[str, str]:
         return on_record
     lake, chosen = open_lake().pinned(*_READ), return_model_settings()
     with tracking.run(endpoint, NAME, f"{NAME} {day}", {"day": str(day)}) as run:
-        newest, *earlier = cases_of(lake, day, chosen.cutoffs)
-        model = fit_both(newest, earlier, chosen)
+        history = history_of(lake, day, chosen.cutoffs)
+        model = fit_both(history, chosen)
         with tempfile.TemporaryDirectory() as folder:
-            registered = run.register(_packed(model, newest, Path(folder) / NAME))
-            newest.save(Path(folder) / "cases.parquet")
+            registered = run.register(_packed(model, history.newest, Path(folder) / NAME))
+            history.newest.save(Path(folder) / "cases.parquet")
             run.log_file(Path(folder) / "cases.parquet", tracking.EXAMINATION)
-        run.log_tables(lake.uri, lake.pins or {})
-        _log(run, model, newest, earlier, chosen, registered.model_id)
+        run.log_tables(lake)
+        _log(run, model, history, chosen, registered.model_id)
     tracking.set_aliases(endpoint, NAME, {tracking.CHALLENGER: registered.version})
     return {"model": NAME, "version": str(registered.version), "mlflow_run": run.id}
 
@@ -79,38 +94,60 @@ def score(day: str | date, endpoint: Endpoint) -> int:
     return table.num_rows
 
 
-def cases_of(lake: Lake, day: date, cutoffs: int) -> list[Cases]:
-    """The cases of the cut-offs 28, 56, … days before the day; the first is the newest whole window.
+@dataclass(frozen=True)
+class History:
+    """What a model of a day is made of.
+
+    Args:
+        newest: the cases of the newest whole window, which the judged fit must not see.
+        earlier: those of the cut-offs before, newest first.
+        today: profiles of the day, of customers with an order, `features.COLUMNS`.
+    """
+
+    newest: Cases
+    earlier: list[Cases]
+    today: pa.Table
+
+
+def history_of(lake: Lake, day: date, cutoffs: int) -> History:
+    """The cases of the cut-offs 28, 56, … days before the day, and the profiles of the day.
 
     Raises:
-        TooLittleHistoryError: one of the two newest cut-offs has no profiles.
+        TooLittleHistoryError: the day or one of the two newest cut-offs has no profiles.
     """
     wanted = [day - WINDOW * (back + 1) for back in range(cutoffs)]
-    missing = set(wanted[:2]) - lake.days("profiles")
+    missing = {day, *wanted[:2]} - lake.days("profiles")
     if missing:
         raise TooLittleHistoryError(
             f"training for {day} needs profiles of {', '.join(map(str, sorted(missing)))}: "
             f"clear build_profiles of {day}"
         )
-    found = labelled(lake.read("profiles"), lake.known("events", day), wanted)
+    profiles = lake.read("profiles")
+    found = labelled(profiles, lake.known("events", day), lake.known("users", day), wanted)
     if len(found) < 2:
         raise TooLittleHistoryError(f"training for {day}: nobody had ordered by {wanted[1]}")
-    return found
+    today = read_by_the_model(profiles.filter(profiles.day == day, profiles.orders > 0))
+    return History(found[0], found[1:], today.order_by("customer_id").to_pyarrow())
 
 
-def fit_both(newest: Cases, earlier: list[Cases], chosen: ReturnModelSettings) -> ReturnModel:
+def fit_both(history: History, chosen: ReturnModelSettings) -> ReturnModel:
     """The judged fit has not seen the newest window; the served one is refitted through the day."""
-    judged = return_model.fit(Cases.joined(earlier), chosen)
-    return ReturnModel(judged, served=return_model.fit(Cases.joined([newest, *earlier]), chosen))
+    known_by_then = history.newest.rows.select(features.COLUMNS)
+    judged = return_model.fit(Cases.joined(history.earlier), known_by_then, chosen)
+    everything = Cases.joined([history.newest, *history.earlier])
+    served = return_model.fit(everything, history.today, chosen)
+    said = served.probabilities(everything.rows)
+    return ReturnModel(judged, served, drift.reference(everything.matrix, features.NAMES, said))
 
 
 def scored(rows: pa.Table, model: ReturnModel, version: int, day: date) -> pa.Table:
     """Rows of `scores` for profile rows, in their order."""
     n = rows.num_rows
+    said = zip(return_model.ANSWERS, model.served.answers(rows).T, strict=True)
     columns = {
         "day": [day] * n,
         "customer_id": rows["customer_id"].combine_chunks(),
-        "p_return_28": model.served.probabilities(rows),
+        **{name: np.ascontiguousarray(values) for name, values in said},
         "reasons": model.served.reasons(rows),
         "model_version": [version] * n,
     }
@@ -132,29 +169,58 @@ def _packed(model: ReturnModel, cases: Cases, folder: Path) -> Pyfunc:
 
 
 def _log(
-    run: tracking.Run,
-    model: ReturnModel,
-    newest: Cases,
-    earlier: list[Cases],
-    chosen: ReturnModelSettings,
-    logged: str,
+    run: tracking.Run, model: ReturnModel, history: History, chosen: ReturnModelSettings, logged: str
 ) -> None:
-    """Parameters, figures of the judged fit and of the recency rule on the newest window, pictures."""
-    trained_on = Cases.joined(earlier)
-    said = {
-        "return model": model.judged.probabilities(newest.rows),
-        "recency rule": recency.probabilities(trained_on.matrix, trained_on.labels, newest.matrix),
+    """Parameters, figures of the judged fit and its rivals on the newest window, pictures."""
+    newest, read = history.newest, model.judged.read(history.newest.rows)
+    said = candidates(model.judged, history)
+    judged = {
+        name: judgement.figures(newest.labels, probabilities, chosen.contact_threshold)
+        for name, probabilities in said.items()
     }
-    ours, rule = (judgement.figures(newest.labels, probabilities) for probabilities in said.values())
+    for name, figures in judged.items():
+        with run.child(name, {"candidate": name}) as child:
+            child.log(metrics=figures)
+    learnt_from = sum(len(one.labels) for one in history.earlier)
     params = {
-        **chosen.model_dump(),
+        **chosen.model_dump(exclude={"trees", "rhythm"}),
+        **{f"trees_{name}": value for name, value in chosen.trees},
+        **{f"rhythm_{name}": value for name, value in chosen.rhythm},
         "features": ", ".join(features.NAMES),
-        "cases_judged_fit": len(trained_on.labels),
-        "cases_served_fit": len(trained_on.labels) + len(newest.labels),
+        "sequence_features": ", ".join(rhythm.NAMES),
+        "cases_judged_fit": learnt_from,
+        "cases_served_fit": learnt_from + len(newest.labels),
         "cases_examination": len(newest.labels),
     }
-    baseline = {f"recency_{name}": value for name, value in rule.items()}
-    base_rate = {"base_rate": float(newest.labels.mean())}
-    run.log(params=params, metrics=ours | baseline | base_rate, model=logged)
-    run.log_picture("calibration.png", pictures.calibration(newest.labels, said))
-    run.log_picture("gain.png", pictures.gain(newest.labels, said))
+    spending = model.judged.answers(newest.rows)[:, -1]
+    whole = {
+        **judged[BLEND],
+        **{f"log_loss_of_{name.replace(' ', '_')}": one["log_loss"] for name, one in judged.items()},
+        "base_rate": float(newest.labels.mean()),
+        "spend_error": float(np.abs(spending - newest.spend).mean()),
+    }
+    run.log(params=params, metrics=whole, model=logged)
+    shown = {name: said[name] for name in (BLEND, *BASELINES)}
+    pushes = model.judged.pushes(read)
+    run.log_picture("calibration.png", pictures.calibration(newest.labels, shown))
+    run.log_picture("gain.png", pictures.gain(newest.labels, shown))
+    run.log_picture("importance.png", pictures.importance(pushes))
+    run.log_picture(
+        "partial_dependence.png",
+        pictures.partial_dependence(lambda asked: model.judged.returns(asked)[:, -1], read),
+    )
+
+
+def candidates(judged: Fit, history: History) -> dict[str, Numbers]:
+    """What the blend, its parts and the baselines say of the newest window; none of them has seen it."""
+    newest, before = history.newest, Cases.joined(history.earlier)
+    matrix, training, read = newest.matrix, before.matrix, judged.read(newest.rows)
+    lives = bgnbd.Histories.of(matrix)
+    return {
+        BLEND: judged.returns(read)[:, -1],
+        "trees": judged.by_trees(read)[:, -1],
+        "rhythm": judged.by_rhythm(read)[:, -1],
+        "plain LightGBM": plain.probabilities(training, before.labels, matrix),
+        "BG NBD": bgnbd.fit(lives).probabilities(lives, HORIZONS[-1]),
+        "recency rule": recency.probabilities(training, before.labels, matrix),
+    }

@@ -1,91 +1,92 @@
-"""Why this probability? The features that moved it most, as a person would say them.
+"""Why this probability? The kinds of evidence that moved it most, as a person would say them."""
 
-The pushes are exact tree path attributions (Lundberg, Erion and Lee, 2018), in log odds.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
-from perennial.models.features import Numbers
+from perennial.models.evidence import KINDS, Kind
+from perennial.models.features import NAMES, Numbers
 
 NO_ORDER = "has not ordered yet"
 _SAID = 3
 
+Values = dict[str, float]
 
-def in_words(names: Sequence[str], matrix: Numbers, pushes: Numbers) -> list[list[str]]:
-    """The three strongest pushes of each row, strongest first, each with its direction.
+
+def in_words(matrix: Numbers, pushes: Numbers) -> list[list[str]]:
+    """The three strongest pushes of each customer, strongest first, each with its direction.
 
     Args:
-        names: of the columns.
-        matrix: feature values, shape (n, k).
-        pushes: attribution of each value, shape (n, k); above 0 raises the probability.
+        matrix: the features, shape (n, len(features.NAMES)).
+        pushes: what each kind of evidence adds, shape (n, len(KINDS)); above 0 raises the probability.
     """
-    strongest = np.argsort(-np.abs(pushes), axis=1, kind="stable")[:, :_SAID]
     return [
-        [_sentence(names[column], values[column], push[column]) for column in columns]
-        for values, push, columns in zip(matrix, pushes, strongest, strict=True)
+        [_sentence(kind, dict(zip(NAMES, values, strict=True)), push) for kind, push in kinds]
+        for values, kinds in zip(matrix, strongest(pushes), strict=True)
     ]
 
 
-def _sentence(name: str, value: float, push: float) -> str:
-    said = (
-        _WORDS[name](value)
-        if not np.isnan(value)
-        else _UNKNOWN.get(name, f"{name.replace('_', ' ')} not known")
-    )
-    return f"{said} ({'raises' if push >= 0 else 'lowers'} it)"
+def strongest(pushes: Numbers) -> list[list[tuple[Kind, float]]]:
+    """The three kinds of evidence that move each customer's probability most, and how much."""
+    order = np.argsort(-np.abs(pushes), axis=1, kind="stable")[:, :_SAID]
+    return [
+        [(KINDS[place], float(row[place])) for place in places]
+        for row, places in zip(pushes, order, strict=True)
+    ]
 
 
-def _count(value: float, one: str, many: str = "") -> str:
+def _sentence(kind: Kind, values: Values, push: float) -> str:
+    return f"{_WORDS[kind](values)} ({'raises' if push >= 0 else 'lowers'} it)"
+
+
+def _count(value: float, one: str) -> str:
     number = round(value)
-    return f"{number} {one if number == 1 else many or one + 's'}"
+    return f"{number} {one}{'' if number == 1 else 's'}"
 
 
-def _orders_within(days: int) -> Callable[[float], str]:
-    return lambda value: (
-        f"{_count(value, 'order')} in the last {days} days" if value else f"no order in {days} days"
-    )
+def _recency(values: Values) -> str:
+    days = values["recency_days"]
+    return "ordered today" if round(days) == 0 else f"ordered {_count(days, 'day')} ago"
 
 
-def _days_ago(value: float) -> str:
-    return "ordered today" if round(value) == 0 else f"ordered {_count(value, 'day')} ago"
+def _frequency(values: Values) -> str:
+    if not values["orders_91"]:
+        return f"no order in the last 91 days, {_count(values['orders'], 'order')} before"
+    lately = f"{values['orders_28']:.0f} in the last 28"
+    return f"{_count(values['orders_91'], 'order')} in the last 91 days, {lately}"
 
 
-def _share(value: float) -> str:
-    return f"{100 * value:.0f} %"
+def _gaps(values: Values) -> str:
+    mean, lately = values["gap_mean_days"], values["recent_gap_days"]
+    if np.isnan(mean):
+        return "ordered only once"
+    return f"orders every {mean:.1f} days on average, lately every {lately:.1f}"
 
 
-_WORDS: dict[str, Callable[[float], str]] = {
-    "recency_days": _days_ago,
-    "tenure_days": lambda value: f"customer for {_count(value, 'day')}",
-    "orders": lambda value: f"{_count(value, 'order')} so far",
-    "orders_7": _orders_within(7),
-    "orders_14": _orders_within(14),
-    "orders_28": _orders_within(28),
-    "orders_91": _orders_within(91),
-    "spend_28": lambda value: f"spent {value:.2f} in the last 28 days",
-    "spend_91": lambda value: f"spent {value:.2f} in the last 91 days",
-    "average_order_value": lambda value: f"spends {value:.2f} an order",
-    "average_order_quantity": lambda value: f"buys {value:.1f} pieces an order",
-    "gap_mean_days": lambda value: f"orders every {value:.1f} days on average",
-    "gap_deviation_days": lambda value: f"time between orders varies by {value:.1f} days",
-    "discount_share": lambda value: f"{_share(value)} of what was bought was taken off as discount",
-    "coupon_share": lambda value: f"{_share(value)} of what was bought was taken off by coupons",
-    "redemptions": lambda value: f"{_count(value, 'coupon')} redeemed",
-    "last_gap_days": lambda value: f"{_count(value, 'day')} between the last two orders",
-    "recent_gap_days": lambda value: f"{value:.1f} days between the last orders",
-    "recent_gap_deviation_days": lambda value: f"time between the last orders varies by {value:.1f} days",
-    "recency_in_gaps": lambda value: f"away for {value:.1f} times the usual time between orders",
-    "rate_change": lambda value: f"orders {value:.1f} times as often as in the last 91 days",
-    "recent_value": lambda value: f"spent {value:.2f} an order lately",
-    "weekend_share": lambda value: f"{_share(value)} of orders at the weekend",
-}
-_UNKNOWN = {
-    "gap_mean_days": "ordered only once",
-    "gap_deviation_days": "too few orders to see a rhythm",
-    "last_gap_days": "ordered only once",
-    "recent_gap_days": "ordered only once",
-    "recent_gap_deviation_days": "too few orders to see a rhythm",
-    "recency_days": NO_ORDER,
+def _money(values: Values) -> str:
+    return f"spent {values['spend_91']:.2f} in the last 91 days, {values['average_order_value']:.2f} an order"
+
+
+def _basket(values: Values) -> str:
+    return f"buys {values['average_order_quantity']:.1f} pieces an order"
+
+
+def _discounts(values: Values) -> str:
+    if np.isnan(values["discount_share"]):
+        return "nothing known of discounts"
+    return f"{values['discount_share']:.0%} off what was bought, {values['coupon_share']:.0%} by coupons"
+
+
+def _tenure(values: Values) -> str:
+    return f"customer for {_count(values['tenure_days'], 'day')}"
+
+
+_WORDS: dict[Kind, Callable[[Values], str]] = {
+    Kind.RECENCY: _recency,
+    Kind.FREQUENCY: _frequency,
+    Kind.GAPS: _gaps,
+    Kind.MONEY: _money,
+    Kind.BASKET: _basket,
+    Kind.DISCOUNTS: _discounts,
+    Kind.TENURE: _tenure,
 }

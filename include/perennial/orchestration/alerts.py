@@ -1,4 +1,7 @@
-"""What happens when a task failed for good or a day is late: a sentence where log collectors find it."""
+"""What happens when a task failed for good, a day is late or customers have drifted: a sentence is logged.
+
+It goes to the logger `perennial.alerts`, where log collectors find it.
+"""
 
 import asyncio
 import logging
@@ -26,6 +29,13 @@ def task_failed(context: Mapping[str, Any]) -> None:
         day,
         context.get("exception"),
     )
+
+
+def tell(context: Mapping[str, Any], result: object = None) -> None:
+    """After a task that has something to tell people: an `alert` among what it returned. The day goes on."""
+    if isinstance(result, Mapping) and result.get("alert"):
+        task = context["ti"]
+        logger.critical("%s.%s: %s", task.dag_id, task.task_id, result["alert"])
 
 
 def deadline(after: timedelta, watched: str, looked_for: str) -> DeadlineAlert:

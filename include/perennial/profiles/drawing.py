@@ -12,6 +12,7 @@ class Preferences(Part):
 
     half_life_days: float = Field(gt=0)
     category_level: int = Field(ge=1)
+    purchases_of_population: float = Field(ge=0)
     left_out: tuple[str, ...] = ()
 
 
@@ -32,10 +33,32 @@ class History(Part):
     titles: int = Field(ge=1)
 
 
+class PriceResponse(Part):
+    """How a customer answers discounts."""
+
+    weeks_compared: int = Field(ge=4)
+    pieces_counted: int = Field(ge=1)
+
+
 class ActiveHours(Part):
     """When a customer shops."""
 
-    orders_of_population: float = Field(gt=0)
+    hour: float = Field(gt=0)
+    weekday: float = Field(gt=0)
+    hour_of_week: float = Field(gt=0)
+
+
+class Responses(Part):
+    """How a customer answers messages and campaigns."""
+
+    messages_of_population: float = Field(gt=0)
+    campaigns_of_population: float = Field(gt=0)
+
+
+class Gaps(Part):
+    """Whether a customer orders regularly."""
+
+    least: int = Field(ge=2)
 
 
 class LifeCycle(Part):
@@ -63,7 +86,10 @@ class ProfileSettings(Part):
 
     preferences: Preferences
     history: History
+    price_response: PriceResponse
     active_hours: ActiveHours
+    responses: Responses
+    gaps: Gaps
     life_cycle: LifeCycle
     cutoffs: Cutoffs
 

@@ -50,7 +50,7 @@ def vectors(
     The result is the same whatever the order of the rows.
 
     Args:
-        weights: `customer` (a number from 0), `item, weight`.
+        weights: `customer, item` (their numbers), `weight`.
         items: `item, title, text_hash` of those that count: the catalogue.
         known: the vectors.
         chosen: what the vector is made of.

@@ -17,31 +17,42 @@ def stages(orders: ir.Table, customers: ir.Table, day: date, chosen: LifeCycle) 
     4. returned: an order of the last `returned_days` days ended a gap as long as a lapse;
     5. active.
 
+    With its dates: `life_cycle_since`, the first day of the stage, and the days on which, without a further
+    order, the customer is lapsing (`lapsing_on`, null if never) and lapsed (`lapsed_on`), or was. All of them
+    go by today's usual gap.
+
     Args:
         orders: `customer_id, occurred_on, gap_days`, one row an order.
         customers: `customer_id, joined_on`, whoever shall have a stage.
         day: the day as of which.
         chosen: the thresholds.
     """
-    usual = usual_gaps(orders, customers, chosen)
-    lapse = ibis.greatest(usual.usual_gap_days * chosen.lapsed_gaps, chosen.lapsed_days)
-    lapsing = ibis.greatest(usual.usual_gap_days * chosen.lapsing_gaps, chosen.lapsing_days)
-    usual = usual.mutate(lapse=lapse, lapsing=lapsing)
-    rows = orders.join(usual.select("customer_id", "lapse"), "customer_id")
-    recent = rows.occurred_on > day - timedelta(days=chosen.returned_days)
-    last = rows.group_by("customer_id").aggregate(
-        last_order_on=rows.occurred_on.max(), came_back=(recent & (rows.gap_days >= rows.lapse)).any()
+    table = _marks(orders, customers, chosen)
+    today = ibis.literal(day)
+    returned = table.came_back_on > day - timedelta(days=chosen.returned_days)
+    stage = ibis.cases(
+        (today < table.known_on, "new"),
+        (today >= table.lapsed_on, "lapsed"),
+        (today >= table.lapsing_on, "lapsing"),
+        (returned, "returned"),
+        else_="active",
     )
-    table = usual.left_join(last, "customer_id")
-    silent = ibis.literal(day).delta(table.last_order_on, unit="day")
-    return table.select(
+    settled = _later(table.came_back_on, chosen.returned_days)
+    since = {
+        "new": table.joined_on,
+        "lapsed": table.lapsed_on,
+        "lapsing": table.lapsing_on,
+        "returned": _latest(table.came_back_on, table.known_on),
+        "active": _latest(table.known_on, table.first_order_on, table.resumed_on, settled),
+    }
+    found = table.mutate(life_cycle=stage, **{f"{name}_since": since[name] for name in since})
+    return found.select(
         "customer_id",
-        life_cycle=ibis.cases(
-            (ibis.literal(day).delta(table.joined_on, unit="day") < chosen.new_days, "new"),
-            (table.last_order_on.isnull() | (silent >= table.lapse), "lapsed"),
-            (silent >= table.lapsing, "lapsing"),
-            (table.came_back, "returned"),
-            else_="active",
+        "life_cycle",
+        "lapsing_on",
+        "lapsed_on",
+        life_cycle_since=ibis.cases(
+            *((found.life_cycle == name, found[f"{name}_since"]) for name in since), else_=ibis.null("date")
         ),
     )
 
@@ -56,3 +67,47 @@ def usual_gaps(orders: ir.Table, customers: ir.Table, chosen: LifeCycle) -> ir.T
     return table.select(
         "customer_id", "joined_on", usual_gap_days=ibis.coalesce(table.own, table.typical, 0.0)
     )
+
+
+def _marks(orders: ir.Table, customers: ir.Table, chosen: LifeCycle) -> ir.Table:
+    """The days that matter to the stages of every customer.
+
+    Returns:
+        `customer_id, joined_on`, `known_on` (no longer new), `first_order_on?`, `lapsing_on?`, `lapsed_on`,
+        and of orders that ended a gap: `came_back_on?` (the last after a lapse) and `resumed_on?` (after a
+        shorter silence in which the customer was lapsing).
+    """
+    usual = usual_gaps(orders, customers, chosen)
+    usual = usual.mutate(
+        lapse=_whole(ibis.greatest(usual.usual_gap_days * chosen.lapsed_gaps, chosen.lapsed_days)),
+        silence=_whole(ibis.greatest(usual.usual_gap_days * chosen.lapsing_gaps, chosen.lapsing_days)),
+    )
+    rows = orders.join(usual.select("customer_id", "lapse", "silence"), "customer_id")
+    lapse = rows.gap_days >= rows.lapse
+    last = rows.group_by("customer_id").aggregate(
+        first_order_on=rows.occurred_on.min(),
+        last_order_on=rows.occurred_on.max(),
+        came_back_on=rows.occurred_on.max(where=lapse),
+        resumed_on=rows.occurred_on.max(where=(rows.gap_days >= rows.silence) & ~lapse),
+    )
+    table = usual.left_join(last, "customer_id").drop("customer_id_right")
+    table = table.mutate(known_on=_later(table.joined_on, chosen.new_days))
+    lapsed = _latest(table.known_on, _later(table.last_order_on, table.lapse))
+    lapsing = _latest(table.known_on, _later(table.last_order_on, table.silence))
+    lapsing = ibis.ifelse(table.last_order_on.notnull() & (lapsing < lapsed), lapsing, None)
+    return table.mutate(lapsed_on=lapsed, lapsing_on=lapsing)
+
+
+def _whole(days: ir.NumericValue) -> ir.IntegerValue:
+    return days.ceil().cast("int64")
+
+
+def _later(day: ir.DateValue, days: ir.IntegerValue | int) -> ir.DateValue:
+    count = ibis.literal(days, "int64") if isinstance(days, int) else days
+    return (day + count.as_interval("D")).cast("date")
+
+
+def _latest(first: ir.DateValue, *others: ir.DateValue) -> ir.DateValue:
+    """The latest of the days that are known; engines differ in what `greatest` makes of null."""
+    known = (ibis.coalesce(other, first) for other in others)
+    return ibis.greatest(first, *known)

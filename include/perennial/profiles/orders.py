@@ -21,6 +21,7 @@ def rhythm(orders: ir.Table, day: date) -> ir.Table:
         orders_28=_since(orders, day, 28).sum(),
         orders_91=_since(orders, day, 91).sum(),
         pieces=orders.quantity.sum(),
+        lines=orders.lines.sum(),
         gaps=orders.gap_days.count(),
         total=orders.gap_days.sum(),
         squares=(orders.gap_days * orders.gap_days).sum(),
@@ -30,9 +31,10 @@ def rhythm(orders: ir.Table, day: date) -> ir.Table:
     return table.mutate(
         recency_days=ibis.literal(day).delta(table.last_order_on, unit="day"),
         average_order_quantity=table.pieces / table.orders,
+        average_order_lines=table.lines / table.orders,
         gap_mean_days=table.total / table.gaps.nullif(0),
         gap_deviation_days=(spread / (table.gaps * (table.gaps - 1)).nullif(0)).sqrt(),
-    ).drop("pieces", "gaps", "total", "squares")
+    ).drop("pieces", "lines", "gaps", "total", "squares")
 
 
 def money(parts: ir.Table, day: date) -> ir.Table:

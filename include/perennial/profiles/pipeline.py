@@ -15,6 +15,7 @@ from functools import lru_cache
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from perennial.foundation import contracts
 from perennial.foundation.engine import kept
@@ -24,27 +25,34 @@ from perennial.foundation.settings import settings
 from perennial.profiles import (
     active_hours,
     discounts,
+    gaps,
     history,
     life_cycle,
     local_time,
     orders,
     preferences,
+    price_curve,
+    price_response,
     purchases,
+    responsiveness,
 )
-from perennial.profiles.drawing import ProfileSettings, profile_settings
+from perennial.profiles.drawing import PriceResponse, ProfileSettings, profile_settings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_READ = ("model_log", "events", "items", "users", "item_embeddings")
+_READ = ("model_log", "events", "items", "users", "assignments", "item_embeddings")
 """The log first: a space that it has in force is whole by then."""
+_NOBODY = -1
 
 
 @dataclass(frozen=True)
 class Past:
-    """What all the days of a run share, read once; orders and baskets with the days for which they hold."""
+    """What all the days of a run share, read once; events with the days for which they hold."""
 
     lake: Lake
     parts: ir.Table
     baskets: ir.Table
+    messages: ir.Table
+    answers: ir.Table
     customers: ir.Table
     items: ir.Table
     offsets: ir.Table
@@ -87,41 +95,77 @@ def _missing_cutoffs(lake: Lake, day: date, cutoffs: int | None) -> list[date]:
 
 
 def _write(lake: Lake, past: Past, day: date) -> int:
-    with kept(past.lake.known("users", day)) as customers, _sections(past, customers, day) as sections:
-        lake.replace("profiles", _one_row_each(customers, sections, day), day)
+    with (
+        kept(past.lake.known("users", day)) as customers,
+        _sections(past, customers, day) as sections,
+        ExitStack() as stack,
+    ):
+        # One by one: together they are more than an engine can plan at once, and need more memory.
+        each = [stack.enter_context(kept(section)) for section in sections]
+        lake.replace("profiles", _one_row_each(customers, each, day), day)
         return customers.count().to_pyarrow().as_py()
 
 
 @contextmanager
 def _sections(past: Past, customers: ir.Table, day: date) -> Iterator[list[ir.Table]]:
     """Every section of the profiles of a day, keyed by `customer_id`."""
-    chosen, space = past.chosen, in_force(past.lake, day)
-    parts, baskets = purchases.as_of(past.parts, day), purchases.as_of(past.baskets, day)
-    with (
-        kept(_described(past, day)) as items,
-        kept(purchases.orders(parts)) as bought,
-        kept(purchases.item_weights(baskets, day, chosen.preferences.half_life_days, 0)) as weights,
-    ):
-        said = texts(items, space.text).join(items.select("item_id", "item", "title"), "item_id")
-        half_life, exponent = chosen.history.half_life_days, chosen.history.value_exponent
-        remembered = purchases.item_weights(baskets, day, half_life, exponent)
-        known = past.vectors_in(space.key)
-        vectors = history.vectors(remembered, said, known, chosen.history, space.encoder)
+    chosen, parts = past.chosen, purchases.as_of(past.parts, day)
+    messages, answers = (purchases.as_of(rows, day) for rows in (past.messages, past.answers))
+    assignments = past.lake.known("assignments", day)
+    with kept(purchases.orders(parts)) as bought, _of_items(past, customers, bought, day) as of_items:
         timed = _on_their_clocks(bought, customers, past.offsets)
-        by_number = [
-            preferences.categories(weights, items, chosen.preferences),
-            preferences.brands(weights, items),
-            ibis.memtable(vectors),
-        ]
         yield [
             orders.rhythm(bought, day),
             orders.money(parts, day),
             orders.recent(bought),
+            gaps.regularity(bought, chosen.gaps),
             discounts.shares(parts),
             active_hours.hours(timed, customers, chosen.active_hours),
+            responsiveness.channels(messages, customers, chosen.responses),
+            responsiveness.campaigns(assignments, answers, customers, chosen.responses),
             life_cycle.stages(bought, customers, day, chosen.life_cycle),
-            *(_by_id(section, past.customers) for section in by_number),
+            *of_items,
         ]
+
+
+@contextmanager
+def _of_items(past: Past, customers: ir.Table, bought: ir.Table, day: date) -> Iterator[list[ir.Table]]:
+    """The sections that look at single items: preferences, the response to prices, the vector."""
+    chosen, baskets = past.chosen, purchases.as_of(past.baskets, day)
+    half_life = chosen.preferences.half_life_days
+    everybody = _numbered(customers, past.customers)
+    with (
+        kept(everybody) as everybody,
+        kept(_described(past, day)) as items,
+        kept(purchases.item_weights(baskets, day, half_life, 0)) as weights,
+        _price_responses(baskets, bought, items, everybody, chosen.price_response) as responses,
+    ):
+        by_number = [
+            preferences.categories(weights, items, everybody, chosen.preferences),
+            preferences.brands(weights, items, everybody, chosen.preferences),
+            responses,
+            ibis.memtable(_vectors(past, baskets, items, day)),
+        ]
+        yield [section.join(everybody, "customer").drop("customer") for section in by_number]
+
+
+@contextmanager
+def _price_responses(
+    baskets: ir.Table, bought: ir.Table, items: ir.Table, customers: ir.Table, chosen: PriceResponse
+) -> Iterator[ir.Table]:
+    with (
+        kept(price_curve.weeks(baskets, bought, items, chosen)) as weeks,
+        kept(price_curve.curve(weeks)) as curve,
+        kept(price_response.evidence(baskets, weeks, curve, chosen)) as evidence,
+    ):
+        yield price_response.responses(evidence, curve, customers.select("customer").distinct())
+
+
+def _vectors(past: Past, baskets: ir.Table, items: ir.Table, day: date) -> pa.Table:
+    chosen, space = past.chosen.history, in_force(past.lake, day)
+    said = texts(items, space.text).join(items.select("item_id", "item", "title"), "item_id")
+    remembered = purchases.item_weights(baskets, day, chosen.half_life_days, chosen.value_exponent)
+    return history.vectors(remembered, said, past.vectors_in(space.key), chosen, space.encoder)
 
 
 def _described(past: Past, day: date) -> ir.Table:
@@ -132,8 +176,10 @@ def _described(past: Past, day: date) -> ir.Table:
     )
 
 
-def _by_id(section: ir.Table, customers: ir.Table) -> ir.Table:
-    return section.join(customers.rename(customer="number"), "customer").drop("customer")
+def _numbered(customers: ir.Table, numbers: ir.Table) -> ir.Table:
+    """`customer_id, customer`: the customer's number; that of `NOBODY` for all who never did anything."""
+    both = customers.select("customer_id").left_join(numbers, "customer_id")
+    return both.select("customer_id", customer=both.number.fill_null(_NOBODY))
 
 
 def _on_their_clocks(bought: ir.Table, customers: ir.Table, offsets: ir.Table) -> ir.Table:
@@ -154,11 +200,13 @@ def _one_row_each(customers: ir.Table, sections: list[ir.Table], day: date) -> i
     for section in sections:
         rows = rows.left_join(section, "customer_id").drop("customer_id_right")
     kinds = ibis.Schema.from_pyarrow(contracts.PROFILES.schema)
-    none = {name: ibis.literal([], kinds[name]) for name in ("recent_orders", "categories", "brands")}
+    lists = ("recent_orders", "categories", "brands", "channels")
+    none = {name: ibis.literal([], kinds[name]) for name in lists}
     zero = ("orders", "orders_28", "orders_91", "spend", "spend_28", "spend_91", "redemptions")
     return rows.mutate(
         day=ibis.literal(day),
         tenure_days=ibis.literal(day).delta(rows.joined_on, unit="day"),
+        thin=rows.orders.isnull(),
         average_order_value=rows.spend / rows.orders.nullif(0),
         **{name: rows[name].fill_null(0) for name in zero},
         **{name: ibis.coalesce(rows[name], empty) for name, empty in none.items()},
@@ -182,13 +230,17 @@ def _past(lake: Lake, days: list[date]) -> Iterator[Past]:
     def vectors_in(space: str) -> history.TextVectors:
         return history.text_vectors(held.filter(held.encoder == space))
 
-    with ExitStack() as stack:
-        with kept(purchases.repeated(events)) as repeated, kept(purchases.lines(placed, repeated)) as lines:
+    with ExitStack() as stack, kept(purchases.repeated(events)) as repeated:
+        dated = purchases.dated(placed, repeated)
+        messages = stack.enter_context(kept(responsiveness.messages(dated)))
+        answers = stack.enter_context(kept(responsiveness.answers(dated)))
+        with kept(purchases.lines(dated)) as lines:
             parts = stack.enter_context(kept(purchases.order_parts(lines)))
             customers = stack.enter_context(kept(purchases.numbered(lines, "customer_id")))
             items = stack.enter_context(kept(purchases.numbered(lines, "item_id")))
             baskets = stack.enter_context(kept(purchases.baskets(lines, customers, items)))
-        yield Past(pinned, parts, baskets, customers, items, offsets, vectors_in, profile_settings())
+        held_rows = (parts, baskets, messages, answers, customers, items)
+        yield Past(pinned, *held_rows, offsets, vectors_in, profile_settings())
 
 
 def _offsets(events: ir.Table, users: ir.Table) -> ir.Table:

@@ -4,6 +4,7 @@ import ibis
 import ibis.expr.types as ir
 
 from perennial.profiles.drawing import Preferences
+from perennial.profiles.purchases import UNIT
 
 KEPT = 10
 """How many categories and brands a profile names."""
@@ -15,43 +16,59 @@ def telling(items: ir.Table, chosen: Preferences) -> ir.Table:
     return items.filter(~widest.isin(chosen.left_out).fill_null(False))
 
 
-def categories(weights: ir.Table, items: ir.Table, chosen: Preferences) -> ir.Table:
-    """`customer, categories`: up to ten, heaviest first, each with its share of all the weight.
+def categories(weights: ir.Table, items: ir.Table, customers: ir.Table, chosen: Preferences) -> ir.Table:
+    """`customer, categories`: up to ten with the largest shares, which are of all of the shop's categories.
+
+    share = (weight of the customer's purchases of it + k · everybody's share) ÷ (weight of all + k), with k
+    `purchases_of_population`: the posterior mean of a Dirichlet prior (Gelman et al., Bayesian Data Analysis,
+    3rd ed., 2013, section 3.4). A customer who bought nothing has everybody's.
 
     Args:
         weights: `customer, item, weight`.
         items: `item, category` of the items that count.
-        chosen: the level of the category's path; a shorter path counts with its last level.
+        customers: `customer`, whoever shall have preferences.
+        chosen: k, and the level of the category's path; a shorter path counts with its last level.
     """
     levels = items.category.split(" > ")
     level = levels[ibis.least(chosen.category_level, levels.length()) - 1]
-    return _heaviest(weights, items.select("item", name=level)).rename(categories="heaviest")
+    named = items.select("item", name=level)
+    return _largest(weights, named, customers, chosen.purchases_of_population).rename(categories="largest")
 
 
-def brands(weights: ir.Table, items: ir.Table) -> ir.Table:
+def brands(weights: ir.Table, items: ir.Table, customers: ir.Table, chosen: Preferences) -> ir.Table:
     """`customer, brands`: the same for brands, from `item, brand` of the items that count."""
-    return _heaviest(weights, items.select("item", name=items.brand)).rename(brands="heaviest")
+    named = items.select("item", name=items.brand)
+    return _largest(weights, named, customers, chosen.purchases_of_population).rename(brands="largest")
 
 
-def _heaviest(weights: ir.Table, named: ir.Table) -> ir.Table:
-    """The ten heaviest names of each customer as a list of `name, weight`; equal weights by name."""
+def _largest(weights: ir.Table, named: ir.Table, customers: ir.Table, k: float) -> ir.Table:
+    """The ten names with the largest shares as a list of `name, weight`; equal shares by name."""
     named = named.filter(named.name.notnull())
     # Places of the names in the alphabet: numbers are quicker to group by, and break ties as the names would.
     placed = named.mutate(place=ibis.dense_rank().over(ibis.window(order_by="name")))
-    names = placed.select("name", "place").distinct()
     pairs = weights.join(placed.select("item", "place"), "item")
-    sums = pairs.group_by("customer", "place").aggregate(weight=pairs.weight.sum())
-    order = ibis.window(group_by="customer", order_by=[ibis.desc("weight"), "place"])
-    shares = sums.mutate(
-        share=sums.weight / sums.weight.sum().over(ibis.window(group_by="customer")).nullif(0),
-        rank=ibis.row_number().over(order),
+    own = pairs.group_by("customer", "place").aggregate(weight=pairs.weight.sum())
+    everybody = own.group_by("place").aggregate(weight=own.weight.sum())
+    usual = everybody.select(
+        "place", usual=everybody.weight / everybody.weight.sum().over(ibis.window()).nullif(0)
     )
-    kept = shares.filter(shares["rank"] < KEPT, shares.share.notnull()).join(names, "place")
-    ranked = ibis.struct({"rank": kept["rank"], "name": kept.name, "weight": kept.share}).collect()
-    lists = kept.group_by("customer").aggregate(ranked=ranked)
+    # Of what a customer never bought, only everybody's first ten can be among the customer's.
+    first = usual.order_by(ibis.desc("usual"), "place").limit(KEPT)
+    others = customers.select("customer").cross_join(first.select("place", weight=ibis.literal(0, "int64")))
+    both = own.union(others)
+    sums = both.group_by("customer", "place").aggregate(weight=both.weight.sum()).join(usual, "place")
+    total = sums.weight.sum().over(ibis.window(group_by="customer"))
+    whole = (total / UNIT + k).nullif(0)
+    shares = sums.mutate(share=(sums.weight / UNIT + k * sums.usual) / whole)
+    order = ibis.window(group_by="customer", order_by=[ibis.desc("share"), "place"])
+    ranked = shares.filter(shares.share > 0).mutate(rank=ibis.row_number().over(order))
+    names = placed.select("name", "place").distinct()
+    kept = ranked.filter(ranked["rank"] < KEPT).join(names, "place")
+    listed = ibis.struct({"rank": kept["rank"], "name": kept.name, "weight": kept.share}).collect()
+    lists = kept.group_by("customer").aggregate(listed=listed)
     return lists.select(
         "customer",
-        heaviest=lists.ranked.sort().map(
+        largest=lists.listed.sort().map(
             lambda one: ibis.struct({"name": one["name"], "weight": one["weight"]})
         ),
     )

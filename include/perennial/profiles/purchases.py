@@ -13,6 +13,8 @@ import ibis.expr.types as ir
 
 UNIT = 1_000_000_000
 """The weight of a purchase of that very day. Sums of whole numbers do not depend on their order."""
+HEAPS = 8
+"""Into so many heaps customers and items are dealt."""
 
 
 def repeated(events: ir.Table) -> ir.Table:
@@ -22,17 +24,12 @@ def repeated(events: ir.Table) -> ir.Table:
     return spread.filter(spread.first < spread.last).select("code")
 
 
-def lines(events: ir.Table, codes: ir.Table) -> ir.Table:
-    """Lines of purchases, returns and redemptions with the days for which they hold.
+def dated(events: ir.Table, codes: ir.Table) -> ir.Table:
+    """The events with `known_from, known_until?`: the days for which each is what the shop knew.
 
     Args:
         events: the contract's columns and `occurred_on`, the shop's day.
         codes: what `repeated` found.
-
-    Returns:
-        `customer_id, event_type, order_id, item_id, occurred_at, occurred_on, known_from, known_until?`,
-        `quantity` in pieces, and in currency `revenue`, `list_value`, `discount` (by the shop and by coupons)
-        and `coupon_discount`.
     """
     seen = events.mutate(
         code=events.event_id.hash(), known_from=ibis.greatest(events.known_on, events.occurred_on)
@@ -41,8 +38,18 @@ def lines(events: ir.Table, codes: ir.Table) -> ir.Table:
     later = ibis.window(group_by="event_id", order_by=ibis.desc("landed_on"), rows=(None, -1))
     versions = versions.mutate(known_until=versions.known_from.min().over(later))
     alone = seen.anti_join(codes, "code").mutate(known_until=ibis.null("date"))
-    both = alone.union(versions)
-    return _valued(both.filter(both.event_type.isin(["purchase", "return", "redeem"])))
+    return alone.union(versions)
+
+
+def lines(dated: ir.Table) -> ir.Table:
+    """Lines of purchases, returns and redemptions with the days for which they hold.
+
+    Returns:
+        `customer_id, event_type, order_id, item_id, occurred_at, occurred_on, known_from, known_until?`,
+        `quantity` in pieces, and in currency `revenue`, `list_value`, `discount` (by the shop and by coupons)
+        and `coupon_discount`.
+    """
+    return _valued(dated.filter(dated.event_type.isin(["purchase", "return", "redeem"])))
 
 
 def as_of(rows: ir.Table, day: date) -> ir.Table:
@@ -63,16 +70,23 @@ def order_parts(lines: ir.Table) -> ir.Table:
 
 
 def numbered(lines: ir.Table, column: str) -> ir.Table:
-    """The different values of a column with a number each, in their order from 0: `<column>, number`."""
+    """The different values of a column with a number each, in their order: `<column>, number`.
+
+    The number modulo `HEAPS` says into which heap the value is dealt, by the value alone: it is the same on
+    every day, whatever other values there are.
+    """
     values = lines.filter(lines[column].notnull()).select(column).distinct()
-    return values.mutate(number=ibis.row_number().over(ibis.window(order_by=column)))
+    heap = ibis.literal("0123456789abcdef").find(values[column].hexdigest("md5")[0]) % HEAPS
+    place = ibis.row_number().over(ibis.window(order_by=column))
+    return values.mutate(number=place * HEAPS + heap.cast("int64"))
 
 
 def baskets(lines: ir.Table, customers: ir.Table, items: ir.Table) -> ir.Table:
     """Who bought what when for how much: a row for each line.
 
     Returns:
-        `customer, item, occurred_on, known_from, known_until?` and `revenue` in currency.
+        `customer, item, occurred_on, known_from, known_until?`, `quantity` in pieces, and in currency
+        `revenue`, `list_value` and `shelf_discount`.
 
     Customers and items go by their number: it halves the time of every later step over all the lines.
     """
@@ -80,7 +94,19 @@ def baskets(lines: ir.Table, customers: ir.Table, items: ir.Table) -> ir.Table:
     who = customers.select("customer_id", customer=customers.number)
     what = items.select("item_id", item=items.number)
     placed = bought.join(who, "customer_id").join(what, "item_id")
-    return placed.select("customer", "item", "occurred_on", "known_from", "known_until", "revenue")
+    return placed.select(
+        *(
+            "customer",
+            "item",
+            "occurred_on",
+            "known_from",
+            "known_until",
+            "quantity",
+            "revenue",
+            "list_value",
+        ),
+        shelf_discount=placed.discount - placed.coupon_discount,
+    )
 
 
 def item_weights(baskets: ir.Table, day: date, half_life_days: float, value_exponent: float) -> ir.Table:
@@ -99,8 +125,8 @@ def orders(parts: ir.Table) -> ir.Table:
     """One row for each order (an `order_id` of purchases), from the parts as of a day.
 
     Returns:
-        `customer_id, order_id, occurred_at, occurred_on` (both of its first line), `revenue, quantity` and
-        `gap_days`: whole days since the customer's order before, null for the first.
+        `customer_id, order_id, occurred_at, occurred_on` (both of its first line), `revenue, quantity, lines`
+        and `gap_days`: whole days since the customer's order before, null for the first.
     """
     bought = parts.filter(parts.event_type == "purchase", parts.order_id.notnull())
     rows = bought.group_by("customer_id", "order_id").aggregate(
@@ -108,6 +134,7 @@ def orders(parts: ir.Table) -> ir.Table:
         occurred_on=bought.occurred_on.min(),
         revenue=bought.revenue.sum(),
         quantity=bought.quantity.sum(),
+        lines=bought.lines.sum(),
     )
     sequence = ibis.window(group_by="customer_id", order_by=["occurred_at", "order_id"])
     return rows.mutate(gap_days=rows.occurred_on.delta(rows.occurred_on.lag().over(sequence), unit="day"))

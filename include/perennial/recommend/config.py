@@ -21,11 +21,13 @@ class RecommenderSettings(Part):
     margin: float = Field(
         0.01, ge=0, description="extra mean loss (1 - NDCG@10) that is still called not worse"
     )
+    group_margin: float = Field(0.02, ge=0, description="extra mean loss that a large group may bear")
 
 
 class _Models(Part):
     return_model: dict[str, Any]
     recommender: RecommenderSettings
+    watch: dict[str, Any] | None = None
 
 
 def recommender_settings() -> RecommenderSettings:

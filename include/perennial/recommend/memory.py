@@ -91,6 +91,11 @@ class Memory:
         """The rows of customers, −1 for those who are not remembered."""
         return _find(customer_ids, self.customer_ids)
 
+    def purchases(self, customer_ids: pa.Array) -> Whole:
+        """How many purchases are remembered of each customer; 0 of unknown ones."""
+        rows, ends = self.find(customer_ids), np.concatenate([[0], np.cumsum(self.times)])
+        return np.where(rows < 0, 0, (ends[self.starts[1:]] - ends[self.starts[:-1]])[rows])
+
     def texts(self, shelf: Shelf) -> sparse.csr_array:
         """The weight of each text of the shelf for each customer, shape (customers, texts)."""
         texts = shelf.texts[self.items]

@@ -62,7 +62,7 @@ def train(day: str | date, endpoint: Endpoint) -> dict[str, str]:
             registered = run.register(_packed(model, Path(folder) / NAME))
             paper.save(Path(folder) / "bought.parquet")
             run.log_file(Path(folder) / "bought.parquet", tracking.EXAMINATION)
-        run.log_tables(lake.uri, lake.pins or {})
+        run.log_tables(lake)
         _log(run, model, paper, chosen, registered.model_id)
     tracking.set_aliases(endpoint, NAME, {tracking.CHALLENGER: registered.version})
     return {"model": NAME, "version": str(registered.version), "mlflow_run": run.id}

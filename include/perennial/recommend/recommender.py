@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from perennial.foundation.gate import Answers
 from perennial.recommend import blend, reasons
 from perennial.recommend.blend import SIGNALS, Blend
 from perennial.recommend.evaluation import Outcome, evaluate
@@ -27,6 +28,7 @@ PACKAGES = ("numpy", "pandas", "pyarrow")
 FITS = ("served", "judged")
 JUDGED_AT = 10
 _BLOCK = 512
+_HISTORIES = tuple(f"customers with a {length} history" for length in ("short", "middling", "long"))
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,16 @@ class Recommender:
 
         return cls(judged=read("judged"), served=read("served"))
 
-    def losses(self, examination: Path) -> NDArray[np.float64]:
-        """1 − NDCG@10 of the judged fit for each customer of an examination, in its order."""
-        return 1 - self.judged.outcome(Examination.load(examination)).ndcg
+    def answers(self, examination: Path) -> Answers:
+        """1 − NDCG@10 of the judged fit for each customer of an examination, in its order.
+
+        The groups are thirds of the customers by how many purchases the fit remembers of them.
+        """
+        paper = Examination.load(examination)
+        times = self.judged.sources.memory.purchases(pa.array(paper.customer_ids, pa.string()))
+        third = np.searchsorted(np.quantile(times, [1 / 3, 2 / 3]), times)
+        groups = {name: third == number for number, name in enumerate(_HISTORIES)}
+        return Answers(1 - self.judged.outcome(paper).ndcg, groups)
 
     def recommend(self, customer_ids: pa.Array, k: int, fit: str = "served") -> pa.Table:
         """The best k items of customers, known or not, as rows of `reasons.SCHEMA`, by customer and rank."""

@@ -1,0 +1,84 @@
+"""How a customer answers: messages by channel, and the shop's own campaigns."""
+
+import ibis
+import ibis.expr.types as ir
+
+from perennial.profiles.drawing import Responses
+
+_COUNTED = {"delivered": "delivered", "opened": "open", "clicked": "click"}
+
+
+def messages(dated: ir.Table) -> ir.Table:
+    """Messages and what became of them: `customer_id, channel, event_type, known_from, known_until?, n`."""
+    kept = dated.filter(dated.event_type.isin(list(_COUNTED.values())), dated.channel.notnull())
+    keys = ("customer_id", "channel", "event_type", "known_from", "known_until")
+    return kept.group_by(*keys).aggregate(n=kept.count())
+
+
+def answers(dated: ir.Table) -> ir.Table:
+    """Who clicked, ordered or redeemed under which campaign, and the days for which that is known."""
+    kept = dated.filter(dated.event_type.isin(["click", "purchase", "redeem"]), dated.campaign_id.notnull())
+    return kept.select("customer_id", "campaign_id", "known_from", "known_until").distinct()
+
+
+def channels(messages: ir.Table, customers: ir.Table, chosen: Responses) -> ir.Table:
+    """`channels`: for each channel that the shop uses, in alphabetical order, what the customer did.
+
+    The response is (clicked + k · everybody's share) ÷ (delivered + k), with k `messages_of_population`; who
+    clicks a message twice counts as no more than one. A customer whom no message reached has everybody's.
+
+    Args:
+        messages: what `messages` found, as of a day.
+        customers: `customer_id`, whoever shall have channels.
+        chosen: how much everybody's share weighs.
+    """
+    counts = messages.group_by("customer_id", "channel").aggregate(
+        **{
+            name: messages.n.sum(where=messages.event_type == kind).fill_null(0)
+            for name, kind in _COUNTED.items()
+        }
+    )
+    clicked = ibis.least(counts.clicked, counts.delivered)
+    used = (
+        counts.mutate(counted=clicked)
+        .group_by("channel")
+        .aggregate(share=ibis._.counted.sum() / ibis._.delivered.sum().nullif(0))
+    )
+    grid = customers.select("customer_id").cross_join(used.filter(used.share.notnull()))
+    grid = grid.left_join(counts, ["customer_id", "channel"]).drop("customer_id_right", "channel_right")
+    grid = grid.mutate(**{name: grid[name].fill_null(0) for name in _COUNTED})
+    k = chosen.messages_of_population
+    response = (ibis.least(grid.clicked, grid.delivered) + k * grid.share) / (grid.delivered + k)
+    told = ibis.struct(
+        {"channel": grid.channel, **{name: grid[name] for name in _COUNTED}, "response": response}
+    )
+    lists = grid.group_by("customer_id").aggregate(channels=told.collect())
+    return lists.mutate(channels=lists.channels.sort())
+
+
+def campaigns(assignments: ir.Table, answers: ir.Table, customers: ir.Table, chosen: Responses) -> ir.Table:
+    """`campaigns_received`, `campaigns_answered` and `campaign_response` of every customer.
+
+    The response is (answered + k · everybody's share) ÷ (received + k), with k `campaigns_of_population`;
+    null as long as nobody was in any campaign. Who was held out of a campaign did not receive it.
+
+    Args:
+        assignments: `campaign_id, customer_id, arm?`, one row each, as known on a day.
+        answers: what `answers` found, as of that day.
+        customers: `customer_id`, whoever shall have these.
+        chosen: how much everybody's share weighs.
+    """
+    received = assignments.filter(assignments.arm.isnull() | (assignments.arm == "treatment"))
+    answered = answers.select("customer_id", "campaign_id", answered=1).distinct()
+    both = received.left_join(answered, ["customer_id", "campaign_id"])
+    counts = both.group_by("customer_id").aggregate(received=both.count(), answered=both.answered.count())
+    usual = counts.aggregate(share=counts.answered.sum() / counts.received.sum())
+    rows = customers.select("customer_id").left_join(counts, "customer_id").cross_join(usual)
+    received, answered = rows.received.fill_null(0), rows.answered.fill_null(0)
+    k = chosen.campaigns_of_population
+    return rows.select(
+        "customer_id",
+        campaigns_received=received,
+        campaigns_answered=answered,
+        campaign_response=(answered + k * rows.share) / (received + k),
+    )

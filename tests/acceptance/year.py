@@ -1,0 +1,64 @@
+"""The demo's whole year in a lake: every purchase known on its day, customers, and profiles of some days."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import ibis
+import pyarrow as pa
+
+from perennial.demo import complete_journey
+from perennial.foundation import contracts
+from perennial.foundation.contracts import Contract
+from perennial.foundation.lake import Lake, open_lake
+from perennial.foundation.settings import settings
+from perennial.models.config import return_model_settings
+from perennial.profiles import pipeline
+
+FIRST, LAST = date(2017, 1, 1), date(2018, 1, 1)
+
+
+@contextmanager
+def shop() -> Iterator[Lake]:
+    """A lake of its own with the year's purchases, redemptions and customers; the settings point to it."""
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory(prefix="perennial-year-") as name:
+        folder = Path(name)
+        os.environ["PERENNIAL_LEDGER"] = f"sqlite:///{folder}/ledger.db"
+        for place in ("lake", "vault", "reports"):
+            os.environ[f"PERENNIAL_{place.upper()}"] = str(folder / place)
+        settings.cache_clear()
+        try:
+            lake = open_lake()
+            events = complete_journey.purchases(), complete_journey.redemptions()
+            landed = [_as(contracts.EVENTS, one) for one in events]
+            lake.replace("events", pa.concat_tables(landed), FIRST, LAST)
+            for contract in (contracts.ITEMS, contracts.USERS, contracts.ASSIGNMENTS):
+                rows = getattr(complete_journey, contract.name)()
+                lake.replace(contract.name, _as(contract, rows), FIRST, LAST)
+            yield lake
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+            settings.cache_clear()
+
+
+def draw(day: date) -> None:
+    """Draw the profiles that training on the day looks back on, as `build_profiles` does."""
+    pipeline.fill_cutoffs(str(day), return_model_settings().cutoffs)
+    pipeline.build(str(day))
+
+
+def _as(contract: Contract, landed: ibis.Table) -> pa.Table:
+    """Rows as they lie in the lake: known, landed and in force from the day on which they land."""
+    table = landed.mutate(landed_on=landed._day, known_on=landed._day, valid_from=landed._day).to_pyarrow()
+    columns = {
+        field.name: table[field.name].cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in contract.schema
+    }
+    return pa.table(columns, pa.schema([field.with_nullable(True) for field in contract.schema]))

@@ -1,0 +1,119 @@
+"""A model that knows the truth but for a planted error: registered, examined and promoted like any other.
+
+Whether a case comes true depends on a number `x` and nothing else. The model sees it through noise, of a
+strength that may be another one for the group `young`, and may be too bold.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from perennial.foundation import promotion, tracking
+from perennial.foundation.endpoint import Endpoint
+from perennial.foundation.gate import Answers
+from perennial.foundation.lake import Lake
+from perennial.foundation.registry import Pyfunc
+
+MODEL = "return_model"
+"""The name it is registered under; what really stands under it matters to nobody here."""
+FIRST = date(2017, 11, 30)
+CASES, YOUNG = 2400, 500
+SETTINGS = {"margin": 0.01, "group_margin": 0.02}
+
+
+@dataclass(frozen=True)
+class Planted:
+    """The error: how strong the noise is, of whom, and how many times too bold the log odds are said."""
+
+    noise: float = 0.3
+    noise_of_young: float = 0.3
+    boldness: float = 1.0
+    seed: int = 0
+
+    def answers(self, examination: Path) -> Answers:
+        paper = pd.read_parquet(examination)
+        young, labels = paper["young"].to_numpy(), paper["label"].to_numpy(float)
+        noise = np.where(young, self.noise_of_young, self.noise)
+        # Of an honest forecaster who sees x + noise, of which x has variance 4.
+        seen = paper["x"] + noise * np.random.default_rng(self.seed).normal(size=len(paper))
+        kept, spread = 4 / (4 + noise**2), 4 * noise**2 / (4 + noise**2)
+        odds = self.boldness * kept * seen / np.sqrt(1 + np.pi * spread / 8)
+        said = (1 / (1 + np.exp(-odds))).to_numpy()
+        losses = -np.log(np.where(labels > 0, said, 1 - said))
+        return Answers(losses, {"young": young, "old": ~young}, said, labels)
+
+    def predict(self, frame: pd.DataFrame, params: object = None) -> pd.DataFrame:
+        return pd.DataFrame({"p": np.full(len(frame), 0.5)})
+
+
+def paper(day: date) -> pd.DataFrame:
+    """The examination of a day: cases that nobody has seen before."""
+    random = np.random.default_rng(day.toordinal())
+    x = random.normal(0, 2, CASES)
+    labels = random.random(CASES) < 1 / (1 + np.exp(-x))
+    return pd.DataFrame({"x": x, "young": np.arange(CASES) < YOUNG, "label": labels.astype(float)})
+
+
+def train(endpoint: Endpoint, day: date, error: Planted | None = None) -> int:
+    """Register a candidate of the day; its version."""
+    error = error or Planted()
+    example = pd.DataFrame({"x": [0.5]})
+    with (
+        tracking.run(endpoint, MODEL, f"{MODEL} {day}", {"day": str(day)}) as run,
+        TemporaryDirectory() as folder,
+    ):
+        home = Path(folder) / MODEL
+        home.mkdir()
+        (home / "error.json").write_text(json.dumps(asdict(error)))
+        answer = error.predict(example)
+        registered = run.register(Pyfunc(MODEL, home, __name__, example, answer, {"fit": "served"}, ()))
+        paper(day).to_parquet(Path(folder) / "paper.parquet")
+        run.log_file(Path(folder) / "paper.parquet", tracking.EXAMINATION)
+        run.log(params=SETTINGS, metrics={"auc": 0.9})
+    tracking.set_aliases(endpoint, MODEL, {tracking.CHALLENGER: registered.version})
+    return registered.version
+
+
+def promoted(endpoint: Endpoint, days: int, error: Planted | None = None) -> list[int]:
+    """A champion for each of so many days, each fresher than the last and seeing as well; their versions."""
+    versions = []
+    for number in range(days):
+        day = FIRST + timedelta(number)
+        versions.append(train(endpoint, day, replace(error or Planted(), seed=number)))
+        said = promotion.promote(day, endpoint)[MODEL]
+        assert said.startswith("promoted"), said
+    return versions
+
+
+@pytest.fixture
+def only_planted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other model is promoted."""
+    monkeypatch.setattr(promotion, "MODELS", (MODEL,))
+
+
+def log(lake: Lake) -> list[tuple[date, str, int | None]]:
+    """Day, verdict and version of each row on record."""
+    return [(one.day, one.verdict, one.version) for one in promotion.records(lake, MODEL)]
+
+
+def client(endpoint: Endpoint) -> Any:
+    """MLflow's own client."""
+    return mlflow.MlflowClient(endpoint.url, endpoint.url)
+
+
+def aliases(endpoint: Endpoint) -> dict[str, str]:
+    """MLflow's aliases of the model and their versions."""
+    found = client(endpoint).get_registered_model(MODEL).aliases
+    return {alias: str(version) for alias, version in found.items()}
+
+
+def _load_pyfunc(folder: str) -> Planted:
+    return Planted(**json.loads((Path(folder) / "error.json").read_text()))

@@ -13,7 +13,7 @@ import numpy as np
 from perennial.foundation import calibration
 from perennial.foundation.lake import Lake
 from perennial.foundation.promotion import WINDOW
-from perennial.models import judgement, pipeline, return_model
+from perennial.models import judgement, pipeline
 from perennial.models.cases import Cases
 from perennial.models.config import ReturnModelSettings, return_model_settings
 from perennial.models.features import NAMES, Numbers
@@ -76,7 +76,7 @@ def returns() -> Iterator[Line]:
 
 def _day(lake: Lake, first: date, end: date, chosen: ReturnModelSettings) -> Day:
     history = pipeline.history_of(lake, end, chosen.cutoffs)
-    fit = return_model.fit(Cases.joined(history.earlier), history.newest.rows, chosen)
+    fit = pipeline.fit_judged(history, chosen)
     return Day(first, history, fit, pipeline.candidates(fit, history))
 
 

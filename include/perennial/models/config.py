@@ -40,6 +40,12 @@ class ReturnModelSettings(Part):
     cutoffs: int = Field(5, ge=2, le=26, description="past days it learns from, 28 days apart")
     trees: TreesSettings = TreesSettings()
     rhythm: RhythmSettings = RhythmSettings()
+    level_carried: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="of what the fit before was off on the newest window, this part is made good",
+    )
     margin: float = Field(0.01, ge=0, description="extra mean log loss that is still called not worse")
     group_margin: float = Field(0.02, ge=0, description="extra mean log loss that a large group may bear")
     contact_threshold: float = Field(

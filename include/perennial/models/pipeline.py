@@ -132,12 +132,20 @@ def history_of(lake: Lake, day: date, cutoffs: int) -> History:
 
 def fit_both(history: History, chosen: ReturnModelSettings) -> ReturnModel:
     """The judged fit has not seen the newest window; the served one is refitted through the day."""
-    known_by_then = history.newest.rows.select(features.COLUMNS)
-    judged = return_model.fit(Cases.joined(history.earlier), known_by_then, chosen)
-    everything = Cases.joined([history.newest, *history.earlier])
-    served = return_model.fit(everything, history.today, chosen)
+    judged, windows = fit_judged(history, chosen), [history.newest, *history.earlier]
+    level = return_model.level_of(judged, history.newest, chosen.level_carried)
+    served = return_model.fit(windows, history.today, chosen, level)
+    everything = Cases.joined(windows)
     said = served.probabilities(everything.rows)
     return ReturnModel(judged, served, drift.reference(everything.matrix, features.NAMES, said))
+
+
+def fit_judged(history: History, chosen: ReturnModelSettings) -> Fit:
+    """The fit that knows what was known before the newest window; its level comes from a rehearsal before."""
+    (last, *before), level = history.earlier, None
+    if before:
+        level = return_model.level_of(return_model.fit(before, last.rows, chosen), last, chosen.level_carried)
+    return return_model.fit(history.earlier, history.newest.rows, chosen, level)
 
 
 def scored(rows: pa.Table, model: ReturnModel, version: int, day: date) -> pa.Table:

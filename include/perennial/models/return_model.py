@@ -5,7 +5,7 @@ A model holds two fits. The *judged* one has seen only what was known before the
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from perennial.foundation.gate import Answers
@@ -42,6 +43,7 @@ class Fit:
         share: of the rhythm in the blend, in log odds.
         typical: the median of everything the model reads, shape (len(evidence.NAMES),).
         base: training cases' share that came back within each horizon, and their median spend.
+        level: added to the log odds of each horizon, shape (3,).
     """
 
     trees: Trees
@@ -49,6 +51,7 @@ class Fit:
     share: float
     typical: Numbers
     base: tuple[float, ...]
+    level: Numbers
 
     def answers(self, rows: pa.Table) -> Numbers:
         """The columns `ANSWERS` for each profile row, shape (n, 4); for who never ordered `base`."""
@@ -66,9 +69,15 @@ class Fit:
 
     def returns(self, read: Numbers) -> Numbers:
         """P(order within each horizon) from what is read, shape (n, 3); a longer one has no smaller one."""
-        parts = (self.share, self.by_rhythm(read)), (1 - self.share, self.by_trees(read))
-        odds = sum(share * logit(np.clip(said, _CERTAIN, 1 - _CERTAIN)) for share, said in parts)
-        return np.maximum.accumulate(expit(odds), axis=1)
+        return np.maximum.accumulate(expit(self.blended(read) + self.level), axis=1)
+
+    def blended(self, read: Numbers) -> Numbers:
+        """Log odds of both parts in their shares, before the level, shape (n, 3)."""
+        rhythm, trees = (
+            logit(np.clip(said, _CERTAIN, 1 - _CERTAIN))
+            for said in (self.by_rhythm(read), self.by_trees(read))
+        )
+        return self.share * rhythm + (1 - self.share) * trees
 
     def by_trees(self, read: Numbers) -> Numbers:
         """What the trees alone say, shape (n, 3)."""
@@ -95,7 +104,8 @@ class Fit:
         folder.mkdir(parents=True, exist_ok=True)
         self.trees.save(folder)
         self.rhythm.save(folder / "rhythm.safetensors")
-        about = {"share": self.share, "typical": self.typical.tolist(), "base": self.base}
+        lists = {"typical": self.typical.tolist(), "base": self.base, "level": self.level.tolist()}
+        about = {"share": self.share, **lists}
         (folder / "blend.json").write_text(json.dumps(about))
 
     @classmethod
@@ -103,7 +113,8 @@ class Fit:
         """Read what `save` wrote."""
         about = json.loads((folder / "blend.json").read_text())
         parts = Trees.load(folder), Rhythm.load(folder / "rhythm.safetensors")
-        return cls(*parts, about["share"], np.array(about["typical"]), tuple(about["base"]))
+        typical, level = np.array(about["typical"]), np.array(about["level"])
+        return cls(*parts, about["share"], typical, tuple(about["base"]), level)
 
 
 @dataclass(frozen=True)
@@ -148,19 +159,48 @@ class ReturnModel:
         return found.assign(reasons=pd.Series(fit.reasons(rows), dtype=object))
 
 
-def fit(cases: Cases, lately: pa.Table, chosen: ReturnModelSettings) -> Fit:
+def fit(
+    windows: Sequence[Cases], lately: pa.Table, chosen: ReturnModelSettings, level: Numbers | None = None
+) -> Fit:
     """Fit both parts: the same data give the same fit.
 
     Args:
-        cases: past cut-offs and what followed, for the trees.
+        windows: past cut-offs and what followed, for the trees.
         lately: profiles as of the last day that the fit may know, of customers with an order, for the rhythm.
         chosen: the settings.
+        level: as `level_of` found it; 0 by default.
     """
-    followed = rhythm.fit(lately, chosen.rhythm)
+    cases, followed = Cases.joined(windows), rhythm.fit(lately, chosen.rhythm)
     read = np.hstack([cases.matrix, followed.inputs(cases.rows)])
     base = (*cases.returns.mean(axis=0).tolist(), float(np.median(cases.spend)))
-    parts = trees.fit(cases, chosen.trees), followed, chosen.rhythm.share
-    return Fit(*parts, np.nan_to_num(np.nanmedian(read, axis=0)), base)
+    return Fit(
+        trees=trees.fit(cases, chosen.trees),
+        rhythm=followed,
+        share=chosen.rhythm.share,
+        typical=np.nan_to_num(np.nanmedian(read, axis=0)),
+        base=base,
+        level=np.zeros(len(HORIZONS)) if level is None else level,
+    )
+
+
+def level_of(before: Fit, after: Cases, carried: float) -> Numbers:
+    """What a fit lacked, in log odds, to say the share that then came back; so much of it is carried on.
+
+    What makes customers of one time come back more or less than those before lasts for some weeks.
+
+    Args:
+        before: a fit that knows nothing of the window.
+        after: the window that followed.
+        carried: the part that is expected to last, 0 to 1.
+    """
+    odds = before.blended(before.read(after.rows))
+    lacking = [_lacking(odds[:, i], after.returns[:, i].mean()) for i in range(len(HORIZONS))]
+    return carried * np.array(lacking)
+
+
+def _lacking(odds: Numbers, share: float) -> float:
+    wanted = np.clip(share, 1 / (len(odds) + 1), len(odds) / (len(odds) + 1))
+    return float(brentq(lambda more: expit(odds + more).mean() - wanted, -50, 50))
 
 
 def _ordered(rows: pa.Table) -> np.ndarray:

@@ -49,7 +49,7 @@ class Trees:
 def fit(cases: Cases, chosen: TreesSettings) -> Trees:
     """Trees on the cases: the same cases give the same trees, whatever the number of threads.
 
-    Of each feature one threshold, drawn at random, is looked at (extremely randomised trees: Geurts, Ernst and
+    Of each feature one threshold, drawn at random, is tried (extremely randomised trees: Geurts, Ernst and
     Wehenkel 2006): on few cases the best threshold is mostly luck. The spend is learnt by its absolute error,
     in square roots, as a correction of the usual spend.
     """

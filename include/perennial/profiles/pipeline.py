@@ -32,6 +32,7 @@ from perennial.profiles import (
     orders,
     preferences,
     price_curve,
+    price_population,
     price_response,
     purchases,
     responsiveness,
@@ -153,12 +154,18 @@ def _of_items(past: Past, customers: ir.Table, bought: ir.Table, day: date) -> I
 def _price_responses(
     baskets: ir.Table, bought: ir.Table, items: ir.Table, customers: ir.Table, chosen: PriceResponse
 ) -> Iterator[ir.Table]:
-    with (
-        kept(price_curve.weeks(baskets, bought, items, chosen)) as weeks,
-        kept(price_curve.curve(weeks)) as curve,
-        kept(price_response.evidence(baskets, weeks, curve, chosen)) as evidence,
-    ):
-        yield price_response.responses(evidence, curve, customers.select("customer").distinct())
+    with ExitStack() as stack:
+
+        def held(rows: ir.Table) -> ir.Table:
+            return stack.enter_context(kept(rows))
+
+        weeks = held(price_curve.weeks(baskets, bought, items, chosen))
+        curve = held(price_curve.curve(held(price_curve.ratios(weeks))))
+        offers = held(price_response.offers(weeks, curve))
+        evidence = held(price_response.evidence(baskets, offers, chosen))
+        means = held(price_population.means(evidence))
+        population = held(price_population.population(evidence, means))
+        yield price_response.responses(evidence, population, curve, customers.select("customer").distinct())
 
 
 def _vectors(past: Past, baskets: ir.Table, items: ir.Table, day: date) -> pa.Table:
@@ -207,6 +214,7 @@ def _one_row_each(customers: ir.Table, sections: list[ir.Table], day: date) -> i
         day=ibis.literal(day),
         tenure_days=ibis.literal(day).delta(rows.joined_on, unit="day"),
         thin=rows.orders.isnull(),
+        price_response_known=rows.price_response_known.fill_null(False),
         average_order_value=rows.spend / rows.orders.nullif(0),
         **{name: rows[name].fill_null(0) for name in zero},
         **{name: ibis.coalesce(rows[name], empty) for name, empty in none.items()},

@@ -73,17 +73,44 @@ def weeks(lines: ir.Table, orders: ir.Table, items: ir.Table, chosen: PriceRespo
     )
 
 
-def curve(weeks: ir.Table) -> ir.Table:
-    """`percent` (0 to 95) and `rise`: the log of how many times as much all customers buy at that discount.
+def ratios(weeks: ir.Table) -> ir.Table:
+    """`knot, more, usual`: pieces sold at each knot, and as many as would have been without the discount.
 
-    At each knot the rate ratio of Mantel and Haenszel over items and stretches (Greenland and Robins,
-    Biometrics 41, 1985), which needs no estimate of what each item sells; knots made monotone by isotonic
-    regression, a greater discount never sells less; straight lines between them.
+    Their quotient is the rate ratio of Mantel and Haenszel over items and stretches (Greenland and Robins,
+    Biometrics 41, 1985), which needs no estimate of what each item sells.
 
     A week is seen only if somebody bought the item in it. So that this does not pass for demand, purchases of
     customers with an even number are counted in the weeks that those with an odd number show, and vice versa.
     """
-    ratios = _ratios(weeks)
+    halves = [
+        weeks.filter(weeks[other] > 0).select(
+            "item", "stretch", "season", knot=(weeks.percent + STEP // 2) // STEP, pieces=own, half=half
+        )
+        for half, (own, other) in enumerate((("even", "odd"), ("odd", "even")))
+    ]
+    rows = ibis.union(*halves)
+    sold = rows.group_by("half", "item", "stretch", "knot").aggregate(
+        pieces=rows.pieces.sum(), season=rows.season.sum()
+    )
+    alike = ibis.window(group_by=["half", "item", "stretch"])
+    without = {
+        name: (sold.knot == 0).ifelse(sold[name], 0).sum().over(alike) for name in ("pieces", "season")
+    }
+    both = sold.mutate(**{f"usual_{name}": column for name, column in without.items()})
+    both = both.filter(both.knot > 0, both.usual_season > 0)
+    whole = both.season + both.usual_season
+    return both.group_by("knot").aggregate(
+        more=(both.pieces * both.usual_season / whole).sum(),
+        usual=(both.usual_pieces * both.season / whole).sum(),
+    )
+
+
+def curve(ratios: ir.Table) -> ir.Table:
+    """`percent` (0 to 95) and `rise`: the log of how many times as much all customers buy at that discount.
+
+    The ratios at the knots, made monotone by isotonic regression, for a greater discount never sells less; and
+    straight lines between them.
+    """
     level = ((ratios.more + _PSEUDO) / (ratios.usual + _PSEUDO)).log()
     weight = 1 / (1 / (ratios.more + _PSEUDO) + 1 / (ratios.usual + _PSEUDO))
     knots = _monotone(ratios.select("knot", level=level, weight=weight))
@@ -102,26 +129,6 @@ def curve(weeks: ir.Table) -> ir.Table:
     way = (placed.percent - placed.since) / (placed.until - placed.since)
     # Rounded, so that the last digit of a logarithm, in which engines differ, changes nothing after it.
     return placed.select("percent", rise=(placed.low + (placed.high - placed.low) * way).round(6))
-
-
-def _ratios(weeks: ir.Table) -> ir.Table:
-    """`knot, more, usual`: pieces sold at each knot, and as many as would have been without the discount."""
-    halves = [
-        weeks.filter(weeks[other] > 0).select(
-            "item", "stretch", "season", knot=(weeks.percent + STEP // 2) // STEP, pieces=own, half=half
-        )
-        for half, (own, other) in enumerate((("even", "odd"), ("odd", "even")))
-    ]
-    rows = ibis.union(*halves)
-    alike = ["half", "item", "stretch"]
-    sold = rows.group_by(*alike, "knot").aggregate(pieces=rows.pieces.sum(), season=rows.season.sum())
-    usual = sold.filter(sold.knot == 0).rename(usual_pieces="pieces", usual_season="season").drop("knot")
-    both = sold.filter(sold.knot > 0).join(usual, alike)
-    whole = both.season + both.usual_season
-    return both.group_by("knot").aggregate(
-        more=(both.pieces * both.usual_season / whole).sum(),
-        usual=(both.usual_pieces * both.season / whole).sum(),
-    )
 
 
 def _monotone(knots: ir.Table) -> ir.Table:

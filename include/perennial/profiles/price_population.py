@@ -20,29 +20,53 @@ _T_BEFORE, _PHI_BEFORE = (0.06, 0.03, 0.03), 2.0
 _LEAST_VARIANCE, _MOST_CORRELATED = 1e-3, 0.95
 
 
-def population(evidence: ir.Table) -> ir.Table:
-    """One row for all customers; nulls if nothing was ever on offer at two discounts.
+def means(evidence: ir.Table) -> ir.Table:
+    """One row: `mean_x, mean_z` of a and b, and `mean_variance` of `mean_x` as an estimate.
+
+    No row if nothing was ever on offer at two discounts. The variance is seen by leaving out one heap of items
+    after the other.
 
     Args:
         evidence: `customer, fold` and the columns `TOLD`, one row a customer and heap of items.
-
-    Returns:
-        `mean_x, mean_z` (of a and b), `mean_variance` (of `mean_x` as an estimate), `t_xx, t_xz, t_zz` (the
-        covariance matrix T of a and b) and `phi` (variance of scores, given a and b, ÷ their information).
     """
-    whole = ibis.window(group_by="customer")
-    rows = evidence.mutate(w=1 / (1 + (evidence.j_xx + evidence.j_zz).sum().over(whole) / _FULL))
-    rows = rows.cross_join(_means(rows))
-    rows = rows.mutate(**residuals(rows))
-    rows = rows.cross_join(_covariance(rows))
-    of_t = rows.j_xx**2 * rows.t_xx + 2 * rows.j_xx * rows.j_xz * rows.t_xz + rows.j_xz**2 * rows.t_zz
-    before = _CUSTOMERS_BEFORE * _FULL
-    beyond = (rows.w * (rows.r_x**2 - of_t)).sum() + _PHI_BEFORE * before
-    same = ("mean_x", "mean_z", "mean_variance", "t_xx", "t_xz", "t_zz")
-    return rows.aggregate(
-        **{name: rows[name].max() for name in same},
-        phi=ibis.greatest(beyond / ((rows.w * rows.j_xx).sum() + before), _LEAST_VARIANCE),
+    rows = _weighted(evidence)
+    heaps = rows.group_by("fold").aggregate(**{name: (rows.w * rows[name]).sum() for name in TOLD})
+    every = ibis.window()
+    heaps = heaps.mutate(**{f"all_{name}": heaps[name].sum().over(every) for name in TOLD})
+    mean_x, mean_z = _solved({name: heaps[f"all_{name}"] for name in TOLD})
+    without, _ = _solved({name: heaps[f"all_{name}"] - heaps[name] for name in TOLD})
+    found = heaps.filter(heaps.all_j_xx > 0).select(mean_x=mean_x, mean_z=mean_z, without=without)
+    found = found.aggregate(
+        mean_x=found.mean_x.max(),
+        mean_z=found.mean_z.max(),
+        mean_variance=found.without.var(how="pop") * (found.count() - 1),
     )
+    return found.filter(found.mean_x.notnull())
+
+
+def population(evidence: ir.Table, means: ir.Table) -> ir.Table:
+    """The row of `means` with `t_xx, t_xz, t_zz` and `phi`.
+
+    T is the covariance matrix of a and b: r · rᵀ, r being scores less what the means let expect, is expected to
+    be J · T · J over heaps of one customer that differ, so the sums over all pairs of different heaps are three
+    equations for the three members of T. `phi` is what scores vary beyond J · T · J, ÷ their information.
+
+    Args:
+        evidence: as for `means`.
+        means: what that found.
+    """
+    rows = _weighted(evidence).cross_join(means)
+    rows = rows.mutate(**residuals(rows))
+    taken = ("r_x", "r_z", "j_xx", "j_xz", "j_zz")
+    whole = rows.group_by("customer", "w").aggregate(**{name: rows[name].sum() for name in taken})
+    each = rows.aggregate(**_products(rows), **_variances(rows))
+    sums = whole.aggregate(**_products(whole)).rename("whole_{name}").cross_join(each)
+    found = means.cross_join(_covariance(sums))
+    of_t = found.phi_aa * found.t_xx + 2 * found.phi_ab * found.t_xz + found.phi_bb * found.t_zz
+    before = _CUSTOMERS_BEFORE * _FULL
+    phi = (found.phi_rr - of_t + _PHI_BEFORE * before) / (found.phi_j + before)
+    names = (*means.columns, "t_xx", "t_xz", "t_zz")
+    return found.select(*names, phi=ibis.greatest(phi, _LEAST_VARIANCE))
 
 
 def residuals(rows: ir.Table) -> dict[str, ir.FloatingValue]:
@@ -53,19 +77,10 @@ def residuals(rows: ir.Table) -> dict[str, ir.FloatingValue]:
     }
 
 
-def _means(rows: ir.Table) -> ir.Table:
-    """`mean_x, mean_z` of the weighted customers; `mean_variance` by leaving out one heap after the other."""
-    heaps = rows.group_by("fold").aggregate(**{name: (rows.w * rows[name]).sum() for name in TOLD})
-    every = ibis.window()
-    heaps = heaps.mutate(**{f"all_{name}": heaps[name].sum().over(every) for name in TOLD})
-    mean_x, mean_z = _solved({name: heaps[f"all_{name}"] for name in TOLD})
-    without, _ = _solved({name: heaps[f"all_{name}"] - heaps[name] for name in TOLD})
-    found = heaps.filter(heaps.all_j_xx > 0).select(mean_x=mean_x, mean_z=mean_z, without=without)
-    return found.aggregate(
-        mean_x=found.mean_x.max(),
-        mean_z=found.mean_z.max(),
-        mean_variance=found.without.var(how="pop") * (found.count() - 1),
-    )
+def _weighted(evidence: ir.Table) -> ir.Table:
+    """The evidence with the weight `w` of the customer: what is known of one counts for more, up to a point."""
+    information = (evidence.j_xx + evidence.j_zz).sum().over(ibis.window(group_by="customer"))
+    return evidence.mutate(w=1 / (1 + information / _FULL))
 
 
 def _solved(sums: dict[str, ir.FloatingValue]) -> tuple[ir.FloatingValue, ir.FloatingValue]:
@@ -76,57 +91,54 @@ def _solved(sums: dict[str, ir.FloatingValue]) -> tuple[ir.FloatingValue, ir.Flo
     return (zz * x - xz * z) / whole, (xx * z - xz * x) / whole
 
 
-def _covariance(rows: ir.Table) -> ir.Table:
-    """`t_xx, t_xz, t_zz`: r · rᵀ is expected to be J · T · J over heaps of one customer that differ.
-
-    The sums over all pairs of different heaps, weighted, are three equations for the three members of T.
-    """
-    taken = ("r_x", "r_z", "j_xx", "j_xz", "j_zz")
-    together = rows.group_by("customer", "w").aggregate(**{name: rows[name].sum() for name in taken})
-    pairs = _products(together).cross_join(_products(rows).rename("same_{name}"))
-    sums = {name: pairs[name] - pairs[f"same_{name}"] for name in _products(rows).columns}
-    before = _CUSTOMERS_BEFORE * _FULL**2
-    given = [sums[name] + before * t for name, t in zip(("xx", "xz", "zz"), _T_BEFORE, strict=True)]
-    table = (
-        (sums["j_aa"] + before, 2 * sums["j_ab"], sums["j_bb"]),
-        (sums["j_ab"], sums["j_ac"] + sums["j_bb"] + before, sums["j_bc"]),
-        (sums["j_bb"], 2 * sums["j_bc"], sums["j_cc"] + before),
-    )
-    t_xx, t_xz, t_zz = _cramer(table, given)
-    found = pairs.select(
-        t_xx=ibis.greatest(t_xx, _LEAST_VARIANCE), t_xz=t_xz, t_zz=ibis.greatest(t_zz, _LEAST_VARIANCE)
-    )
-    most = _MOST_CORRELATED * (found.t_xx * found.t_zz).sqrt()
-    return found.mutate(t_xz=ibis.greatest(-most, ibis.least(found.t_xz, most)))
-
-
-def _products(rows: ir.Table) -> ir.Table:
-    """One row: sums of r · rᵀ and of what J · T · J is made of, J being [[a, b], [b, c]]."""
-    w = rows.w**2
-    a, b, c = rows.j_xx, rows.j_xz, rows.j_zz
+def _products(rows: ir.Table) -> dict[str, ir.FloatingValue]:
+    """Sums of r · rᵀ and of what J · T · J is made of, J being [[a, b], [b, c]]."""
+    w, a, b, c = rows.w**2, rows.j_xx, rows.j_xz, rows.j_zz
     products = {
         **{"xx": rows.r_x * rows.r_x, "xz": rows.r_x * rows.r_z, "zz": rows.r_z * rows.r_z},
-        **{"j_aa": a * a, "j_ab": a * b, "j_bb": b * b, "j_ac": a * c, "j_bc": b * c, "j_cc": c * c},
+        **{"aa": a * a, "ab": a * b, "bb": b * b, "ac": a * c, "bc": b * c, "cc": c * c},
     }
-    return rows.aggregate(**{name: (w * product).sum() for name, product in products.items()})
+    return {name: (w * product).sum() for name, product in products.items()}
+
+
+def _variances(rows: ir.Table) -> dict[str, ir.FloatingValue]:
+    """Sums of the squares of `r_x`, of its information, and of what their expectation beyond it is made of."""
+    w, a, b = rows.w, rows.j_xx, rows.j_xz
+    products = {"rr": rows.r_x * rows.r_x, "j": a, "aa": a * a, "ab": a * b, "bb": b * b}
+    return {f"phi_{name}": (w * product).sum() for name, product in products.items()}
+
+
+def _covariance(sums: ir.Table) -> ir.Table:
+    """The row with `t_xx, t_xz, t_zz`: pairs of different heaps are all pairs less those of a heap with itself."""
+    names = ("xx", "xz", "zz", "aa", "ab", "bb", "ac", "bc", "cc")
+    pairs = {name: sums[f"whole_{name}"] - sums[name] for name in names}
+    before = _CUSTOMERS_BEFORE * _FULL**2
+    given = [pairs[name] + before * t for name, t in zip(("xx", "xz", "zz"), _T_BEFORE, strict=True)]
+    table = (
+        (pairs["aa"] + before, 2 * pairs["ab"], pairs["bb"]),
+        (pairs["ab"], pairs["ac"] + pairs["bb"] + before, pairs["bc"]),
+        (pairs["bb"], 2 * pairs["bc"], pairs["cc"] + before),
+    )
+    t_xx, t_xz, t_zz = _cramer(table, given)
+    least = {"t_xx": ibis.greatest(t_xx, _LEAST_VARIANCE), "t_zz": ibis.greatest(t_zz, _LEAST_VARIANCE)}
+    found = sums.mutate(t_xz=t_xz, **least)
+    most = _MOST_CORRELATED * (found.t_xx * found.t_zz).sqrt()
+    return found.mutate(t_xz=ibis.greatest(-most, ibis.least(found.t_xz, most)))
 
 
 def _cramer(
     table: tuple[tuple[ir.FloatingValue, ...], ...], given: list[ir.FloatingValue]
 ) -> list[ir.FloatingValue]:
     """The solution of three linear equations, by Cramer's rule."""
-    whole = _determinant(table)
-    columns = range(len(given))
-    return [
-        _determinant(
-            tuple(
-                tuple(given[row] if column == asked else table[row][column] for column in columns)
-                for row in columns
-            )
+    places = range(3)
+    asked = (
+        tuple(
+            tuple(given[row] if column == place else table[row][column] for column in places)
+            for row in places
         )
-        / whole
-        for asked in columns
-    ]
+        for place in places
+    )
+    return [_determinant(each) / _determinant(table) for each in asked]
 
 
 def _determinant(table: tuple[tuple[ir.FloatingValue, ...], ...]) -> ir.FloatingValue:

@@ -19,10 +19,9 @@ from statistics import NormalDist
 import ibis
 import ibis.expr.types as ir
 
-from perennial.profiles import price_population
 from perennial.profiles.drawing import PriceResponse
 from perennial.profiles.price_curve import pieces_of, week_of
-from perennial.profiles.price_population import TOLD
+from perennial.profiles.price_population import TOLD, residuals
 from perennial.profiles.purchases import HEAPS
 
 TENTH = 10
@@ -30,10 +29,36 @@ TENTH = 10
 _FINE = 1_000_000
 """Sums are of whole numbers, so many to 1: they do not depend on their order."""
 _SURE = NormalDist().inv_cdf(0.975)
-_FACTORS = ("n", "x", "z", "xx", "xz", "zz")
+_SUMS = ("n", "x", "z", "xx", "xz", "zz")
 
 
-def evidence(lines: ir.Table, weeks: ir.Table, curve: ir.Table, chosen: PriceResponse) -> ir.Table:
+def offers(weeks: ir.Table, curve: ir.Table) -> ir.Table:
+    """Each item and week with what a piece bought in it tells, and what it is compared with.
+
+    The expected sales are the orders of all customers, times what the discount does; `n` of a week, and with
+    x, z and their products `x, z, xx, xz, zz`. The sums over all weeks of the item in the stretch are `all_…`.
+
+    Args:
+        weeks: from `price_curve.weeks`.
+        curve: from `price_curve.curve`.
+    """
+    rows = weeks.join(curve, "percent")
+    rows = rows.mutate(
+        n=(rows.season * rows.rise.exp() * 1000).round().cast("int64"),
+        at_x=ibis.least(rows.percent, TENTH),
+        at_z=ibis.least(ibis.greatest(rows.percent - TENTH, 0), TENTH),
+    )
+    x, z = rows.at_x, rows.at_z
+    products = {"n": 1, "x": x, "z": z, "xx": x * x, "xz": x * z, "zz": z * z}
+    rows = rows.mutate(**{name: rows.n * products[name] for name in _SUMS})
+    stretch = ibis.window(group_by=["item", "stretch"])
+    rows = rows.mutate(**{f"all_{name}": rows[name].sum().over(stretch) for name in _SUMS})
+    told = _told(rows, {name: rows[f"all_{name}"] for name in _SUMS})
+    kept = ("item", "week", "stretch", "first", "last", "at_x", "at_z", *_SUMS, *(f"all_{n}" for n in _SUMS))
+    return rows.select(*kept, **told)
+
+
+def evidence(lines: ir.Table, offers: ir.Table, chosen: PriceResponse) -> ir.Table:
     """What purchases say of customers: `customer, fold, s_x, s_z, j_xx, j_xz, j_zz`, a row a heap of items.
 
     A week that is seen only because the customer bought the item in it says nothing: it is left out, of the
@@ -41,23 +66,20 @@ def evidence(lines: ir.Table, weeks: ir.Table, curve: ir.Table, chosen: PriceRes
 
     Args:
         lines: as for `price_curve.weeks`.
-        weeks: what that made of them.
-        curve: what `price_curve.curve` made of these.
+        offers: what `offers` makes of them.
         chosen: the settings.
     """
-    offers = _offers(weeks, curve)
     alone = offers.filter(offers["first"] == offers["last"])
     alone = alone.group_by("item", "stretch", customer="first").aggregate(
-        **{f"own_{name}": alone[name].sum() for name in _FACTORS}
+        **{f"own_{name}": alone[name].sum() for name in _SUMS}
     )
     shared = offers.filter(offers["first"] < offers["last"])
-    shared = shared.mutate(**_told(shared, {name: shared[f"all_{name}"] for name in _FACTORS}))
     rows = lines.filter(lines.quantity > 0, lines.list_value > 0)
     rows = rows.select("customer", "item", week=week_of(rows), pieces=pieces_of(rows, chosen))
     plain = rows.join(shared.select("item", "week", *TOLD), ["item", "week"])
     # Few lines need the difference that weeks of the customer's own make, so it is added for them apart.
     mended = rows.join(shared, ["item", "week"]).join(alone, ["customer", "item", "stretch"])
-    others = _told(mended, {name: mended[f"all_{name}"] - mended[f"own_{name}"] for name in _FACTORS})
+    others = _told(mended, {name: mended[f"all_{name}"] - mended[f"own_{name}"] for name in _SUMS})
     parts = [_weighed(plain, plain), _weighed(mended, {name: others[name] - mended[name] for name in TOLD})]
     both = ibis.union(*parts)
     return both.group_by("customer", "fold").aggregate(**{name: both[name].sum() / _FINE for name in TOLD})
@@ -88,55 +110,35 @@ def _told(rows: ir.Table, sums: dict[str, ir.IntegerValue]) -> dict[str, ir.Inte
     return {name: (value * _FINE).round().cast("int64") for name, value in told.items()}
 
 
-def _offers(weeks: ir.Table, curve: ir.Table) -> ir.Table:
-    """Each item and week with x and z in percent, and the expected sales times each product of them.
-
-    So many orders as all customers made, times what the discount does, stand for the expected sales; those of
-    all weeks of the item in the stretch are added up in columns named `all_…`.
-    """
-    rows = weeks.join(curve, "percent")
-    rows = rows.mutate(
-        n=(rows.season * rows.rise.exp() * 1000).round().cast("int64"),
-        at_x=ibis.least(rows.percent, TENTH),
-        at_z=ibis.least(ibis.greatest(rows.percent - TENTH, 0), TENTH),
-    )
-    x, z = rows.at_x, rows.at_z
-    products = {"n": 1, "x": x, "z": z, "xx": x * x, "xz": x * z, "zz": z * z}
-    rows = rows.mutate(**{name: rows.n * products[name] for name in _FACTORS})
-    stretch = ibis.window(group_by=["item", "stretch"])
-    return rows.mutate(**{f"all_{name}": rows[name].sum().over(stretch) for name in _FACTORS})
-
-
-def responses(evidence: ir.Table, curve: ir.Table, customers: ir.Table) -> ir.Table:
-    """`price_response`, `_low`, `_high` and `_known` of every customer.
+def responses(evidence: ir.Table, population: ir.Table, curve: ir.Table, customers: ir.Table) -> ir.Table:
+    """`customer, price_response`, `_low`, `_high` and `_known` of every customer.
 
     The response is how many times as much is bought when a tenth is off, with a 95 % interval. A customer of
     whom nothing is known has the population's, in an interval that most of its customers lie in. It is known
-    where the customer's own purchases weigh at least as much as the population. Null where the shop never had
+    where the customer's own purchases weigh at least as much as the population. No rows if the shop never had
     an item at two different discounts.
 
     Args:
-        evidence: what `evidence` found, by `customer`.
-        curve: as there.
+        evidence: from `evidence`.
+        population: from `price_population.population`.
+        curve: from `price_curve.curve`.
         customers: `customer`, whoever shall have a response.
     """
-    usual = price_population.population(evidence).cross_join(
-        curve.filter(curve.percent == TENTH).select("rise")
-    )
+    usual = population.cross_join(curve.filter(curve.percent == TENTH).select("rise"))
     found = evidence.group_by("customer").aggregate(**{name: evidence[name].sum() for name in TOLD})
-    rows = customers.select("customer").left_join(found, "customer").drop("customer_right")
+    rows = customers.left_join(found, "customer").drop("customer_right")
     rows = rows.mutate(**{name: rows[name].fill_null(0) for name in TOLD}).cross_join(usual)
-    rows = rows.mutate(**price_population.residuals(rows))
+    rows = rows.mutate(**residuals(rows))
     gain_x, gain_z = _gains(rows)
-    own = gain_x * rows.phi / rows.t_xx
+    leaning = gain_x * rows.phi / rows.t_xx
     log = rows.rise + rows.mean_x + gain_x * rows.r_x + gain_z * rows.r_z
-    spread = _SURE * (rows.phi * gain_x + own * own * rows.mean_variance).sqrt()
+    spread = _SURE * (rows.phi * gain_x + leaning * leaning * rows.mean_variance).sqrt()
     return rows.select(
         "customer",
         price_response=log.exp(),
         price_response_low=(log - spread).exp(),
         price_response_high=(log + spread).exp(),
-        price_response_known=(own <= 0.5).fill_null(False),
+        price_response_known=leaning <= 0.5,
     )
 
 

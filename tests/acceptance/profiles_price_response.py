@@ -7,19 +7,18 @@ come. The truth is how many pieces a customer buys at a tenth off ÷ at the list
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 
 import ibis
-import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from perennial.foundation.engine import kept
-from perennial.profiles import price_curve, price_response
+from perennial.profiles import price_response
 from perennial.profiles.drawing import profile_settings
+from perennial.profiles.price_response import Learnt
 from tests.acceptance.lines import Line, at_least, at_most
 
 DRAWS = 200
@@ -106,24 +105,21 @@ def _error(differences: Numbers) -> float:
 def estimated(draw: Draw) -> Found:
     """The section of the profile over a shop."""
     chosen = profile_settings().price_response
-    with ExitStack() as held:
-        lines = held.enter_context(kept(ibis.memtable(draw.lines)))
-        items = lines.select("item").distinct()
-        everybody = ibis.memtable(pa.table({"customer": np.arange(CUSTOMERS)}))
-        orders = lines.select("customer", "occurred_on").distinct()
-        weeks = held.enter_context(kept(price_curve.weeks(lines, orders, items, chosen)))
-        curve = held.enter_context(kept(price_curve.curve(weeks)))
-        evidence = held.enter_context(kept(price_response.evidence(lines, weeks, curve, chosen)))
-        responses = price_response.responses(evidence, curve, everybody).order_by("customer").to_pyarrow()
-        alone = _alone(evidence, curve)
+    everybody = ibis.memtable(pa.table({"customer": np.arange(CUSTOMERS)}))
+    with kept(ibis.memtable(draw.lines)) as lines:
+        items, orders = (lines.select(*names).distinct() for names in (["item"], ["customer", "occurred_on"]))
+        with price_response.learnt(lines, orders, items, chosen) as learnt:
+            responses = price_response.responses(learnt, everybody).order_by("customer").to_pyarrow()
+            alone = _alone(learnt)
     names = ("price_response", "price_response_low", "price_response_high")
     value, low, high = (np.log(responses[name].to_numpy()) for name in names)
     return Found(value, low, high, responses["price_response_known"].to_numpy(), alone)
 
 
-def _alone(evidence: ir.Table, curve: ir.Table) -> Numbers:
+def _alone(learnt: Learnt) -> Numbers:
     """The log of each customer's response by their own purchases; NaN where these say nothing."""
-    rise = curve.filter(curve.percent == 10).rise.to_pyarrow()[0].as_py()
+    curve, evidence = learnt.curve, learnt.evidence
+    rise = curve.filter(curve.percent == price_response.TENTH).rise.to_pyarrow()[0].as_py()
     sums = evidence.group_by("customer").aggregate(s=evidence.s_x.sum(), j=evidence.j_xx.sum())
     rows = sums.filter(sums.j > 0).to_pyarrow()
     found = np.full(CUSTOMERS, np.nan)

@@ -4,6 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import ibis
+import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
 import yaml
@@ -22,6 +23,7 @@ from perennial.profiles import (
     pipeline,
     preferences,
     price_curve,
+    price_population,
     price_response,
     purchases,
     responsiveness,
@@ -279,6 +281,11 @@ def test_a_wrong_setting_is_named(shop: Path, monkeypatch: pytest.MonkeyPatch):
         profile_settings()
 
 
+def held(steps: dict[str, ir.Table], name: str) -> ir.Table:
+    """A table as `kept` would give it."""
+    return ibis.table(steps[name].schema(), name=name)
+
+
 def test_the_sections_are_expressions_for_spark_as_well(monkeypatch: pytest.MonkeyPatch):
     # What Ibis's Spark backend would set by itself; Spark is not needed to see that it could run them.
     monkeypatch.setattr(ibis.options, "pyspark", SparkOptions())
@@ -295,11 +302,14 @@ def test_the_sections_are_expressions_for_spark_as_well(monkeypatch: pytest.Monk
     weights = ibis.table({"customer": "int64", "item": "int64", "weight": "int64"}, name="weights")
     people = ibis.table({"customer": "int64"}, name="people")
     weeks = price_curve.weeks(baskets, bought, baskets.select("item"), chosen.price_response)
-    told = (
-        ibis.table(weeks.schema(), name="weeks"),
-        ibis.table(price_curve.curve(weeks).schema(), name="curve"),
-    )
-    evidence = price_response.evidence(baskets, *told, chosen.price_response)
+    steps = {"weeks": weeks}
+    steps["ratios"] = price_curve.ratios(held(steps, "weeks"))
+    steps["curve"] = price_curve.curve(held(steps, "ratios"))
+    steps["offers"] = price_response.offers(held(steps, "weeks"), held(steps, "curve"))
+    steps["evidence"] = price_response.evidence(baskets, held(steps, "offers"), chosen.price_response)
+    steps["means"] = price_population.means(held(steps, "evidence"))
+    steps["population"] = price_population.population(held(steps, "evidence"), held(steps, "means"))
+    learnt = price_response.Learnt(*(held(steps, name) for name in ("curve", "evidence", "population")))
     messages, answers = responsiveness.messages(dated), responsiveness.answers(dated)
     assignments = ibis.table(ibis.Schema.from_pyarrow(contracts.ASSIGNMENTS.schema), name="assignments")
     items = ibis.table({"item": "int64", "category": "string", "brand": "string"}, name="items")
@@ -311,10 +321,8 @@ def test_the_sections_are_expressions_for_spark_as_well(monkeypatch: pytest.Monk
         purchases.item_weights(baskets, day(0), 90, 0.5),
         preferences.categories(weights, items, people, chosen.preferences),
         preferences.brands(weights, items, people, chosen.preferences),
-        weeks,
-        price_curve.curve(told[0]),
-        evidence,
-        price_response.responses(ibis.table(evidence.schema(), name="evidence"), told[1], people),
+        *steps.values(),
+        price_response.responses(learnt, people),
         gaps.regularity(bought, chosen.gaps),
         responsiveness.channels(messages, customers, chosen.responses),
         responsiveness.campaigns(assignments, answers, customers, chosen.responses),

@@ -24,7 +24,7 @@ def offers(*rows: tuple) -> ibis.Table:
 
 def rises(*rows: tuple) -> list[float]:
     """How many times as much is bought at each whole percent off."""
-    found = price_curve.curve(offers(*rows)).order_by("percent").to_pyarrow().to_pylist()
+    found = price_curve.curve(price_curve.ratios(offers(*rows))).order_by("percent").to_pyarrow().to_pylist()
     assert [row["percent"] for row in found] == list(range(96))
     return [math.exp(row["rise"]) for row in found]
 

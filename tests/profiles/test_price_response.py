@@ -8,6 +8,7 @@ import pytest
 from perennial.profiles import price_population, price_response
 from perennial.profiles.drawing import PriceResponse
 from perennial.profiles.price_population import TOLD
+from perennial.profiles.price_response import Learnt
 from tests.acceptance import profiles_price_response
 from tests.profiles.tables import MONDAY, day, rows_of
 
@@ -30,7 +31,8 @@ def evidence(weeks: ibis.Table, *bought: tuple, tenth: float = 2.0) -> dict:
     """By customer and heap of items; purchases given as customer, item, day, pieces."""
     rows = [(who, item, day(number), pieces, 1.0) for who, item, number, pieces in bought]
     lines = table("customer item occurred_on quantity list_value", *rows)
-    found = price_response.evidence(lines, weeks, curve(tenth), CHOSEN).to_pyarrow().to_pylist()
+    offered = price_response.offers(weeks, curve(tenth))
+    found = price_response.evidence(lines, offered, CHOSEN).to_pyarrow().to_pylist()
     return {(row.pop("customer"), row.pop("fold")): row for row in found}
 
 
@@ -66,7 +68,13 @@ def test_weeks_that_only_the_customer_shows_tell_nothing_of_the_customer_but_of_
 
 def responses(told: ibis.Table, *customers: int, tenth: float = 1.5) -> dict:
     everybody = table("customer", *((number,) for number in customers))
-    return rows_of(price_response.responses(told, curve(tenth), everybody), "customer")
+    learnt = Learnt(curve(tenth), told, population(told))
+    return rows_of(price_response.responses(learnt, everybody), "customer")
+
+
+def population(told: ibis.Table) -> ibis.Table:
+    means = ibis.memtable(price_population.means(told).to_pyarrow())
+    return ibis.memtable(price_population.population(told, means).to_pyarrow())
 
 
 def drawn(customers: int, t: np.ndarray, phi: float, mean: tuple[float, float]) -> ibis.Table:
@@ -85,7 +93,7 @@ def drawn(customers: int, t: np.ndarray, phi: float, mean: tuple[float, float]) 
 
 def test_what_all_customers_have_in_common_is_found_again():
     t = np.array([[0.1, 0.04], [0.04, 0.06]])
-    (found,) = price_population.population(drawn(3000, t, 2.5, (-0.1, 0.1))).to_pyarrow().to_pylist()
+    (found,) = population(drawn(3000, t, 2.5, (-0.1, 0.1))).to_pyarrow().to_pylist()
     assert (found["mean_x"], found["mean_z"]) == pytest.approx((-0.1, 0.1), abs=0.03)
     assert [found[name] for name in ("t_xx", "t_xz", "t_zz")] == pytest.approx([0.1, 0.04, 0.06], abs=0.02)
     assert found["phi"] == pytest.approx(2.5, rel=0.1)
@@ -120,7 +128,6 @@ def test_a_customer_who_is_well_known_has_a_narrower_interval_about_their_own_re
 
 
 def test_where_nothing_was_ever_reduced_nobody_has_a_response():
-    nothing = {"price_response": None, "price_response_low": None, "price_response_high": None}
     for told in ([(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)], []):
         rows = pa.Table.from_pylist(
             [dict(zip(("customer", "fold", *TOLD), row, strict=True)) for row in told],
@@ -128,7 +135,7 @@ def test_where_nothing_was_ever_reduced_nobody_has_a_response():
                 [("customer", pa.int64()), ("fold", pa.int64()), *((name, pa.float64()) for name in TOLD)]
             ),
         )
-        assert responses(ibis.memtable(rows), 0) == {0: nothing | {"price_response_known": False}}
+        assert responses(ibis.memtable(rows), 0) == {}
 
 
 def test_the_proof_against_planted_responses_holds_in_a_shop():

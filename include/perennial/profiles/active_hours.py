@@ -22,6 +22,7 @@ _ORDERS_BEFORE = 10
 """Orders, spread evenly, that all customers together are thought to have made beforehand."""
 _BESIDE = {-2: 14, -1: 61, 0: 100, 1: 61, 2: 14}
 """Percent of an order that counts for the hour so far away: a normal curve, standard deviation 1 hour."""
+_FINE = 1_000_000_000_000
 _NODES = ((-2.8570, 0.011257), (-1.3556, 0.222076), (0.0, 0.533333), (1.3556, 0.222076), (2.8570, 0.011257))
 """Gauss and Hermite's nodes and weights for the mean over a standard normal variable."""
 _LOGISTIC = 1.702
@@ -73,7 +74,9 @@ def _shares(people: ir.Table, counted: ir.Table, chosen: ActiveHours) -> ir.Tabl
     clocks = _by_hour(people, counted, everybody, chosen.hour)
     weekdays = _by_weekday(people, counted, everybody, chosen.weekday)
     grid = clocks.join(weekdays, "place").join(everybody, ["clock", "weekday"])
-    rows = grid.select("place", "orders", "hour", "of_day", share=grid.usual * grid.by_hour * grid.by_day)
+    rows = grid.select(
+        "place", "orders", "hour", "of_day", share=grid.n / grid.whole * grid.by_hour * grid.by_day
+    )
     rows = _of_whole(rows).left_join(counted, ["place", "hour"])
     rows = rows.select(
         "place", "hour", "orders", "of_day", "share", n=chosen.hour_of_week + rows.n.fill_null(0)
@@ -83,23 +86,24 @@ def _shares(people: ir.Table, counted: ir.Table, chosen: ActiveHours) -> ir.Tabl
 
 
 def _everybody(counted: ir.Table) -> ir.Table:
-    """`hour, clock` (of the day), `weekday, usual`: everybody's share of orders in each hour of the week."""
+    """`hour, clock` (of the day), `weekday, n, whole`: everybody's share of orders there is n ÷ whole."""
     orders = counted.group_by("hour").aggregate(n=counted.n.sum())
     week = _numbers(HOURS, "hour")
-    rows = week.left_join(orders, "hour").select(week.hour, n=orders.n.fill_null(0) + _ORDERS_BEFORE / HOURS)
+    rows = week.left_join(orders, "hour").select(week.hour, n=orders.n.fill_null(0) * HOURS + _ORDERS_BEFORE)
     return rows.select(
         "hour",
+        "n",
         clock=rows.hour % _DAY_HOURS,
         weekday=rows.hour // _DAY_HOURS,
-        usual=rows.n / rows.n.sum().over(ibis.window()),
+        whole=rows.n.sum().over(ibis.window()),
     )
 
 
 def _by_hour(people: ir.Table, counted: ir.Table, everybody: ir.Table, k: float) -> ir.Table:
     """`place, clock, orders, by_hour`: the ratio of each hour of the day, and those beside it."""
     own = _with_beside(counted.select("place", "n", clock=counted.hour % _DAY_HOURS))
-    usual = everybody.select("clock", place=0, n="usual")
-    usual = _with_beside(usual).select("clock", usual="n")
+    usual = _with_beside(everybody.select("clock", "n", place="whole"))
+    usual = usual.select("clock", usual=usual.n / usual.place)
     rows = _with_orders(people, counted).cross_join(usual).left_join(own, ["place", "clock"])
     ratio = (k + rows.n.fill_null(0)) / (k + rows.orders * rows.usual)
     return rows.select("place", "clock", "orders", by_hour=ratio)
@@ -108,7 +112,7 @@ def _by_hour(people: ir.Table, counted: ir.Table, everybody: ir.Table, k: float)
 def _by_weekday(people: ir.Table, counted: ir.Table, everybody: ir.Table, k: float) -> ir.Table:
     """`place, weekday, of_day, by_day`: k + the orders on each weekday, and its ratio."""
     own = counted.group_by("place", weekday=counted.hour // _DAY_HOURS).aggregate(n=counted.n.sum())
-    usual = everybody.group_by("weekday").aggregate(usual=everybody.usual.sum())
+    usual = everybody.group_by("weekday").aggregate(usual=everybody.n.sum() / everybody.whole.max())
     rows = _with_orders(people, counted).cross_join(usual).left_join(own, ["place", "weekday"])
     rows = rows.select("place", "weekday", "orders", "usual", of_day=k + rows.n.fill_null(0))
     return rows.select("place", "weekday", "of_day", by_day=rows.of_day / (k + rows.orders * rows.usual))
@@ -136,7 +140,13 @@ def _numbers(count: int, name: str) -> ir.Table:
 
 def _of_whole(rows: ir.Table) -> ir.Table:
     """The shares of each customer, so that their sum is 1."""
+    rows = rows.mutate(share=_whole_number(rows.share))
     return rows.mutate(share=rows.share / rows.share.sum().over(ibis.window(group_by="place")))
+
+
+def _whole_number(value: ir.FloatingValue) -> ir.FloatingValue:
+    """How many times 1 ÷ `_FINE` it is: the sum of such does not depend on their order."""
+    return (value * _FINE).round().cast("float64")
 
 
 def _confidence(shares: ir.Table, ranked: ir.Table) -> ir.Table:
@@ -160,6 +170,7 @@ def _confidence(shares: ir.Table, ranked: ir.Table) -> ir.Table:
         for name in reached
     }
     rows = rows.select("place", **below)
-    found = rows.group_by("place").aggregate(**{name: rows[name].sum().exp() for name in below})
+    sums = {name: _whole_number(rows[name]).sum() / _FINE for name in below}
+    found = rows.group_by("place").aggregate(**{name: total.exp() for name, total in sums.items()})
     parts = [found[f"at_{number}"] * weight for number, (_, weight) in enumerate(_NODES)]
     return found.select("place", confidence=sum(parts[1:], parts[0]))

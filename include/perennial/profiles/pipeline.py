@@ -31,13 +31,11 @@ from perennial.profiles import (
     local_time,
     orders,
     preferences,
-    price_curve,
-    price_population,
     price_response,
     purchases,
     responsiveness,
 )
-from perennial.profiles.drawing import PriceResponse, ProfileSettings, profile_settings
+from perennial.profiles.drawing import ProfileSettings, profile_settings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _READ = ("model_log", "events", "items", "users", "assignments", "item_embeddings")
@@ -139,33 +137,15 @@ def _of_items(past: Past, customers: ir.Table, bought: ir.Table, day: date) -> I
         kept(everybody) as everybody,
         kept(_described(past, day)) as items,
         kept(purchases.item_weights(baskets, day, half_life, 0)) as weights,
-        _price_responses(baskets, bought, items, everybody, chosen.price_response) as responses,
+        price_response.learnt(baskets, bought, items, chosen.price_response) as learnt,
     ):
         by_number = [
             preferences.categories(weights, items, everybody, chosen.preferences),
             preferences.brands(weights, items, everybody, chosen.preferences),
-            responses,
+            price_response.responses(learnt, everybody.select("customer").distinct()),
             ibis.memtable(_vectors(past, baskets, items, day)),
         ]
         yield [section.join(everybody, "customer").drop("customer") for section in by_number]
-
-
-@contextmanager
-def _price_responses(
-    baskets: ir.Table, bought: ir.Table, items: ir.Table, customers: ir.Table, chosen: PriceResponse
-) -> Iterator[ir.Table]:
-    with ExitStack() as stack:
-
-        def held(rows: ir.Table) -> ir.Table:
-            return stack.enter_context(kept(rows))
-
-        weeks = held(price_curve.weeks(baskets, bought, items, chosen))
-        curve = held(price_curve.curve(held(price_curve.ratios(weeks))))
-        offers = held(price_response.offers(weeks, curve))
-        evidence = held(price_response.evidence(baskets, offers, chosen))
-        means = held(price_population.means(evidence))
-        population = held(price_population.population(evidence, means))
-        yield price_response.responses(evidence, population, curve, customers.select("customer").distinct())
 
 
 def _vectors(past: Past, baskets: ir.Table, items: ir.Table, day: date) -> pa.Table:

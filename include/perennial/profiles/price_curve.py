@@ -108,8 +108,8 @@ def ratios(weeks: ir.Table) -> ir.Table:
 def curve(ratios: ir.Table) -> ir.Table:
     """`percent` (0 to 95) and `rise`: the log of how many times as much all customers buy at that discount.
 
-    The ratios at the knots, made monotone by isotonic regression, for a greater discount never sells less; and
-    straight lines between them.
+    The ratios at the knots, made monotone by isotonic regression, for a greater discount never sells less;
+    and straight lines between them.
     """
     level = ((ratios.more + _PSEUDO) / (ratios.usual + _PSEUDO)).log()
     weight = 1 / (1 / (ratios.more + _PSEUDO) + 1 / (ratios.usual + _PSEUDO))

@@ -10,6 +10,9 @@ A little is thought to be known beforehand, so that a small shop has sensible va
 import ibis
 import ibis.expr.types as ir
 
+_EXACT = "decimal(38, 9)"
+"""Sums of decimals do not depend on their order."""
+_FINE = 1_000_000_000
 TOLD = ("s_x", "s_z", "j_xx", "j_xz", "j_zz")
 """The columns of evidence: scores and their information."""
 _FULL = 33.0
@@ -23,33 +26,40 @@ _LEAST_VARIANCE, _MOST_CORRELATED = 1e-3, 0.95
 def means(evidence: ir.Table) -> ir.Table:
     """One row: `mean_x, mean_z` of a and b, and `mean_variance` of `mean_x` as an estimate.
 
-    No row if nothing was ever on offer at two discounts. The variance is seen by leaving out one heap of items
-    after the other.
+    No row if nothing was ever on offer at two discounts. The variance is seen by leaving out one heap of
+    items after the other.
 
     Args:
         evidence: `customer, fold` and the columns `TOLD`, one row a customer and heap of items.
     """
     rows = _weighted(evidence)
-    heaps = rows.group_by("fold").aggregate(**{name: (rows.w * rows[name]).sum() for name in TOLD})
+    heaps = rows.group_by("fold").aggregate(
+        **{name: (rows.w * rows[name]).cast(_EXACT).sum() for name in TOLD}
+    )
     every = ibis.window()
     heaps = heaps.mutate(**{f"all_{name}": heaps[name].sum().over(every) for name in TOLD})
     mean_x, mean_z = _solved({name: heaps[f"all_{name}"] for name in TOLD})
     without, _ = _solved({name: heaps[f"all_{name}"] - heaps[name] for name in TOLD})
-    found = heaps.filter(heaps.all_j_xx > 0).select(mean_x=mean_x, mean_z=mean_z, without=without)
+    found = heaps.filter(heaps.all_j_xx > 0)
+    found = found.select(mean_x=mean_x, mean_z=mean_z, without=(without * _FINE).round().cast("int64"))
     found = found.aggregate(
         mean_x=found.mean_x.max(),
         mean_z=found.mean_z.max(),
-        mean_variance=found.without.var(how="pop") * (found.count() - 1),
+        n=found.count(),
+        total=found.without.sum(),
+        squares=(found.without * found.without).sum(),
     )
-    return found.filter(found.mean_x.notnull())
+    spread = (found.n * found.squares - found.total * found.total) / (found.n * found.n) / _FINE**2
+    return found.filter(found.n > 0).select("mean_x", "mean_z", mean_variance=spread * (found.n - 1))
 
 
 def population(evidence: ir.Table, means: ir.Table) -> ir.Table:
     """The row of `means` with `t_xx, t_xz, t_zz` and `phi`.
 
-    T is the covariance matrix of a and b: r · rᵀ, r being scores less what the means let expect, is expected to
-    be J · T · J over heaps of one customer that differ, so the sums over all pairs of different heaps are three
-    equations for the three members of T. `phi` is what scores vary beyond J · T · J, ÷ their information.
+    T is the covariance matrix of a and b: r · rᵀ, r being scores less what the means let expect, is expected
+    to be J · T · J over heaps of one customer that differ, so the sums over all pairs of different heaps are
+    three equations for the three members of T. `phi` is what scores vary beyond J · T · J, ÷ their
+    information.
 
     Args:
         evidence: as for `means`.
@@ -78,15 +88,15 @@ def residuals(rows: ir.Table) -> dict[str, ir.FloatingValue]:
 
 
 def _weighted(evidence: ir.Table) -> ir.Table:
-    """The evidence with the weight `w` of the customer: what is known of one counts for more, up to a point."""
+    """The evidence with the weight `w` of the customer: up to a point who is known better counts for more."""
     information = (evidence.j_xx + evidence.j_zz).sum().over(ibis.window(group_by="customer"))
     return evidence.mutate(w=1 / (1 + information / _FULL))
 
 
-def _solved(sums: dict[str, ir.FloatingValue]) -> tuple[ir.FloatingValue, ir.FloatingValue]:
+def _solved(sums: dict[str, ir.DecimalValue]) -> tuple[ir.FloatingValue, ir.FloatingValue]:
     """J⁻¹ · s of summed evidence, with one more well-known customer whose scores are 0."""
-    xx, zz = sums["j_xx"] + _FULL, sums["j_zz"] + _FULL
-    xz, x, z = sums["j_xz"], sums["s_x"], sums["s_z"]
+    x, z, xx, xz, zz = (sums[name].cast("float64") for name in TOLD)
+    xx, zz = xx + _FULL, zz + _FULL
     whole = xx * zz - xz * xz
     return (zz * x - xz * z) / whole, (xx * z - xz * x) / whole
 
@@ -98,18 +108,22 @@ def _products(rows: ir.Table) -> dict[str, ir.FloatingValue]:
         **{"xx": rows.r_x * rows.r_x, "xz": rows.r_x * rows.r_z, "zz": rows.r_z * rows.r_z},
         **{"aa": a * a, "ab": a * b, "bb": b * b, "ac": a * c, "bc": b * c, "cc": c * c},
     }
-    return {name: (w * product).sum() for name, product in products.items()}
+    return {name: _sum(w * product) for name, product in products.items()}
+
+
+def _sum(values: ir.FloatingValue) -> ir.FloatingValue:
+    return values.cast(_EXACT).sum().cast("float64")
 
 
 def _variances(rows: ir.Table) -> dict[str, ir.FloatingValue]:
-    """Sums of the squares of `r_x`, of its information, and of what their expectation beyond it is made of."""
+    """Sums of the squares of `r_x`, of its information, and of what J · T · J is made of."""
     w, a, b = rows.w, rows.j_xx, rows.j_xz
     products = {"rr": rows.r_x * rows.r_x, "j": a, "aa": a * a, "ab": a * b, "bb": b * b}
-    return {f"phi_{name}": (w * product).sum() for name, product in products.items()}
+    return {f"phi_{name}": _sum(w * product) for name, product in products.items()}
 
 
 def _covariance(sums: ir.Table) -> ir.Table:
-    """The row with `t_xx, t_xz, t_zz`: pairs of different heaps are all pairs less those of a heap with itself."""
+    """The row with `t_xx, t_xz, t_zz`: pairs of different heaps are all pairs less a heap with itself."""
     names = ("xx", "xz", "zz", "aa", "ab", "bb", "ac", "bc", "cc")
     pairs = {name: sums[f"whole_{name}"] - sums[name] for name in names}
     before = _CUSTOMERS_BEFORE * _FULL**2

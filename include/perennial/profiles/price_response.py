@@ -14,11 +14,16 @@ Over customers a and b are taken as normal (`price_population`), and the custome
 ones: empirical Bayes (Morris, Journal of the American Statistical Association 78, 1983). Nothing is iterated.
 """
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import ibis
 import ibis.expr.types as ir
 
+from perennial.foundation.engine import kept
+from perennial.profiles import price_curve, price_population
 from perennial.profiles.drawing import PriceResponse
 from perennial.profiles.price_curve import pieces_of, week_of
 from perennial.profiles.price_population import TOLD, residuals
@@ -32,11 +37,41 @@ _SURE = NormalDist().inv_cdf(0.975)
 _SUMS = ("n", "x", "z", "xx", "xz", "zz")
 
 
+@dataclass(frozen=True)
+class Learnt:
+    """What all purchases say of prices.
+
+    Args:
+        curve: from `price_curve.curve`.
+        evidence: from `evidence`.
+        population: from `price_population.population`.
+    """
+
+    curve: ir.Table
+    evidence: ir.Table
+    population: ir.Table
+
+
+@contextmanager
+def learnt(lines: ir.Table, orders: ir.Table, items: ir.Table, chosen: PriceResponse) -> Iterator[Learnt]:
+    """What the purchases say, computed step by step and held; arguments as for `price_curve.weeks`."""
+    with ExitStack() as stack:
+
+        def held(rows: ir.Table) -> ir.Table:
+            return stack.enter_context(kept(rows))
+
+        weeks = held(price_curve.weeks(lines, orders, items, chosen))
+        curve = held(price_curve.curve(held(price_curve.ratios(weeks))))
+        told = held(evidence(lines, held(offers(weeks, curve)), chosen))
+        means = held(price_population.means(told))
+        yield Learnt(curve, told, held(price_population.population(told, means)))
+
+
 def offers(weeks: ir.Table, curve: ir.Table) -> ir.Table:
     """Each item and week with what a piece bought in it tells, and what it is compared with.
 
-    The expected sales are the orders of all customers, times what the discount does; `n` of a week, and with
-    x, z and their products `x, z, xx, xz, zz`. The sums over all weeks of the item in the stretch are `all_…`.
+    The expected sales are the orders of all customers, times what the discount does: `n` of a week, and with
+    x, z and their products `x, z, xx, xz, zz`. Their sums over the item's weeks of the stretch are `all_…`.
 
     Args:
         weeks: from `price_curve.weeks`.
@@ -110,7 +145,7 @@ def _told(rows: ir.Table, sums: dict[str, ir.IntegerValue]) -> dict[str, ir.Inte
     return {name: (value * _FINE).round().cast("int64") for name, value in told.items()}
 
 
-def responses(evidence: ir.Table, population: ir.Table, curve: ir.Table, customers: ir.Table) -> ir.Table:
+def responses(learnt: Learnt, customers: ir.Table) -> ir.Table:
     """`customer, price_response`, `_low`, `_high` and `_known` of every customer.
 
     The response is how many times as much is bought when a tenth is off, with a 95 % interval. A customer of
@@ -119,12 +154,11 @@ def responses(evidence: ir.Table, population: ir.Table, curve: ir.Table, custome
     an item at two different discounts.
 
     Args:
-        evidence: from `evidence`.
-        population: from `price_population.population`.
-        curve: from `price_curve.curve`.
+        learnt: what all purchases say.
         customers: `customer`, whoever shall have a response.
     """
-    usual = population.cross_join(curve.filter(curve.percent == TENTH).select("rise"))
+    curve, evidence = learnt.curve, learnt.evidence
+    usual = learnt.population.cross_join(curve.filter(curve.percent == TENTH).select("rise"))
     found = evidence.group_by("customer").aggregate(**{name: evidence[name].sum() for name in TOLD})
     rows = customers.left_join(found, "customer").drop("customer_right")
     rows = rows.mutate(**{name: rows[name].fill_null(0) for name in TOLD}).cross_join(usual)

@@ -103,8 +103,8 @@ def estimated(shop: Shop) -> tuple[Numbers, NDArray[np.int64], Numbers]:
         "offset_seconds": np.zeros(times.sum(), np.int64),
     }
     everybody = ibis.memtable(pa.table({"customer_id": names}))
-    section = hours(ibis.memtable(pa.table(orders)), everybody, profile_settings().active_hours)
-    rows = section.order_by("customer_id").to_pyarrow()
+    with hours(ibis.memtable(pa.table(orders)), everybody, profile_settings().active_hours) as section:
+        rows = section.order_by("customer_id").to_pyarrow()
     shares = rows["active_hours"].combine_chunks().flatten().to_numpy().reshape(CUSTOMERS, HOURS)
     return shares, rows["best_hour"].to_numpy(), rows["best_hour_confidence"].to_numpy()
 

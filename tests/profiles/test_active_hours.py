@@ -31,7 +31,8 @@ def found(customers: list[str], *orders: tuple[str, int, int]) -> dict:
         ("offset_seconds", pa.int64()),
     ]
     bought = ibis.memtable(pa.Table.from_pylist(rows, schema=pa.schema(kinds)))
-    return rows_of(hours(bought, ibis.memtable(pa.table({"customer_id": customers})), CHOSEN))
+    with hours(bought, ibis.memtable(pa.table({"customer_id": customers})), CHOSEN) as section:
+        return rows_of(section)
 
 
 def test_each_step_multiplies_by_orders_there_over_orders_expected_there():

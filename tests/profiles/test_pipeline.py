@@ -310,6 +310,8 @@ def test_the_sections_are_expressions_for_spark_as_well(monkeypatch: pytest.Monk
     steps["means"] = price_population.means(held(steps, "evidence"))
     steps["population"] = price_population.population(held(steps, "evidence"), held(steps, "means"))
     learnt = price_response.Learnt(*(held(steps, name) for name in ("curve", "evidence", "population")))
+    counted = ibis.table({"place": "int64", "hour": "int64", "n": "int64"}, name="counted")
+    shares = active_hours._shares(counted.select("place"), counted, chosen.active_hours)
     messages, answers = responsiveness.messages(dated), responsiveness.answers(dated)
     assignments = ibis.table(ibis.Schema.from_pyarrow(contracts.ASSIGNMENTS.schema), name="assignments")
     items = ibis.table({"item": "int64", "category": "string", "brand": "string"}, name="items")
@@ -326,7 +328,7 @@ def test_the_sections_are_expressions_for_spark_as_well(monkeypatch: pytest.Monk
         gaps.regularity(bought, chosen.gaps),
         responsiveness.channels(messages, customers, chosen.responses),
         responsiveness.campaigns(assignments, answers, customers, chosen.responses),
-        active_hours.hours(bought.mutate(offset_seconds=0), customers, chosen.active_hours),
         life_cycle.stages(bought, customers, day(0), chosen.life_cycle),
+        active_hours._confidence(shares, active_hours._ranked(shares)),
     ):
         assert "SELECT" in ibis.to_sql(section, dialect="pyspark")

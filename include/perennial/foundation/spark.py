@@ -165,15 +165,18 @@ class Spark(Backend):
 
     @contextmanager
     def kept(self, rows: ir.Table) -> Iterator[ir.Table]:
-        """The rows, computed once and held by the executors (in memory, else on their disks)."""
-        frame = self._frame(rows).persist()
+        """The rows, computed once and held by the executors (in memory, else on their disks).
+
+        How they came about is forgotten, unlike with `persist`: plans of many steps would grow beyond what
+        Spark can analyse. So an executor that is lost takes them with it, and the task must be run again.
+        """
+        frame = self._frame(rows).localCheckpoint()
         table = self._view(frame, rows.schema())
         try:
-            frame.count()
             yield table
         finally:
             self._session.catalog.dropTempView(table.get_name())
-            frame.unpersist()
+            frame._jdf.logicalPlan().rdd().unpersist(False)
 
     def to_pyarrow(self, expr: ir.Expr, /, **kwargs: Any) -> Any:
         """As Ibis, without the way through pandas, which makes floats of integers that may be null."""

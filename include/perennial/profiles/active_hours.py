@@ -9,9 +9,13 @@ the posterior mean of a rate ratio with a gamma prior of mean 1 (Clayton and Kal
 an hour at which the shop is closed stays empty, and a few evening orders tell of evenings, not of one.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import ibis
 import ibis.expr.types as ir
 
+from perennial.foundation.engine import kept
 from perennial.profiles.drawing import ActiveHours
 
 HOURS = 168
@@ -35,10 +39,12 @@ def hour_of_week(orders: ir.Table) -> ir.IntegerValue:
     return ((seconds / _HOUR).floor().cast("int64") + _THURSDAY) % HOURS
 
 
-def hours(orders: ir.Table, customers: ir.Table, chosen: ActiveHours) -> ir.Table:
-    """`active_hours` (168 shares, sum 1), `best_hour` (the first of the largest), `best_hour_confidence`.
+@contextmanager
+def hours(orders: ir.Table, customers: ir.Table, chosen: ActiveHours) -> Iterator[ir.Table]:
+    """`customer_id`, `active_hours` (168 shares, sum 1), `best_hour` (the first of the largest).
 
-    The confidence is the probability that no other hour is more active: see `_confidence`.
+    And `best_hour_confidence`, the probability that no other hour is more active: see `_confidence`. The
+    steps on the way are computed once and held.
 
     Args:
         orders: `customer_id, occurred_at, offset_seconds`, one row an order.
@@ -49,17 +55,25 @@ def hours(orders: ir.Table, customers: ir.Table, chosen: ActiveHours) -> ir.Tabl
     people = customers.select("customer_id", place=place)
     placed = orders.join(people, "customer_id").select("place", hour=hour_of_week(orders))
     counted = placed.group_by("place", "hour").aggregate(n=placed.count())
-    shares = _shares(people, counted, chosen)
-    ranked = shares.group_by("place").aggregate(
+    with (
+        kept(counted) as counted,
+        kept(_shares(people.select("place"), counted, chosen)) as shares,
+        kept(_ranked(shares)) as ranked,
+    ):
+        named = people.join(ranked, "place").join(_confidence(shares, ranked), "place")
+        yield named.select(
+            "customer_id",
+            active_hours=named.hours.sort().map(lambda one: one["share"]),
+            best_hour=named.best["hour"],
+            best_hour_confidence=named.confidence,
+        )
+
+
+def _ranked(shares: ir.Table) -> ir.Table:
+    """`place, hours` (a list of hours with their shares) and `best`, the first hour with the largest."""
+    return shares.group_by("place").aggregate(
         hours=ibis.struct({"hour": shares.hour, "share": shares.share}).collect(),
         best=ibis.struct({"share": -shares.share.round(12), "hour": shares.hour}).min(),
-    )
-    named = people.join(ranked, "place").join(_confidence(shares, ranked), "place")
-    return named.select(
-        "customer_id",
-        active_hours=named.hours.sort().map(lambda one: one["share"]),
-        best_hour=named.best["hour"],
-        best_hour_confidence=named.confidence,
     )
 
 

@@ -111,15 +111,20 @@ def _sections(past: Past, customers: ir.Table, day: date) -> Iterator[list[ir.Ta
     chosen, parts = past.chosen, purchases.as_of(past.parts, day)
     messages, answers = (purchases.as_of(rows, day) for rows in (past.messages, past.answers))
     assignments = past.lake.known("assignments", day)
-    with kept(purchases.orders(parts)) as bought, _of_items(past, customers, bought, day) as of_items:
-        timed = _on_their_clocks(bought, customers, past.offsets)
+    with (
+        kept(purchases.orders(parts)) as bought,
+        _of_items(past, customers, bought, day) as of_items,
+        active_hours.hours(
+            _on_their_clocks(bought, customers, past.offsets), customers, chosen.active_hours
+        ) as hours,
+    ):
         yield [
             orders.rhythm(bought, day),
             orders.money(parts, day),
             orders.recent(bought),
             gaps.regularity(bought, chosen.gaps),
             discounts.shares(parts),
-            active_hours.hours(timed, customers, chosen.active_hours),
+            hours,
             responsiveness.channels(messages, customers, chosen.responses),
             responsiveness.campaigns(assignments, answers, customers, chosen.responses),
             life_cycle.stages(bought, customers, day, chosen.life_cycle),

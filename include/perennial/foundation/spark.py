@@ -85,6 +85,11 @@ class _Compiler(PySparkCompiler):
             return self.f.anon.get_json_object(*given.values())
         return super().visit_ScalarUDF(op, **given)
 
+    def visit_NonNullLiteral(self, op: ops.Literal, *, value: Any, dtype: dt.DataType) -> Any:  # noqa: N802
+        """A floating number, which Spark would take for a decimal, and a quotient by it for one of few digits."""
+        found = super().visit_NonNullLiteral(op, value=value, dtype=dtype)
+        return self.cast(found, dtype) if dtype.is_floating() else found
+
     def visit_IsNull(self, op: ops.IsNull, *, arg: Any) -> Any:  # noqa: N802
         """Null, and not NaN."""
         return arg.is_(sql.null())

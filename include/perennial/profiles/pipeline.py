@@ -200,10 +200,16 @@ def _one_row_each(customers: ir.Table, sections: list[ir.Table], day: date) -> i
         tenure_days=ibis.literal(day).delta(rows.joined_on, unit="day"),
         thin=rows.orders.isnull(),
         price_response_known=rows.price_response_known.fill_null(False),
-        average_order_value=rows.spend / rows.orders.nullif(0),
+        average_order_value=_quotient(rows.spend, rows.orders.nullif(0)),
         **{name: rows[name].fill_null(0) for name in zero},
         **{name: ibis.coalesce(rows[name], empty) for name, empty in none.items()},
     )
+
+
+def _quotient(whole: ir.DecimalValue, count: ir.IntegerValue) -> ir.DecimalValue:
+    """To four digits, by whole numbers: engines round quotients of decimals in ways of their own."""
+    fine = (whole * 10_000).cast("int64")
+    return ((2 * fine + count) // (2 * count)).cast("decimal(18, 0)") / 10_000
 
 
 @contextmanager

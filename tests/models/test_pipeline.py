@@ -104,7 +104,7 @@ def test_a_day_is_trained_and_registered_with_all_that_an_analyst_asks_for(lake:
     nested = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
     rivals = client.search_runs([run.info.experiment_id], nested)
     assert {one.data.tags["candidate"] for one in rivals} == {
-        *("return model", "trees", "rhythm", "plain LightGBM", "BG NBD", "recency rule")
+        *("return model", "trees", "deep trees", "rhythm", "plain LightGBM", "BG NBD", "recency rule")
     }
     assert all(one.data.metrics.keys() >= {"auc", "log_loss_low"} for one in rivals)
     version = client.get_model_version_by_alias("return_model", "challenger")

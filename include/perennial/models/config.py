@@ -9,11 +9,13 @@ from pydantic import Field, model_validator
 
 from perennial.foundation.config import Part, load
 
+_ROUNDING = 1e-9
+
 
 class RhythmSettings(Part):
     """The network over the sequence of orders."""
 
-    share: float = Field(0.4, ge=0, le=1, description="of the blend; the trees have the rest")
+    share: float = Field(0.3, ge=0, le=1, description="of the blend")
     hidden: int = Field(96, ge=1, description="units of a layer")
     dropout: float = Field(0.1, ge=0, lt=1)
     epochs: int = Field(40, ge=1, description="how often it sees every order")
@@ -24,33 +26,43 @@ class RhythmSettings(Part):
 
 
 class TreesSettings(Part):
-    """The boosted trees over the profile."""
+    """Boosted trees over the profile."""
 
-    rounds: int = Field(300, ge=1, description="trees")
-    learning_rate: float = Field(0.025, gt=0, le=1)
-    leaves: int = Field(8, ge=2, description="of a tree, at most")
-    least_cases_in_leaf: int = Field(80, ge=1)
-    feature_share: float = Field(0.4, gt=0, le=1, description="features that a tree may look at")
-    ridge: float = Field(5.0, ge=0, description="L2 penalty on the leaves")
+    share: float = Field(0.35, ge=0, le=1, description="of the blend")
+    rounds: int = Field(ge=1, description="trees")
+    learning_rate: float = Field(gt=0, le=1)
+    leaves: int = Field(ge=2, description="of a tree, at most")
+    least_cases_in_leaf: int = Field(ge=1)
+    feature_share: float = Field(1.0, gt=0, le=1, description="features that a tree may look at")
+    ridge: float = Field(0.0, ge=0, description="L2 penalty on the leaves")
+    random_thresholds: bool = Field(
+        False, description="of each feature one threshold is tried, drawn at random, and not all"
+    )
 
 
 class ReturnModelSettings(Part):
     """How the return model is trained and judged."""
 
     cutoffs: int = Field(5, ge=2, le=26, description="past days it learns from, 28 days apart")
-    trees: TreesSettings = TreesSettings()
+    trees: TreesSettings = Field(description="many shallow ones")
+    deep_trees: TreesSettings = Field(description="fewer, with more leaves")
     rhythm: RhythmSettings = RhythmSettings()
+    rehearsals: int = Field(3, ge=0, description="past windows on which the level is looked up")
     level_carried: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="of what the fit before was off on the newest window, this part is made good",
+        0.75, ge=0, le=1, description="of what was off in the rehearsals, this part is made good"
     )
     margin: float = Field(0.01, ge=0, description="extra mean log loss that is still called not worse")
     group_margin: float = Field(0.02, ge=0, description="extra mean log loss that a large group may bear")
     contact_threshold: float = Field(
         0.5, gt=0, lt=1, description="from this probability on a customer counts as likely to come back"
     )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        total = self.trees.share + self.deep_trees.share + self.rhythm.share
+        if abs(total - 1) > _ROUNDING:
+            raise ValueError(f"the shares of trees, deep_trees and rhythm must add up to 1, not {total:g}")
+        return self
 
 
 class WatchSettings(Part):

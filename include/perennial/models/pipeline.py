@@ -33,6 +33,7 @@ from perennial.models.return_model import NAME, Fit, ReturnModel
 BLEND = "return model"
 BASELINES = ("plain LightGBM", "BG NBD", "recency rule")
 _READ = ("events", "profiles", "users")
+_PARTS = ("trees", "deep_trees", "rhythm")
 _EXAMPLE_ROWS = 3
 SCORED = pa.schema([field.with_nullable(True) for field in contracts.SCORES.schema])
 """The columns of `scores`, as they are before the lake has checked them."""
@@ -132,20 +133,16 @@ def history_of(lake: Lake, day: date, cutoffs: int) -> History:
 
 def fit_both(history: History, chosen: ReturnModelSettings) -> ReturnModel:
     """The judged fit has not seen the newest window; the served one is refitted through the day."""
-    judged, windows = fit_judged(history, chosen), [history.newest, *history.earlier]
-    level = return_model.level_of(judged, history.newest, chosen.level_carried)
-    served = return_model.fit(windows, history.today, chosen, level)
+    windows = [history.newest, *history.earlier]
+    judged, served = fit_judged(history, chosen), return_model.fit(windows, history.today, chosen)
     everything = Cases.joined(windows)
     said = served.probabilities(everything.rows)
     return ReturnModel(judged, served, drift.reference(everything.matrix, features.NAMES, said))
 
 
 def fit_judged(history: History, chosen: ReturnModelSettings) -> Fit:
-    """The fit that knows what was known before the newest window; its level comes from a rehearsal before."""
-    (last, *before), level = history.earlier, None
-    if before:
-        level = return_model.level_of(return_model.fit(before, last.rows, chosen), last, chosen.level_carried)
-    return return_model.fit(history.earlier, history.newest.rows, chosen, level)
+    """The fit that knows what was known before the newest window."""
+    return return_model.fit(history.earlier, history.newest.rows, chosen)
 
 
 def scored(rows: pa.Table, model: ReturnModel, version: int, day: date) -> pa.Table:
@@ -191,9 +188,8 @@ def _log(
             child.log(metrics=figures)
     learnt_from = sum(len(one.labels) for one in history.earlier)
     params = {
-        **chosen.model_dump(exclude={"trees", "rhythm"}),
-        **{f"trees_{name}": value for name, value in chosen.trees},
-        **{f"rhythm_{name}": value for name, value in chosen.rhythm},
+        **chosen.model_dump(exclude=set(_PARTS)),
+        **{f"{part}_{name}": value for part in _PARTS for name, value in getattr(chosen, part)},
         "features": ", ".join(features.NAMES),
         "sequence_features": ", ".join(rhythm.NAMES),
         "cases_judged_fit": learnt_from,
@@ -226,8 +222,7 @@ def candidates(judged: Fit, history: History) -> dict[str, Numbers]:
     lives = bgnbd.Histories.of(matrix)
     return {
         BLEND: judged.returns(read)[:, -1],
-        "trees": judged.by_trees(read)[:, -1],
-        "rhythm": judged.by_rhythm(read)[:, -1],
+        **{name: said[:, -1] for name, said in judged.by_part(read).items()},
         "plain LightGBM": plain.probabilities(training, before.labels, matrix),
         "BG NBD": bgnbd.fit(lives).probabilities(lives, HORIZONS[-1]),
         "recency rule": recency.probabilities(training, before.labels, matrix),

@@ -1,4 +1,4 @@
-"""Will this customer order within 7, 14, 28 days, and for how much: trees and rhythm in one blend.
+"""Will this customer order within 7, 14, 28 days, and for how much: two kinds of trees and a rhythm.
 
 A model holds two fits. The *judged* one has seen only what was known before the window it is judged on; the
 *served* one is refitted through its day. The gate compares judged fits, the scores come from the served one.
@@ -17,12 +17,13 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from perennial.foundation.gate import Answers
-from perennial.models import evidence, features, judgement, reasons, rhythm, trees
+from perennial.models import evidence, features, judgement, reasons, rhythm, spending, trees
 from perennial.models.cases import HORIZONS, Cases
 from perennial.models.config import ReturnModelSettings
 from perennial.models.drift import Reference
 from perennial.models.features import NAMES, Numbers
 from perennial.models.rhythm import Rhythm
+from perennial.models.spending import Spending
 from perennial.models.trees import Trees
 
 NAME = "return_model"
@@ -35,20 +36,24 @@ _CERTAIN = 1e-6
 
 @dataclass(frozen=True)
 class Fit:
-    """Both parts of the blend, and what is said where there is nothing to go by.
+    """The parts of the blend, and what is said where there is nothing to go by.
 
     Args:
         trees: over the features.
+        deep_trees: the same, grown otherwise.
         rhythm: over the sequence of orders.
-        share: of the rhythm in the blend, in log odds.
+        spending: over the features.
+        shares: of trees, deep trees and rhythm in the blend, in log odds.
         typical: the median of everything the model reads, shape (len(evidence.NAMES),).
         base: training cases' share that came back within each horizon, and their median spend.
         level: added to the log odds of each horizon, shape (3,).
     """
 
     trees: Trees
+    deep_trees: Trees
     rhythm: Rhythm
-    share: float
+    spending: Spending
+    shares: tuple[float, ...]
     typical: Numbers
     base: tuple[float, ...]
     level: Numbers
@@ -56,7 +61,7 @@ class Fit:
     def answers(self, rows: pa.Table) -> Numbers:
         """The columns `ANSWERS` for each profile row, shape (n, 4); for who never ordered `base`."""
         read = self.read(rows)
-        found = np.column_stack([self.returns(read), self.trees.spending(read[:, : len(NAMES)])])
+        found = np.column_stack([self.returns(read), self.spending.medians(read[:, : len(NAMES)])])
         return np.where(_ordered(rows)[:, None], found, self.base)
 
     def probabilities(self, rows: pa.Table) -> Numbers:
@@ -69,24 +74,18 @@ class Fit:
 
     def returns(self, read: Numbers) -> Numbers:
         """P(order within each horizon) from what is read, shape (n, 3); a longer one has no smaller one."""
-        return np.maximum.accumulate(expit(self.blended(read) + self.level), axis=1)
+        parts = zip(self.shares, self.by_part(read).values(), strict=True)
+        blended = sum((share * _odds(said) for share, said in parts), start=self.level)
+        return np.maximum.accumulate(expit(blended), axis=1)
 
-    def blended(self, read: Numbers) -> Numbers:
-        """Log odds of both parts in their shares, before the level, shape (n, 3)."""
-        rhythm, trees = (
-            logit(np.clip(said, _CERTAIN, 1 - _CERTAIN))
-            for said in (self.by_rhythm(read), self.by_trees(read))
-        )
-        return self.share * rhythm + (1 - self.share) * trees
-
-    def by_trees(self, read: Numbers) -> Numbers:
-        """What the trees alone say, shape (n, 3)."""
-        return self.trees.probabilities(read[:, : len(NAMES)])
-
-    def by_rhythm(self, read: Numbers) -> Numbers:
-        """What the rhythm alone says, shape (n, 3)."""
-        recency = read[:, NAMES.index("recency_days")]
-        return self.rhythm.probabilities(read[:, len(NAMES) :], recency, HORIZONS)
+    def by_part(self, read: Numbers) -> dict[str, Numbers]:
+        """What each part of the blend alone says, shape (n, 3), by its name."""
+        matrix, recency = read[:, : len(NAMES)], read[:, NAMES.index("recency_days")]
+        return {
+            "trees": self.trees.probabilities(matrix),
+            "deep trees": self.deep_trees.probabilities(matrix),
+            "rhythm": self.rhythm.probabilities(read[:, len(NAMES) :], recency, HORIZONS),
+        }
 
     def pushes(self, read: Numbers) -> Numbers:
         """What each kind of evidence adds to the log odds of an order within the longest horizon."""
@@ -101,20 +100,27 @@ class Fit:
 
     def save(self, folder: Path) -> None:
         """Write the fit into a folder, as text and numbers."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.trees.save(folder)
+        self.trees.save(folder / "trees")
+        self.deep_trees.save(folder / "deep_trees")
         self.rhythm.save(folder / "rhythm.safetensors")
+        self.spending.save(folder / "spending.txt")
         lists = {"typical": self.typical.tolist(), "base": self.base, "level": self.level.tolist()}
-        about = {"share": self.share, **lists}
-        (folder / "blend.json").write_text(json.dumps(about))
+        (folder / "blend.json").write_text(json.dumps({"shares": self.shares, **lists}))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         about = json.loads((folder / "blend.json").read_text())
-        parts = Trees.load(folder), Rhythm.load(folder / "rhythm.safetensors")
-        typical, level = np.array(about["typical"]), np.array(about["level"])
-        return cls(*parts, about["share"], typical, tuple(about["base"]), level)
+        return cls(
+            trees=Trees.load(folder / "trees"),
+            deep_trees=Trees.load(folder / "deep_trees"),
+            rhythm=Rhythm.load(folder / "rhythm.safetensors"),
+            spending=Spending.load(folder / "spending.txt"),
+            shares=tuple(about["shares"]),
+            typical=np.array(about["typical"]),
+            base=tuple(about["base"]),
+            level=np.array(about["level"]),
+        )
 
 
 @dataclass(frozen=True)
@@ -159,48 +165,54 @@ class ReturnModel:
         return found.assign(reasons=pd.Series(fit.reasons(rows), dtype=object))
 
 
-def fit(
-    windows: Sequence[Cases], lately: pa.Table, chosen: ReturnModelSettings, level: Numbers | None = None
-) -> Fit:
-    """Fit both parts: the same data give the same fit.
+def fit(windows: Sequence[Cases], lately: pa.Table, chosen: ReturnModelSettings) -> Fit:
+    """Fit all parts: the same data give the same fit.
 
     Args:
-        windows: past cut-offs and what followed, for the trees.
+        windows: past cut-offs and what followed, newest first, for the trees.
         lately: profiles as of the last day that the fit may know, of customers with an order, for the rhythm.
         chosen: the settings.
-        level: as `level_of` found it; 0 by default.
     """
     cases, followed = Cases.joined(windows), rhythm.fit(lately, chosen.rhythm)
     read = np.hstack([cases.matrix, followed.inputs(cases.rows)])
-    base = (*cases.returns.mean(axis=0).tolist(), float(np.median(cases.spend)))
     return Fit(
         trees=trees.fit(cases, chosen.trees),
+        deep_trees=trees.fit(cases, chosen.deep_trees),
         rhythm=followed,
-        share=chosen.rhythm.share,
+        spending=spending.fit(cases, chosen.trees),
+        shares=(chosen.trees.share, chosen.deep_trees.share, chosen.rhythm.share),
         typical=np.nan_to_num(np.nanmedian(read, axis=0)),
-        base=base,
-        level=np.zeros(len(HORIZONS)) if level is None else level,
+        base=(*cases.returns.mean(axis=0).tolist(), float(np.median(cases.spend))),
+        level=_level(windows, chosen),
     )
 
 
-def level_of(before: Fit, after: Cases, carried: float) -> Numbers:
-    """What a fit lacked, in log odds, to say the share that then came back; so much of it is carried on.
+def _level(windows: Sequence[Cases], chosen: ReturnModelSettings) -> Numbers:
+    """What to add to the log odds of each horizon, shape (3,); nothing with nothing to rehearse on.
 
-    What makes customers of one time come back more or less than those before lasts for some weeks.
-
-    Args:
-        before: a fit that knows nothing of the window.
-        after: the window that followed.
-        carried: the part that is expected to last, 0 to 1.
+    As a shop grows older, fewer of its customers come back than of those who looked the same before. How
+    many fewer is rehearsed: trees that know only what came before a window are asked about it.
     """
-    odds = before.blended(before.read(after.rows))
-    lacking = [_lacking(odds[:, i], after.returns[:, i].mean()) for i in range(len(HORIZONS))]
-    return carried * np.array(lacking)
+    rehearsed = [
+        _lacking(trees.fit(Cases.joined(windows[place + 1 :]), chosen.trees), after)
+        for place, after in enumerate(windows[: min(chosen.rehearsals, len(windows) - 1)])
+    ]
+    return chosen.level_carried * np.mean(rehearsed, axis=0) if rehearsed else np.zeros(len(HORIZONS))
 
 
-def _lacking(odds: Numbers, share: float) -> float:
-    wanted = np.clip(share, 1 / (len(odds) + 1), len(odds) / (len(odds) + 1))
-    return float(brentq(lambda more: expit(odds + more).mean() - wanted, -50, 50))
+def _lacking(before: Trees, after: Cases) -> Numbers:
+    """What the trees lack, in log odds, to say the share that came back, shape (3,)."""
+    odds, n = _odds(before.probabilities(after.matrix)), len(after.labels)
+    wanted = np.clip(after.returns.mean(axis=0), 1 / (n + 1), n / (n + 1))
+    solved = [
+        brentq(lambda more, one=one, share=share: expit(one + more).mean() - share, -50, 50)
+        for one, share in zip(odds.T, wanted, strict=True)
+    ]
+    return np.array(solved)
+
+
+def _odds(probabilities: Numbers) -> Numbers:
+    return logit(np.clip(probabilities, _CERTAIN, 1 - _CERTAIN))
 
 
 def _ordered(rows: pa.Table) -> np.ndarray:

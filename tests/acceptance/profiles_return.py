@@ -115,9 +115,8 @@ def _calibrated(found: list[Day]) -> Iterator[Line]:
         print(f"  {day.first}: calibration error {error:.4f}, by chance up to {chance:.4f}")
     labels = np.concatenate([day.cases.labels for day in found])
     said = np.concatenate([day.said[BLEND] for day in found])
-    print(
-        f"  all days: by chance up to {calibration.error_by_chance(said):.4f}, were they of other customers"
-    )
+    apart = calibration.error_by_chance(said)
+    print(f"  all days: by chance up to {apart:.4f}, if each had other customers")
     yield at_most("profiles.calibration_error", calibration.error(labels, said), _by_chance(found), "")
 
 
@@ -131,8 +130,8 @@ def _by_chance(found: list[Day]) -> float:
     customers, places = np.unique(_customers(found), return_inverse=True)
     days = np.repeat(np.arange(len(found)), [len(day.cases.labels) for day in found])
     said = np.concatenate([day.said[BLEND] for day in found])
-    apart = np.array([[abs(one.first - other.first) / WINDOW for one in found] for other in found])
-    root = np.linalg.cholesky(np.maximum(1 - apart, 0))
+    between = np.array([[abs(one.first - other.first) / WINDOW for one in found] for other in found])
+    root = np.linalg.cholesky(np.maximum(1 - between, 0))
     random, below = np.random.default_rng(0), ndtri(said)
     errors = []
     for _ in range(_WORLDS):

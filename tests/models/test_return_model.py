@@ -50,9 +50,8 @@ def test_a_single_window_leaves_nothing_to_rehearse_on(windows: list[Cases], cho
 def test_the_parts_have_their_shares_in_the_blend(windows: list[Cases], chosen: ReturnModelSettings):
     found = fit(windows, chosen.model_copy(update={"rehearsals": 0}))
     read = found.read(windows[0].rows)
-    trees, deep_trees, followed = (
-        np.log(said[:, 0] / (1 - said[:, 0])) for said in found.by_part(read).values()
-    )
+    sooner = [said[:, 0] for said in found.by_part(read).values()]
+    trees, deep_trees, followed = (np.log(said / (1 - said)) for said in sooner)
     blended = 0.35 * trees + 0.35 * deep_trees + 0.3 * followed
     np.testing.assert_allclose(found.returns(read)[:, 0], 1 / (1 + np.exp(-blended)), rtol=1e-9)
 

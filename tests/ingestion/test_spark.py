@@ -1,9 +1,8 @@
-"""The same landing, computed by DuckDB and by Spark. Run with what requirements-spark.txt says, and a JVM."""
+"""The same landing, computed by DuckDB and by Spark."""
 
 import json
 import math
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
@@ -11,31 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from perennial.foundation import engine
 from perennial.foundation.lake import Lake, open_lake, open_vault
 from perennial.foundation.settings import EngineName
 from perennial.ingestion import pipeline
 from perennial.ingestion.account import account
 from perennial.ingestion.screening import Desk
-from tests.conftest import forget
+from tests import spark
 from tests.content import differences, rows
 from tests.ingestion.drops import DAY, contact, drop, drop_all, item, purchase, user
 
-pytest.importorskip("pyspark", reason="pyspark is not installed: see requirements-spark.txt")
-pytestmark = pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs a JVM")
+pytestmark = spark.needed
 TODAY = date.fromisoformat(DAY)
-Compute = Callable[[EngineName], None]
-SMALL = (
-    "spark.master=local[2]",
-    "spark.ui.enabled=false",
-    "spark.log.level=ERROR",
-    "spark.sql.shuffle.partitions=1",
-    "spark.sql.adaptive.enabled=false",
-    "spark.sql.codegen.wholeStage=false",
-    "spark.sql.codegen.factoryMode=NO_CODEGEN",
-    "spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=1",
-)
-"""What Spark is told where a handful of rows is all there is: by itself it prepares for millions."""
 SOURCES = r"""
 tables:
   events:
@@ -85,32 +70,13 @@ ORDERS = """Nr;Kunde;Zeit;Stand;Artikel;Menge;Preis;Rabatt
 
 
 @pytest.fixture
-def compute_with(shop: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Compute]:
+def compute_with(shop: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[spark.Compute]:
     """From now on this engine computes, in a lake and a vault of its own."""
-
-    def turn(name: EngineName) -> None:
-        monkeypatch.setenv("PERENNIAL_ENGINE", name)
-        for place in ("lake", "vault", "reports"):
-            monkeypatch.setenv(f"PERENNIAL_{place.upper()}", str(shop / name / place))
-        monkeypatch.setenv("PERENNIAL_LEDGER", f"sqlite:///{shop / name}.db")
-        _forget_engine()
-
-    monkeypatch.setenv(
-        "PYSPARK_SUBMIT_ARGS", " ".join([*(f"--conf {each}" for each in SMALL), "pyspark-shell"])
-    )
     monkeypatch.setenv("PERENNIAL_PSEUDONYM_KEY", "not a secret, but long enough for a test")
     (shop / "config").mkdir()
     (shop / "config" / "sources.yaml").write_text(SOURCES, encoding="utf-8")
     monkeypatch.setenv("PERENNIAL_CONFIG", str(shop / "config"))
-    yield turn
-    monkeypatch.undo()
-    _forget_engine()
-
-
-def _forget_engine() -> None:
-    forget()
-    engine.connect.cache_clear()
-    engine.errors.cache_clear()
+    yield from spark.computing(shop, monkeypatch)
 
 
 def land(shop: Path) -> None:
@@ -149,7 +115,7 @@ def land(shop: Path) -> None:
     pq.write_table(pa.table(odd), shop / "landing" / "events" / DAY / "nanoseconds.parquet")
 
 
-def test_a_landing_has_the_same_content_on_spark_as_on_duckdb(shop: Path, compute_with: Compute):
+def test_a_landing_has_the_same_content_on_spark_as_on_duckdb(shop: Path, compute_with: spark.Compute):
     land(shop)
     found: dict[EngineName, pipeline.Account] = {}
     lakes: dict[EngineName, list[Lake]] = {}

@@ -1,4 +1,5 @@
 import json
+import re
 from datetime import date, timedelta
 
 import pyarrow as pa
@@ -42,6 +43,27 @@ def test_a_row_of_the_encoder_neither_decides_the_models_day_nor_goes_with_it(la
     planted.promoted(endpoint, 1)
     assert log(lake) == [(FIRST, "promoted", 1)]
     assert model_log.records(lake, "encoder") == [row]
+
+
+def test_a_champion_that_older_code_saved_gives_way_and_the_reason_says_so(
+    lake: Lake, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+):
+    planted.promoted(endpoint, 1)
+    planted.train(endpoint, NEXT, Planted(seed=1))
+    load = planted._load_pyfunc
+
+    def load_as_today(folder: str) -> Planted:
+        if (found := load(folder)).seed == 0:
+            raise FileNotFoundError("deep_trees")
+        return found
+
+    monkeypatch.setattr(planted, "_load_pyfunc", load_as_today)
+    assert re.match(
+        "promoted: there is no champion to ask: return_model version 1 was saved by other code .*deep_trees",
+        promotion.promote(NEXT, endpoint)[MODEL],
+    )
+    with pytest.raises(tracking.SavedOtherwiseError, match="the code of that time"):
+        tracking.load_model(endpoint, MODEL, 1)
 
 
 def test_what_a_killed_attempt_left_is_thrown_away(lake: Lake, endpoint: Endpoint):

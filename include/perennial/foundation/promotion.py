@@ -133,18 +133,22 @@ def _decide(held: Sequence[Record], endpoint: Endpoint, model: str, day: date) -
 
 
 def _judge(endpoint: Endpoint, candidate: Trained, day: date, champion: Record | None) -> gate.Verdict:
+    theirs, unread = None, None
     with tracking.examination(endpoint, candidate) as paper:
         ours = _answers(endpoint, candidate.model, candidate.version, paper)
-        theirs = None
         if champion is not None and champion.version is not None:
-            theirs = _answers(endpoint, candidate.model, champion.version, paper)
-    return gate.judge(
+            try:
+                theirs = _answers(endpoint, candidate.model, champion.version, paper)
+            except tracking.SavedOtherwiseError as error:
+                unread = error
+    verdict = gate.judge(
         ours,
         theirs,
         fresher=champion is None or day > champion.trained_through,
         margin=float(candidate.params["margin"]),
         group_margin=float(candidate.params["group_margin"]),
     )
+    return verdict if unread is None else replace(verdict, reason=f"there is no champion to ask: {unread}")
 
 
 def _answers(endpoint: Endpoint, model: str, version: int, paper: Path) -> gate.Answers:

@@ -49,6 +49,10 @@ class TrackingError(RuntimeError):
     """MLflow does not have what was asked for; the message says what and where."""
 
 
+class SavedOtherwiseError(RuntimeError):
+    """A version was saved by code that lays out its files in another way."""
+
+
 @dataclass(frozen=True)
 class Run:
     """An MLflow run that is under way."""
@@ -180,6 +184,7 @@ def load_model(endpoint: Endpoint, model: str, version: int) -> Any:
 
     Raises:
         TrackingError: the registry has no such version.
+        SavedOtherwiseError: today's code does not find in it what it saves itself.
     """
     with _connected(endpoint) as client, tempfile.TemporaryDirectory() as folder:
         import mlflow.artifacts
@@ -188,7 +193,14 @@ def load_model(endpoint: Endpoint, model: str, version: int) -> Any:
         _version(client, model, version)
         home = Path(mlflow.artifacts.download_artifacts(f"models:/{model}/{version}", dst_path=folder))
         flavor = Model.load(home).flavors["python_function"]
-        return importlib.import_module(flavor["loader_module"])._load_pyfunc(str(home / flavor["data"]))
+        try:
+            return importlib.import_module(flavor["loader_module"])._load_pyfunc(str(home / flavor["data"]))
+        except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
+            raise SavedOtherwiseError(
+                f"{model} version {version} was saved by other code and cannot be read by today's "
+                f"({type(error).__name__}: {error}): the next candidate takes its place, and days that it "
+                "was in force on can be scored again with the code of that time alone"
+            ) from error
 
 
 def note(

@@ -51,7 +51,7 @@ class Shop:
     events: ir.Table
     items: ir.Table
     baskets: ir.Table
-    customer_ids: NDArray[np.object_]
+    customer_ids: dict[int, str]
     known: history.TextVectors
     space: EmbeddingSpace
     taste: Preferences
@@ -163,7 +163,7 @@ def _shop(held: ExitStack) -> Shop:
         held.enter_context(kept(purchases.numbered(lines, name))) for name in ("customer_id", "item_id")
     )
     items = said.join(what, "item_id").rename(item="number")
-    numbered = who.order_by("number").to_pyarrow()["customer_id"].to_numpy(zero_copy_only=False)
+    numbered = {row["number"]: row["customer_id"] for row in who.to_pyarrow().to_pylist()}
     different = said.select("text_hash", "text").distinct().order_by("text_hash").to_pyarrow()
     vectors = encoder.load(space.encoder).encode(different["text"].to_pylist())
     known = history.TextVectors(different["text_hash"].combine_chunks(), vectors)

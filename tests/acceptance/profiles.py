@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 
 from tests.acceptance.lines import Line
 from tests.acceptance.profiles_again import again
+from tests.acceptance.profiles_benchmark import benchmark
 from tests.acceptance.profiles_best_hour import best_hours
+from tests.acceptance.profiles_engines import engines
 from tests.acceptance.profiles_gate import gate
 from tests.acceptance.profiles_price_response import price_responses
 from tests.acceptance.profiles_reasons import reasoned
@@ -17,4 +19,6 @@ CASES: dict[str, Callable[[], Iterator[Line]]] = {
     "gate": gate,
     "price_response": price_responses,
     "best_hour": best_hours,
+    "engines": engines,
+    "benchmark": benchmark,
 }

@@ -2,11 +2,17 @@
 
 import sys
 
-from tests.benchmarks import bench, embed, ingest, lake, neighbours
+from tests.benchmarks import bench, embed, ingest, lake, neighbours, profiles
 
 BASE = 30_000
 SIZES = (BASE, 10 * BASE, 50 * BASE)
-BENCHMARKS = {"lake": lake.run, "ingest": ingest.run, "embed": embed.run, "neighbours": neighbours.run}
+BENCHMARKS = {
+    "lake": lake.run,
+    "ingest": ingest.run,
+    "embed": embed.run,
+    "neighbours": neighbours.run,
+    "profiles": profiles.run,
+}
 
 
 def main(*only: str) -> int:

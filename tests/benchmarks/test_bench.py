@@ -4,7 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import bench, ingest, ingest_duckdb, ingest_landing, ingest_ours, ingest_pandas, lake
+from tests.benchmarks import (
+    bench,
+    ingest,
+    ingest_duckdb,
+    ingest_landing,
+    ingest_ours,
+    ingest_pandas,
+    lake,
+    profiles,
+    profiles_floor,
+    profiles_ours,
+    profiles_pandas,
+    profiles_shop,
+    profiles_sql,
+)
 from tests.benchmarks.ingest_landing import DAILY, WEEKLY
 
 
@@ -40,3 +54,14 @@ def test_every_way_judges_each_table_by_at_least_ten_expectations():
         assert ingest_ours.count_expectations(table) >= 10
         assert len(ingest_pandas.suite(table).expectations) >= 10
         assert ingest_duckdb.count_expectations(table) >= 10
+
+
+def test_profiles_by_sql_and_by_pandas_are_ours(shop: Path):
+    events = profiles_shop.build(shop / "lake", copies=2, every=100)
+    assert events > 10_000
+    out = shop / "profiles.parquet"
+    profiles_ours.draw(shop / "lake", out)
+    for way in (profiles_sql, profiles_pandas):
+        way.draw(shop / "lake", out)
+        assert profiles.differing(shop / "lake", out) == []
+    profiles_floor.draw(shop / "lake", out)

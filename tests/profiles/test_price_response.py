@@ -32,14 +32,18 @@ def evidence(weeks: ibis.Table, *bought: tuple, tenth: float = 2.0) -> dict:
     rows = [(who, item, day(number), pieces, 1.0) for who, item, number, pieces in bought]
     lines = table("customer item occurred_on quantity list_value", *rows)
     offered = price_response.offers(weeks, curve(tenth))
-    found = price_response.evidence(lines, offered, CHOSEN).to_pyarrow().to_pylist()
+    shared = price_response.compared(offered)
+    found = price_response.evidence(lines, offered, shared, CHOSEN).to_pyarrow().to_pylist()
     return {(row.pop("customer"), row.pop("fold")): row for row in found}
 
 
 def offers(*rows: tuple) -> ibis.Table:
     """Weeks of items given as item, weeks from now, percent off, first and last customer."""
     this = int(price_response.week_of(table("occurred_on", (MONDAY,))).to_pyarrow()[0].as_py())
-    told = [(item, this + week, 0, percent, ORDERS, low, high) for item, week, percent, low, high in rows]
+    stretch = this // CHOSEN.weeks_compared
+    told = [
+        (item, this + week, stretch, percent, ORDERS, low, high) for item, week, percent, low, high in rows
+    ]
     return table("item week stretch percent season first last", *told)
 
 

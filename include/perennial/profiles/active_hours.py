@@ -155,7 +155,10 @@ def _numbers(count: int, name: str) -> ir.Table:
 def _of_whole(rows: ir.Table) -> ir.Table:
     """The shares of each customer, so that their sum is 1."""
     rows = rows.mutate(share=_whole_number(rows.share))
-    return rows.mutate(share=rows.share / rows.share.sum().over(ibis.window(group_by="place")))
+    # By a join, which takes engines less time than a window.
+    sums = rows.group_by("place").aggregate(whole=rows.share.sum())
+    both = rows.join(sums, "place")
+    return both.mutate(share=both.share / both.whole).drop("whole")
 
 
 def _whole_number(value: ir.FloatingValue) -> ir.FloatingValue:

@@ -20,6 +20,8 @@ from perennial.foundation.engine import kept
 from perennial.profiles.drawing import History, HistoryKind
 from perennial.profiles.purchases import UNIT
 
+_AT_ONCE = 10_000
+"""Customers whose vectors are made at a time, so that memory stays bounded."""
 _NOTHING = 1e-4
 """Whoever is not further than this from the middle of the catalogue stands nowhere."""
 
@@ -102,13 +104,23 @@ def _means(
     from scipy.sparse import csr_array
 
     sums = weights.group_by("customer", "column").aggregate(weight=weights.weight.sum())
-    cells = sums.order_by("customer", "column").to_pyarrow()
-    customers, rows = np.unique(cells["customer"].to_numpy(), return_inverse=True)
-    raised = (cells["weight"].to_numpy() / UNIT) ** exponent
-    shares = raised / np.bincount(rows, raised, minlength=len(customers))[rows]
-    at = rows, cells["column"].to_numpy()
-    grid = csr_array((shares.astype(np.float32), at), shape=(len(customers), len(matrix)))
-    return customers, grid @ matrix
+    with kept(sums) as sums:
+        customers = (
+            sums.select("customer").distinct().order_by("customer").to_pyarrow()["customer"].to_numpy()
+        )
+        found = np.empty((len(customers), matrix.shape[1]), np.float32)
+        for start in range(0, len(customers), _AT_ONCE):
+            some = customers[start : start + _AT_ONCE]
+            among = sums.customer.between(int(some[0]), int(some[-1]))
+            cells = sums.filter(among).order_by("customer", "column").to_pyarrow()
+            first = np.searchsorted(cells["customer"].to_numpy(), some)
+            ends = np.append(first, cells.num_rows)
+            raised = (cells["weight"].to_numpy() / UNIT) ** exponent
+            rows = np.repeat(np.arange(len(some)), np.diff(ends))
+            shares = (raised / np.bincount(rows, raised)[rows]).astype(np.float32)
+            grid = csr_array((shares, cells["column"].to_numpy(), ends), shape=(len(some), len(matrix)))
+            found[start : start + len(some)] = grid @ matrix
+    return customers, found
 
 
 def _table(customers: NDArray[np.int64], matrix: NDArray[np.float32]) -> pa.Table:

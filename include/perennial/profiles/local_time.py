@@ -38,6 +38,17 @@ def offsets(zones: Iterable[str | None], first: datetime, last: datetime) -> ir.
     return ibis.memtable(pa.Table.from_pylist(rows, schema=_SCHEMA))
 
 
+def offset_seconds(moments: ir.TimestampValue, zone: str, first: datetime, last: datetime) -> ir.IntegerValue:
+    """The offset of a single zone at moments from `first` to `last`, without a join."""
+    *early, (_, _, latest) = _stretches(zone, first, last + timedelta(seconds=1))
+    seconds = ibis.literal(latest, "int64")
+    return (
+        ibis.cases(*((moments < until, found) for _, until, found in early), else_=seconds)
+        if early
+        else seconds
+    )
+
+
 def on_the_wall(rows: ir.Table, offsets: ir.Table, zone: ir.StringValue) -> ir.Table:
     """`rows` with `offset_seconds` at `occurred_at` in the row's `zone`; null where the zone is unknown."""
     rows = rows.mutate(_zone=zone)

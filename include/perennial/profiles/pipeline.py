@@ -140,32 +140,38 @@ def _of_items(past: Past, customers: ir.Table, bought: ir.Table, day: date) -> I
     everybody = _numbered(customers, past.customers)
     with (
         kept(everybody) as everybody,
-        kept(_described(past, day)) as items,
+        kept(_described(past, baskets, day)) as items,
         kept(purchases.item_weights(baskets, day, half_life, 0)) as weights,
         price_response.learnt(baskets, bought, items, chosen.price_response) as learnt,
     ):
+        memory = chosen.history.half_life_days, chosen.history.value_exponent
+        remembered = weights if memory == (half_life, 0) else purchases.item_weights(baskets, day, *memory)
         by_number = [
             preferences.categories(weights, items, everybody, chosen.preferences),
             preferences.brands(weights, items, everybody, chosen.preferences),
             price_response.responses(learnt, everybody.select("customer").distinct()),
-            ibis.memtable(_vectors(past, baskets, items, day)),
+            ibis.memtable(_vectors(past, remembered, items, day)),
         ]
         yield [section.join(everybody, "customer").drop("customer") for section in by_number]
 
 
-def _vectors(past: Past, baskets: ir.Table, items: ir.Table, day: date) -> pa.Table:
+def _vectors(past: Past, weights: ir.Table, items: ir.Table, day: date) -> pa.Table:
     chosen, space = past.chosen.history, in_force(past.lake, day)
-    said = texts(items, space.text).join(items.select("item_id", "item", "title"), "item_id")
-    remembered = purchases.item_weights(baskets, day, chosen.half_life_days, chosen.value_exponent)
-    return history.vectors(remembered, said, past.vectors_in(space.key), chosen, space.encoder)
+    # Most items look like another one: a text is put together once for all of them.
+    looks = ibis.window(group_by=["title", "category", "brand", "attributes"])
+    alike = items.mutate(first=items.item_id.min().over(looks))
+    said = texts(alike.filter(alike.item_id == alike["first"]), space.text)
+    described = alike.select("item", "title", item_id="first").join(said, "item_id")
+    return history.vectors(weights, described, past.vectors_in(space.key), chosen, space.encoder)
 
 
-def _described(past: Past, day: date) -> ir.Table:
-    """The items that say something about taste, as known at the end of `day`, with their numbers."""
+def _described(past: Past, baskets: ir.Table, day: date) -> ir.Table:
+    """The items bought so far that say something about taste, as known at the end of `day`."""
     items = preferences.telling(past.lake.known("items", day), past.chosen.preferences)
-    return items.join(past.items, "item_id").select(
+    named = items.join(past.items, "item_id").select(
         "item_id", "title", "category", "brand", "attributes", item=past.items.number
     )
+    return named.semi_join(baskets, "item")
 
 
 def _numbered(customers: ir.Table, numbers: ir.Table) -> ir.Table:
@@ -189,8 +195,10 @@ def _on_their_clocks(bought: ir.Table, customers: ir.Table, offsets: ir.Table) -
 def _one_row_each(customers: ir.Table, sections: list[ir.Table], day: date) -> ir.Table:
     """The sections side by side, a row for each customer; who bought nothing has zeros and empty lists."""
     rows = customers.select("customer_id", "joined_on")
-    for section in sections:
-        rows = rows.left_join(section, "customer_id").drop("customer_id_right")
+    # Every id under its own name, so that the engine sees one chain of joins, not a dozen one in another.
+    for number, section in enumerate(sections):
+        rows = rows.left_join(section, "customer_id", rname=f"{{name}}_{number}")
+    rows = rows.drop(*(f"customer_id_{number}" for number in range(len(sections))))
     kinds = ibis.Schema.from_pyarrow(contracts.PROFILES.schema)
     lists = ("recent_orders", "categories", "brands", "channels")
     none = {name: ibis.literal([], kinds[name]) for name in lists}
@@ -218,10 +226,10 @@ def _past(lake: Lake, days: list[date]) -> Iterator[Past]:
     pinned = lake.pinned(*_READ)
     events = pinned.read("events")
     events = events.filter(events.known_on <= max(days))
-    offsets = _offsets(events, pinned.read("users"))
-    shop = ibis.literal(settings().shop_time_zone)
-    placed = local_time.on_the_wall(events, offsets, shop)
-    placed = placed.mutate(occurred_on=(placed.occurred_at + placed.offset_seconds.as_interval("s")).date())
+    zone, stretch = settings().shop_time_zone, _stretch(events)
+    offsets = local_time.offsets([*_zones(pinned.read("users")), zone], *stretch)
+    shift = local_time.offset_seconds(events.occurred_at, zone, *stretch).as_interval("s")
+    placed = events.mutate(occurred_on=(events.occurred_at + shift).date())
     held = pinned.read("item_embeddings")
 
     # Days of one space follow each other; only one at a time is held.
@@ -229,22 +237,38 @@ def _past(lake: Lake, days: list[date]) -> Iterator[Past]:
     def vectors_in(space: str) -> history.TextVectors:
         return history.text_vectors(held.filter(held.encoder == space))
 
-    with ExitStack() as stack, kept(purchases.repeated(events)) as repeated:
-        dated = purchases.dated(placed, repeated)
-        messages = stack.enter_context(kept(responsiveness.messages(dated)))
-        answers = stack.enter_context(kept(responsiveness.answers(dated)))
-        with kept(purchases.lines(dated)) as lines:
-            parts = stack.enter_context(kept(purchases.order_parts(lines)))
-            customers = stack.enter_context(kept(purchases.numbered(lines, "customer_id")))
-            items = stack.enter_context(kept(purchases.numbered(lines, "item_id")))
-            baskets = stack.enter_context(kept(purchases.baskets(lines, customers, items)))
-        held_rows = (parts, baskets, messages, answers, customers, items)
-        yield Past(pinned, *held_rows, offsets, vectors_in, profile_settings())
+    with ExitStack() as stack:
+
+        def hold(rows: ir.Table) -> ir.Table:
+            return stack.enter_context(kept(rows))
+
+        repeated = hold(purchases.repeated(events))
+        dated = purchases.dated(placed, repeated if repeated.count().to_pyarrow().as_py() else None)
+        # Lines are read from the lake twice: that costs less than to hold all of them.
+        lines = purchases.lines(dated)
+        parts = hold(purchases.order_parts(lines))
+        customers = hold(purchases.numbered(parts, "customer_id"))
+        items = hold(purchases.numbered(pinned.read("items"), "item_id"))
+        yield Past(
+            lake=pinned,
+            parts=parts,
+            baskets=hold(purchases.baskets(lines, customers, items)),
+            messages=hold(responsiveness.messages(dated)),
+            answers=hold(responsiveness.answers(dated)),
+            customers=customers,
+            items=items,
+            offsets=offsets,
+            vectors_in=vectors_in,
+            chosen=profile_settings(),
+        )
 
 
-def _offsets(events: ir.Table, users: ir.Table) -> ir.Table:
-    """Offsets for all the customers' time zones and the shop's, for as long as there are events."""
-    zones = users.select("time_zone").distinct().to_pyarrow()["time_zone"].to_pylist()
+def _zones(users: ir.Table) -> list[str | None]:
+    return users.select("time_zone").distinct().to_pyarrow()["time_zone"].to_pylist()
+
+
+def _stretch(events: ir.Table) -> tuple[datetime, datetime]:
+    """The first and the last moment of the events."""
     ends = events.aggregate(first=events.occurred_at.min(), last=events.occurred_at.max()).to_pyarrow()
     first, last = (column[0].as_py() or _EPOCH for column in ends.columns)
-    return local_time.offsets([*zones, settings().shop_time_zone], first, last)
+    return first, last

@@ -46,8 +46,7 @@ def _largest(weights: ir.Table, named: ir.Table, customers: ir.Table, k: float) 
     named = named.filter(named.name.notnull())
     # Places of the names in the alphabet: numbers are quicker to group by, and break ties as the names would.
     placed = named.mutate(place=ibis.dense_rank().over(ibis.window(order_by="name")))
-    pairs = weights.join(placed.select("item", "place"), "item")
-    own = pairs.group_by("customer", "place").aggregate(weight=pairs.weight.sum())
+    own = weights.join(placed.select("item", "place"), "item").select("customer", "place", "weight")
     everybody = own.group_by("place").aggregate(weight=own.weight.sum())
     usual = everybody.select(
         "place", usual=everybody.weight / everybody.weight.sum().over(ibis.window()).nullif(0)

@@ -92,12 +92,9 @@ def ratios(weeks: ir.Table) -> ir.Table:
     sold = rows.group_by("half", "item", "stretch", "knot").aggregate(
         pieces=rows.pieces.sum(), season=rows.season.sum()
     )
-    alike = ibis.window(group_by=["half", "item", "stretch"])
-    without = {
-        name: (sold.knot == 0).ifelse(sold[name], 0).sum().over(alike) for name in ("pieces", "season")
-    }
-    both = sold.mutate(**{f"usual_{name}": column for name, column in without.items()})
-    both = both.filter(both.knot > 0, both.usual_season > 0)
+    alike = ["half", "item", "stretch"]
+    without = sold.filter(sold.knot == 0).select(*alike, usual_pieces="pieces", usual_season="season")
+    both = sold.filter(sold.knot > 0).join(without, alike)
     whole = both.season + both.usual_season
     return both.group_by("knot").aggregate(
         more=(both.pieces * both.usual_season / whole).sum(),

@@ -62,38 +62,46 @@ def learnt(lines: ir.Table, orders: ir.Table, items: ir.Table, chosen: PriceResp
 
         weeks = held(price_curve.weeks(lines, orders, items, chosen))
         curve = held(price_curve.curve(held(price_curve.ratios(weeks))))
-        told = held(evidence(lines, held(offers(weeks, curve)), chosen))
+        offered = held(offers(weeks, curve))
+        told = held(evidence(lines, offered, held(compared(offered)), chosen))
         means = held(price_population.means(told))
         yield Learnt(curve, told, held(price_population.population(told, means)))
 
 
 def offers(weeks: ir.Table, curve: ir.Table) -> ir.Table:
-    """Each item and week with what a piece bought in it tells, and what it is compared with.
-
-    The expected sales are the orders of all customers, times what the discount does: `n` of a week, and with
-    x, z and their products `x, z, xx, xz, zz`. Their sums over the item's weeks of the stretch are `all_…`.
+    """Each item and week with what was on offer, and how much of it was to be expected.
 
     Args:
         weeks: from `price_curve.weeks`.
         curve: from `price_curve.curve`.
+
+    Returns:
+        `item, week, stretch, first, last` of the weeks, x and z in percent (`at_x, at_z`), and `n`: the
+        orders of all customers, times what the discount does.
     """
     rows = weeks.join(curve, "percent")
-    rows = rows.mutate(
+    return rows.select(
+        *("item", "week", "stretch", "first", "last"),
         n=(rows.season * rows.rise.exp() * 1000).round().cast("int64"),
         at_x=ibis.least(rows.percent, TENTH),
         at_z=ibis.least(ibis.greatest(rows.percent - TENTH, 0), TENTH),
     )
-    x, z = rows.at_x, rows.at_z
-    products = {"n": 1, "x": x, "z": z, "xx": x * x, "xz": x * z, "zz": z * z}
-    rows = rows.mutate(**{name: rows.n * products[name] for name in _SUMS})
-    stretch = ibis.window(group_by=["item", "stretch"])
-    rows = rows.mutate(**{f"all_{name}": rows[name].sum().over(stretch) for name in _SUMS})
+
+
+def compared(offers: ir.Table) -> ir.Table:
+    """The weeks in which several customers bought the item, compared with all of its weeks of the stretch.
+
+    Returns:
+        `item, week, stretch, at_x, at_z` of `offers`; the sums of `n`, x, z and their products over all those
+        weeks (`all_…`); and what a piece bought in the week tells: the columns `TOLD`.
+    """
+    stretches = offers.group_by("item", "stretch").aggregate(**_sums(offers, "all"))
+    rows = offers.filter(offers["first"] < offers["last"]).join(stretches, ["item", "stretch"])
     told = _told(rows, {name: rows[f"all_{name}"] for name in _SUMS})
-    kept = ("item", "week", "stretch", "first", "last", "at_x", "at_z", *_SUMS, *(f"all_{n}" for n in _SUMS))
-    return rows.select(*kept, **told)
+    return rows.select("item", "week", "stretch", "at_x", "at_z", *(f"all_{name}" for name in _SUMS), **told)
 
 
-def evidence(lines: ir.Table, offers: ir.Table, chosen: PriceResponse) -> ir.Table:
+def evidence(lines: ir.Table, offers: ir.Table, shared: ir.Table, chosen: PriceResponse) -> ir.Table:
     """What purchases say of customers: `customer, fold, s_x, s_z, j_xx, j_xz, j_zz`, a row a heap of items.
 
     A week that is seen only because the customer bought the item in it says nothing: it is left out, of the
@@ -102,22 +110,28 @@ def evidence(lines: ir.Table, offers: ir.Table, chosen: PriceResponse) -> ir.Tab
     Args:
         lines: as for `price_curve.weeks`.
         offers: what `offers` makes of them.
+        shared: what `compared` makes of these.
         chosen: the settings.
     """
-    alone = offers.filter(offers["first"] == offers["last"])
-    alone = alone.group_by("item", "stretch", customer="first").aggregate(
-        **{f"own_{name}": alone[name].sum() for name in _SUMS}
-    )
-    shared = offers.filter(offers["first"] < offers["last"])
+    alone = offers.filter(offers["first"] == offers["last"]).semi_join(shared, ["item", "stretch"])
+    own = alone.group_by("item", "stretch", customer="first").aggregate(**_sums(alone, "own"))
     rows = lines.filter(lines.quantity > 0, lines.list_value > 0)
     rows = rows.select("customer", "item", week=week_of(rows), pieces=pieces_of(rows, chosen))
     plain = rows.join(shared.select("item", "week", *TOLD), ["item", "week"])
     # Few lines need the difference that weeks of the customer's own make, so it is added for them apart.
-    mended = rows.join(shared, ["item", "week"]).join(alone, ["customer", "item", "stretch"])
+    placed = rows.mutate(stretch=rows.week // chosen.weeks_compared)
+    mended = placed.join(own, ["customer", "item", "stretch"]).join(shared.drop("stretch"), ["item", "week"])
     others = _told(mended, {name: mended[f"all_{name}"] - mended[f"own_{name}"] for name in _SUMS})
     parts = [_weighed(plain, plain), _weighed(mended, {name: others[name] - mended[name] for name in TOLD})]
     both = ibis.union(*parts)
     return both.group_by("customer", "fold").aggregate(**{name: both[name].sum() / _FINE for name in TOLD})
+
+
+def _sums(offers: ir.Table, of: str) -> dict[str, ir.IntegerValue]:
+    """The expected sales, and the same times x, z and their products, added up."""
+    x, z = offers.at_x, offers.at_z
+    products = {"n": 1, "x": x, "z": z, "xx": x * x, "xz": x * z, "zz": z * z}
+    return {f"{of}_{name}": (offers.n * products[name]).sum() for name in _SUMS}
 
 
 def _weighed(rows: ir.Table, told: ir.Table | dict[str, ir.IntegerValue]) -> ir.Table:
@@ -163,24 +177,29 @@ def responses(learnt: Learnt, customers: ir.Table) -> ir.Table:
     rows = customers.left_join(found, "customer").drop("customer_right")
     rows = rows.mutate(**{name: rows[name].fill_null(0) for name in TOLD}).cross_join(usual)
     rows = rows.mutate(**residuals(rows))
-    gain_x, gain_z = _gains(rows)
-    leaning = gain_x * rows.phi / rows.t_xx
-    log = rows.rise + rows.mean_x + gain_x * rows.r_x + gain_z * rows.r_z
-    spread = _SURE * (rows.phi * gain_x + leaning * leaning * rows.mean_variance).sqrt()
+    rows = rows.mutate(**_gains(rows))
+    rows = rows.mutate(leaning=rows.gain_x * rows.phi / rows.t_xx)
+    rows = rows.mutate(
+        log=rows.rise + rows.mean_x + rows.gain_x * rows.r_x + rows.gain_z * rows.r_z,
+        spread=_SURE * (rows.phi * rows.gain_x + rows.leaning * rows.leaning * rows.mean_variance).sqrt(),
+    )
     return rows.select(
         "customer",
-        price_response=log.exp(),
-        price_response_low=(log - spread).exp(),
-        price_response_high=(log + spread).exp(),
-        price_response_known=leaning <= 0.5,
+        price_response=rows.log.exp(),
+        price_response_low=(rows.log - rows.spread).exp(),
+        price_response_high=(rows.log + rows.spread).exp(),
+        price_response_known=rows.leaning <= 0.5,
     )
 
 
-def _gains(rows: ir.Table) -> tuple[ir.FloatingValue, ir.FloatingValue]:
-    """The first row of T · (φ + J · T)⁻¹: what a surplus of each slope adds to a."""
+def _gains(rows: ir.Table) -> dict[str, ir.FloatingValue]:
+    """`gain_x, gain_z`, the first row of T · (φ + J · T)⁻¹: what a surplus of each slope adds to a."""
     a = rows.phi + rows.j_xx * rows.t_xx + rows.j_xz * rows.t_xz
     b = rows.j_xx * rows.t_xz + rows.j_xz * rows.t_zz
     c = rows.j_xz * rows.t_xx + rows.j_zz * rows.t_xz
     d = rows.phi + rows.j_xz * rows.t_xz + rows.j_zz * rows.t_zz
     whole = a * d - b * c
-    return (rows.t_xx * d - rows.t_xz * c) / whole, (rows.t_xz * a - rows.t_xx * b) / whole
+    return {
+        "gain_x": (rows.t_xx * d - rows.t_xz * c) / whole,
+        "gain_z": (rows.t_xz * a - rows.t_xx * b) / whole,
+    }

@@ -18,22 +18,23 @@ HEAPS = 8
 
 
 def repeated(events: ir.Table) -> ir.Table:
-    """Hashes (`code`) of event ids that came on several days: usually none, so that nobody pays for them."""
-    coded = events.select("landed_on", code=events.event_id.hash())
-    spread = coded.group_by("code").aggregate(first=coded.landed_on.min(), last=coded.landed_on.max())
-    return spread.filter(spread.first < spread.last).select("code")
+    """Hashes (`code`) of event ids that came more than once, each time on another day: usually none."""
+    coded = events.select(code=events.event_id.hash())
+    counts = coded.group_by("code").aggregate(n=coded.count())
+    return counts.filter(counts.n > 1).select("code")
 
 
-def dated(events: ir.Table, codes: ir.Table) -> ir.Table:
+def dated(events: ir.Table, codes: ir.Table | None) -> ir.Table:
     """The events with `known_from, known_until?`: the days for which each is what the shop knew.
 
     Args:
         events: the contract's columns and `occurred_on`, the shop's day.
-        codes: what `repeated` found.
+        codes: what `repeated` found; None if that is nothing, so that nobody looks at ids.
     """
-    seen = events.mutate(
-        code=events.event_id.hash(), known_from=ibis.greatest(events.known_on, events.occurred_on)
-    )
+    seen = events.mutate(known_from=ibis.greatest(events.known_on, events.occurred_on))
+    if codes is None:
+        return seen.mutate(known_until=ibis.null("date"))
+    seen = seen.mutate(code=seen.event_id.hash())
     versions = seen.semi_join(codes, "code")
     later = ibis.window(group_by="event_id", order_by=ibis.desc("landed_on"), rows=(None, -1))
     versions = versions.mutate(known_until=versions.known_from.min().over(later))
@@ -69,20 +70,20 @@ def order_parts(lines: ir.Table) -> ir.Table:
     )
 
 
-def numbered(lines: ir.Table, column: str) -> ir.Table:
+def numbered(rows: ir.Table, column: str) -> ir.Table:
     """The different values of a column with a number each, in their order: `<column>, number`.
 
     The number modulo `HEAPS` says into which heap the value is dealt, by the value alone: it is the same on
     every day, whatever other values there are.
     """
-    values = lines.filter(lines[column].notnull()).select(column).distinct()
+    values = rows.filter(rows[column].notnull()).select(column).distinct()
     heap = ibis.literal("0123456789abcdef").find(values[column].hexdigest("md5")[0]) % HEAPS
     place = ibis.row_number().over(ibis.window(order_by=column))
     return values.mutate(number=place * HEAPS + heap.cast("int64"))
 
 
 def baskets(lines: ir.Table, customers: ir.Table, items: ir.Table) -> ir.Table:
-    """Who bought what when for how much: a row for each line.
+    """Who bought what when for how much: a row for each line of an item with a number.
 
     Returns:
         `customer, item, occurred_on, known_from, known_until?`, `quantity` in pieces, and in currency
@@ -115,9 +116,10 @@ def item_weights(baskets: ir.Table, day: date, half_life_days: float, value_expo
     A purchase weighs 2^(−age ÷ half-life) × revenue^exponent, in whole numbers of which `UNIT` make 1.
     """
     age = ibis.literal(day).delta(baskets.occurred_on, unit="day")
-    value = ibis.greatest(baskets.revenue.cast("float64"), 0.0) ** value_exponent
-    weight = (ibis.literal(2.0) ** (-age / half_life_days) * value * UNIT).round().cast("int64")
-    weighed = baskets.select("customer", "item", weight=weight)
+    weight = ibis.literal(2.0) ** (-age / half_life_days)
+    if value_exponent:
+        weight *= ibis.greatest(baskets.revenue.cast("float64"), 0.0) ** value_exponent
+    weighed = baskets.select("customer", "item", weight=(weight * UNIT).round().cast("int64"))
     return weighed.group_by("customer", "item").aggregate(weight=weighed.weight.sum())
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from scipy.special import expit
 
 from perennial.foundation import contracts, engine, promotion, tracking
 from perennial.foundation.endpoint import Endpoint
@@ -211,7 +212,7 @@ def _log(
     run.log_picture("importance.png", pictures.importance(pushes))
     run.log_picture(
         "partial_dependence.png",
-        pictures.partial_dependence(lambda asked: model.judged.returns(asked)[:, -1], read),
+        pictures.partial_dependence(lambda asked: expit(model.judged.longest(asked)), read),
     )
 
 

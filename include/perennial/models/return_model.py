@@ -74,22 +74,30 @@ class Fit:
 
     def returns(self, read: Numbers) -> Numbers:
         """P(order within each horizon) from what is read, shape (n, 3); a longer one has no smaller one."""
-        parts = zip(self.shares, self.by_part(read).values(), strict=True)
-        blended = sum((share * _odds(said) for share, said in parts), start=self.level)
-        return np.maximum.accumulate(expit(blended), axis=1)
+        return np.maximum.accumulate(expit(self.blended(read)), axis=1)
 
-    def by_part(self, read: Numbers) -> dict[str, Numbers]:
-        """What each part of the blend alone says, shape (n, 3), by its name."""
+    def longest(self, read: Numbers) -> Numbers:
+        """Log odds of an order within the longest horizon, asked alone, shape (n,)."""
+        return self.blended(read, HORIZONS[-1:])[:, 0]
+
+    def blended(self, read: Numbers, horizons: Sequence[int] = HORIZONS) -> Numbers:
+        """Log odds of all parts in their shares, at their level, shape (n, len(horizons))."""
+        level = self.level[[HORIZONS.index(days) for days in horizons]]
+        parts = zip(self.shares, self.by_part(read, horizons).values(), strict=True)
+        return sum((share * _odds(said) for share, said in parts), start=level)
+
+    def by_part(self, read: Numbers, horizons: Sequence[int] = HORIZONS) -> dict[str, Numbers]:
+        """What each part of the blend alone says, shape (n, len(horizons)), by its name."""
         matrix, recency = read[:, : len(NAMES)], read[:, NAMES.index("recency_days")]
         return {
-            "trees": self.trees.probabilities(matrix),
-            "deep trees": self.deep_trees.probabilities(matrix),
-            "rhythm": self.rhythm.probabilities(read[:, len(NAMES) :], recency, HORIZONS),
+            "trees": self.trees.probabilities(matrix, horizons),
+            "deep trees": self.deep_trees.probabilities(matrix, horizons),
+            "rhythm": self.rhythm.probabilities(read[:, len(NAMES) :], recency, horizons),
         }
 
     def pushes(self, read: Numbers) -> Numbers:
         """What each kind of evidence adds to the log odds of an order within the longest horizon."""
-        return evidence.shapley(lambda seen: logit(self.returns(seen)[:, -1]), read, self.typical)
+        return evidence.shapley(self.longest, read, self.typical)
 
     def reasons(self, rows: pa.Table) -> list[list[str]]:
         """The three kinds of evidence that moved each probability most, in words, strongest first."""

@@ -1,5 +1,6 @@
 """Gradient-boosted trees over the features: P(order) within each horizon (Ke et al. 2017)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -21,9 +22,9 @@ class Trees:
 
     boosters: tuple[lightgbm.Booster, ...]
 
-    def probabilities(self, matrix: Numbers) -> Numbers:
-        """P(order within each horizon), shape (n, len(HORIZONS)), of the features of n customers."""
-        return np.column_stack([predict(one, matrix) for one in self.boosters])
+    def probabilities(self, matrix: Numbers, horizons: Sequence[int] = HORIZONS) -> Numbers:
+        """P(order within so many days), shape (n, len(horizons)), of the features of n customers."""
+        return np.column_stack([predict(self.boosters[HORIZONS.index(days)], matrix) for days in horizons])
 
     def save(self, folder: Path) -> None:
         """Write them as text, a file for each horizon."""

@@ -8,15 +8,14 @@ from datetime import date
 from pathlib import Path
 
 import ibis
-import pyarrow as pa
 
 from perennial.demo import complete_journey
 from perennial.foundation import contracts
-from perennial.foundation.contracts import Contract
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.settings import settings
 from perennial.models.config import return_model_settings
 from perennial.profiles import pipeline
+from tests.benchmarks.profiles_shop import landed
 
 FIRST, LAST = date(2017, 1, 1), date(2018, 1, 1)
 
@@ -34,11 +33,12 @@ def shop() -> Iterator[Lake]:
         try:
             lake = open_lake()
             events = complete_journey.purchases(), complete_journey.redemptions()
-            landed = [_as(contracts.EVENTS, one) for one in events]
-            lake.replace("events", pa.concat_tables(landed), FIRST, LAST)
+            lake.replace(
+                "events", ibis.union(*(landed(contracts.EVENTS, one) for one in events)), FIRST, LAST
+            )
             for contract in (contracts.ITEMS, contracts.USERS, contracts.ASSIGNMENTS):
                 rows = getattr(complete_journey, contract.name)()
-                lake.replace(contract.name, _as(contract, rows), FIRST, LAST)
+                lake.replace(contract.name, landed(contract, rows), FIRST, LAST)
             yield lake
         finally:
             os.environ.clear()
@@ -50,15 +50,3 @@ def draw(day: date) -> None:
     """Draw the profiles that training on the day looks back on, as `build_profiles` does."""
     pipeline.fill_cutoffs(str(day), return_model_settings().cutoffs)
     pipeline.build(str(day))
-
-
-def _as(contract: Contract, landed: ibis.Table) -> pa.Table:
-    """Rows as they lie in the lake: known, landed and in force from the day on which they land."""
-    table = landed.mutate(landed_on=landed._day, known_on=landed._day, valid_from=landed._day).to_pyarrow()
-    columns = {
-        field.name: table[field.name].cast(field.type)
-        if field.name in table.column_names
-        else pa.nulls(table.num_rows, field.type)
-        for field in contract.schema
-    }
-    return pa.table(columns, pa.schema([field.with_nullable(True) for field in contract.schema]))

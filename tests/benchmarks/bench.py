@@ -5,12 +5,16 @@ import math
 import os
 import resource
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 REPEATS = 3
+_REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,26 @@ def seconds(work: Callable[[], object]) -> float:
         work()
         taken.append(time.perf_counter() - began)
     return statistics.median(taken)
+
+
+def apart(module: str, *arguments: str, **environment: str) -> Any:
+    """What a module, run in a fresh process, prints last: JSON.
+
+    Raises:
+        RuntimeError: the process failed; the message ends with what it said.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=_REPOSITORY,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        said = f"{module} {' '.join(arguments)} ended with {done.returncode}"
+        raise RuntimeError(f"{said}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def peak_mb() -> float:

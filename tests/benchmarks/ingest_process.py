@@ -8,16 +8,14 @@ prints one line of JSON. `FOLDER/landing` holds the landing files; what the way 
 import importlib
 import json
 import statistics
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.benchmarks.bench import REPEATS, peak_mb
+from tests.benchmarks.bench import REPEATS, apart, peak_mb
 
-_REPOSITORY = Path(__file__).resolve().parents[2]
 _LONG_S = 60
 
 
@@ -52,23 +50,10 @@ def measure(way: str, table: str, folder: Path) -> Measured:
 
 
 def measure_apart(way: str, table: str, landing: Path) -> Measured:
-    """The same in a fresh process, in a folder that is removed afterwards.
-
-    Raises:
-        RuntimeError: the process failed; the message ends with what it said.
-    """
+    """The same in a fresh process, in a folder that is removed afterwards."""
     with TemporaryDirectory(dir=landing.parent) as folder:
         (Path(folder) / "landing").symlink_to(landing)
-        done = subprocess.run(
-            [sys.executable, "-m", __name__, way, table, folder],
-            cwd=_REPOSITORY,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        raise RuntimeError(f"{way} of {table} ended with {done.returncode}: {done.stderr[-2000:]}")
-    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+        return Measured(**apart(__name__, way, table, folder))
 
 
 if __name__ == "__main__":

@@ -7,19 +7,16 @@ prints one line of JSON.
 
 import importlib
 import json
-import os
 import statistics
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.benchmarks.bench import REPEATS, peak_mb
+from tests.benchmarks.bench import REPEATS, apart, peak_mb
 
 MEMORY_MB = 3000
 """What each engine may use before it spills to disk; pandas takes what it needs."""
-_REPOSITORY = Path(__file__).resolve().parents[2]
 _LONG_S = 120
 
 
@@ -51,22 +48,9 @@ def measure(way: str, lake: Path, out: Path) -> Measured:
 
 
 def measure_apart(way: str, lake: Path, out: Path) -> Measured:
-    """The same in a fresh process.
-
-    Raises:
-        RuntimeError: the process failed; the message ends with what it said.
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", __name__, way, str(lake), str(out)],
-        cwd=_REPOSITORY,
-        env={**os.environ, "PERENNIAL_MEMORY_MB": str(MEMORY_MB)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{way} ended with {done.returncode}: {done.stderr[-2000:]}")
-    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+    """The same in a fresh process, with the memory that each engine may use."""
+    found = apart(__name__, way, str(lake), str(out), PERENNIAL_MEMORY_MB=str(MEMORY_MB))
+    return Measured(**found)
 
 
 if __name__ == "__main__":

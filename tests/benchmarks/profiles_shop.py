@@ -52,15 +52,18 @@ def build(folder: Path, copies: int, every: int = 1) -> int:
     return int(lake.read("events").count().to_pyarrow().as_py())
 
 
-def _landed(contract: Contract, rows: ir.Table) -> ir.Table:
-    """Rows as they lie in the lake: known, landed and in force from the day on which they land."""
+def landed(contract: Contract, rows: ir.Table) -> ir.Table:
+    """The demo's rows as they lie in the lake: known, landed and in force from the day on which they land."""
     kinds = {
         name: kind.copy(nullable=True) for name, kind in ibis.Schema.from_pyarrow(contract.schema).items()
     }
     found = {name: rows[name] for name in rows.columns}
     found |= dict.fromkeys(("landed_on", "known_on", "valid_from"), rows._day)
-    whole = {name: found.get(name, ibis.null(kind)).cast(kind) for name, kind in kinds.items()}
-    return rows.filter(rows._day <= _LAST).select(**whole)
+    return rows.select(**{name: found.get(name, ibis.null(kind)).cast(kind) for name, kind in kinds.items()})
+
+
+def _landed(contract: Contract, rows: ir.Table) -> ir.Table:
+    return landed(contract, rows.filter(rows._day <= _LAST))
 
 
 def _some(rows: ir.Table, every: int) -> ir.Table:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -46,7 +47,7 @@ class Cases:
         """Whether they came back within the longest horizon, shape (n,)."""
         return self.returns[:, -1]
 
-    @property
+    @cached_property
     def matrix(self) -> Numbers:
         """Their features, shape (n, features)."""
         return features.matrix(self.rows)

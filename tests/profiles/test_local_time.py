@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perennial.profiles.local_time import offsets, on_the_wall
+from perennial.profiles.local_time import offsets, on_the_wall, with_day
 
 FIRST, LAST = datetime(2016, 12, 31, tzinfo=UTC), datetime(2018, 1, 1, tzinfo=UTC)
 ZONES = (
@@ -39,6 +39,19 @@ def seconds(*moments: tuple[str, datetime]) -> list[int | None]:
 def test_every_moment_has_the_offset_that_zoneinfo_says(moments: list[tuple[str, datetime]]):
     said = [moment.astimezone(ZoneInfo(zone)).utcoffset() for zone, moment in moments]
     assert seconds(*moments) == [int(offset.total_seconds()) for offset in said if offset is not None]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.sampled_from(ZONES), st.lists(st.tuples(MOMENTS, st.integers(-1, 2)), min_size=1, max_size=50))
+def test_the_day_is_the_zones_own_whenever_the_event_was_known(
+    zone: str, seen: list[tuple[tuple[str, datetime], int]]
+):
+    days = [moment.astimezone(ZoneInfo(zone)).date() for (_, moment), _ in seen]
+    known = [day + timedelta(days=late) for day, (_, late) in zip(days, seen, strict=True)]
+    moments = pa.array([moment for (_, moment), _ in seen], pa.timestamp("us", tz="UTC"))
+    events = pa.table({"n": range(len(days)), "known_on": known, "occurred_at": moments})
+    found = with_day(ibis.memtable(events), zone, FIRST, LAST)
+    assert found.order_by("n").occurred_on.to_pyarrow().to_pylist() == days
 
 
 def test_the_offset_changes_in_the_very_second():

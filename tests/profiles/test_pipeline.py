@@ -238,7 +238,7 @@ def test_the_sections_are_expressions_for_spark_as_well(monkeypatch: pytest.Monk
     learnt = price_response.Learnt(*(held(steps, name) for name in ("curve", "evidence", "population")))
     counted = ibis.table({"place": "int64", "hour": "int64", "n": "int64"}, name="counted")
     shares = active_hours._shares(counted.select("place"), counted, chosen.active_hours)
-    messages, answers = responsiveness.messages(dated), responsiveness.answers(dated)
+    touches = responsiveness.touches(dated)
     assignments = ibis.table(ibis.Schema.from_pyarrow(contracts.ASSIGNMENTS.schema), name="assignments")
     items = ibis.table({"item": "int64", "category": "string", "brand": "string"}, name="items")
     for section in (
@@ -252,8 +252,8 @@ def test_the_sections_are_expressions_for_spark_as_well(monkeypatch: pytest.Monk
         *steps.values(),
         price_response.responses(learnt, people),
         gaps.regularity(bought, chosen.gaps),
-        responsiveness.channels(messages, customers, chosen.responses),
-        responsiveness.campaigns(assignments, answers, customers, chosen.responses),
+        responsiveness.channels(touches, customers, chosen.responses),
+        responsiveness.campaigns(assignments, touches, customers, chosen.responses),
         life_cycle.stages(bought, customers, day(0), chosen.life_cycle),
         active_hours._confidence(shares, active_hours._ranked(shares)),
     ):

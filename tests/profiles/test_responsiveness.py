@@ -19,8 +19,8 @@ def said(number: int, who: str, kind: str, channel: str | None = "email", **give
 
 
 def channels(*rows: dict, on: int = 9) -> dict:
-    messages = purchases.as_of(responsiveness.messages(dated(*rows)), day(on))
-    found = responsiveness.channels(messages, people("a", "b", "new"), CHOSEN)
+    touches = purchases.as_of(responsiveness.touches(dated(*rows)), day(on))
+    found = responsiveness.channels(touches, people("a", "b", "new"), CHOSEN)
     return {who: row["channels"] for who, row in rows_of(found).items()}
 
 
@@ -58,8 +58,8 @@ def test_what_was_not_known_yet_does_not_count_and_a_shop_without_messages_has_n
 def campaigns(assigned: list[tuple], *rows: dict) -> dict:
     names = ("campaign_id", "customer_id", "arm")
     table = landed("assignments", *(dict(zip(names, each, strict=True)) for each in assigned))
-    answers = purchases.as_of(responsiveness.answers(dated(*rows)), day(9))
-    section = responsiveness.campaigns(ibis.memtable(table), answers, people("a", "b", "new"), CHOSEN)
+    touches = purchases.as_of(responsiveness.touches(dated(*rows)), day(9))
+    section = responsiveness.campaigns(ibis.memtable(table), touches, people("a", "b", "new"), CHOSEN)
     return {who: tuple(row.values()) for who, row in rows_of(section).items()}
 
 

@@ -44,6 +44,8 @@ def _duckdb(wanted: Settings) -> BaseBackend:
     backend.raw_sql(f"SET temp_directory = {_quoted(str(wanted.staging / 'spill'))}")
     backend.raw_sql("SET TimeZone = 'UTC'")
     backend.raw_sql("SET enable_progress_bar = false")
+    # A table of many files is scanned more than once: what their footers say is read once.
+    backend.raw_sql("SET parquet_metadata_cache = true")
     return backend
 
 
@@ -188,8 +190,11 @@ def kept(rows: ir.Table) -> Iterator[ir.Table]:
         return
     backend = connect()
     name = ibis.util.gen_name("kept")
-    table = backend.create_table(name, rows, temp=True)
+    # Ibis 12 would copy the whole query to create the table from it.
+    columns = {column: kind.copy(nullable=True) for column, kind in rows.schema().items()}
+    table = backend.create_table(name, schema=ibis.schema(columns), temp=True)
     try:
+        _add(rows, name)
         yield table
     finally:
         # Not Ibis 12's drop_table: from sqlglot 30.18 on it forgets the table's name.

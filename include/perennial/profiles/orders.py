@@ -50,20 +50,20 @@ def money(parts: ir.Table, day: date) -> ir.Table:
 
 def recent(orders: ir.Table) -> ir.Table:
     """`recent_orders`: the last 64 orders of each customer, oldest first."""
-    latest = ibis.window(group_by="customer_id", order_by=[ibis.desc("occurred_at"), ibis.desc("order_id")])
-    rows = orders.mutate(place=ibis.row_number().over(latest))
-    rows = rows.filter(rows.place < RECENT)
+    ends = orders.group_by("customer_id").aggregate(last=orders.nth.max())
+    rows = orders.join(ends, "customer_id")
+    rows = rows.filter(rows.nth > rows["last"] - RECENT)
     # Not every engine collects in an order that one asks for; every engine sorts a list by its first member.
     order = {
-        "place": -rows.place,
+        "nth": rows.nth,
         "gap_days": rows.gap_days,
         "value": rows.revenue.cast("float64"),
         "quantity": rows.quantity,
     }
-    collected = rows.group_by("customer_id").aggregate(placed=ibis.struct(order).collect())
+    collected = rows.group_by("customer_id").aggregate(numbered=ibis.struct(order).collect())
     return collected.select(
         "customer_id",
-        recent_orders=collected.placed.sort().map(
+        recent_orders=collected.numbered.sort().map(
             lambda order: ibis.struct({name: order[name] for name in ("gap_days", "value", "quantity")})
         ),
     )

@@ -50,8 +50,7 @@ class Past:
     lake: Lake
     parts: ir.Table
     baskets: ir.Table
-    messages: ir.Table
-    answers: ir.Table
+    touches: ir.Table
     customers: ir.Table
     items: ir.Table
     offsets: ir.Table
@@ -109,8 +108,7 @@ def _write(lake: Lake, past: Past, day: date) -> int:
 def _sections(past: Past, customers: ir.Table, day: date) -> Iterator[list[ir.Table]]:
     """Every section of the profiles of a day, keyed by `customer_id`."""
     chosen, parts = past.chosen, purchases.as_of(past.parts, day)
-    messages, answers = (purchases.as_of(rows, day) for rows in (past.messages, past.answers))
-    assignments = past.lake.known("assignments", day)
+    touches, assignments = purchases.as_of(past.touches, day), past.lake.known("assignments", day)
     with (
         kept(purchases.orders(parts)) as bought,
         _of_items(past, customers, bought, day) as of_items,
@@ -125,8 +123,8 @@ def _sections(past: Past, customers: ir.Table, day: date) -> Iterator[list[ir.Ta
             gaps.regularity(bought, chosen.gaps),
             discounts.shares(parts),
             hours,
-            responsiveness.channels(messages, customers, chosen.responses),
-            responsiveness.campaigns(assignments, answers, customers, chosen.responses),
+            responsiveness.channels(touches, customers, chosen.responses),
+            responsiveness.campaigns(assignments, touches, customers, chosen.responses),
             life_cycle.stages(bought, customers, day, chosen.life_cycle),
             *of_items,
         ]
@@ -141,37 +139,50 @@ def _of_items(past: Past, customers: ir.Table, bought: ir.Table, day: date) -> I
     with (
         kept(everybody) as everybody,
         kept(_described(past, baskets, day)) as items,
-        kept(purchases.item_weights(baskets, day, half_life, 0)) as weights,
+        kept(purchases.item_weights(_by_look(baskets, items), day, half_life, 0)) as weights,
         price_response.learnt(baskets, bought, items, chosen.price_response) as learnt,
     ):
-        memory = chosen.history.half_life_days, chosen.history.value_exponent
-        remembered = weights if memory == (half_life, 0) else purchases.item_weights(baskets, day, *memory)
+        memory, looks = (chosen.history.half_life_days, chosen.history.value_exponent), _looks(items)
+        remembered = weights
+        if memory != (half_life, 0):
+            remembered = purchases.item_weights(_by_look(baskets, items), day, *memory)
         by_number = [
-            preferences.categories(weights, items, everybody, chosen.preferences),
-            preferences.brands(weights, items, everybody, chosen.preferences),
+            preferences.categories(weights, looks, everybody, chosen.preferences),
+            preferences.brands(weights, looks, everybody, chosen.preferences),
             price_response.responses(learnt, everybody.select("customer").distinct()),
-            ibis.memtable(_vectors(past, remembered, items, day)),
+            ibis.memtable(_vectors(past, remembered, looks, day)),
         ]
         yield [section.join(everybody, "customer").drop("customer") for section in by_number]
 
 
 def _vectors(past: Past, weights: ir.Table, items: ir.Table, day: date) -> pa.Table:
     chosen, space = past.chosen.history, in_force(past.lake, day)
-    # Most items look like another one: a text is put together once for all of them.
-    looks = ibis.window(group_by=["title", "category", "brand", "attributes"])
-    alike = items.mutate(first=items.item_id.min().over(looks))
-    said = texts(alike.filter(alike.item_id == alike["first"]), space.text)
-    described = alike.select("item", "title", item_id="first").join(said, "item_id")
+    described = items.select("item_id", "item", "title").join(texts(items, space.text), "item_id")
     return history.vectors(weights, described, past.vectors_in(space.key), chosen, space.encoder)
 
 
 def _described(past: Past, baskets: ir.Table, day: date) -> ir.Table:
-    """The items bought so far that say something about taste, as known at the end of `day`."""
+    """The items bought so far that say something about taste, as known at the end of `day`.
+
+    Most look like another one: `look` is the number of the first that looks the same, and stands for all.
+    """
     items = preferences.telling(past.lake.known("items", day), past.chosen.preferences)
     named = items.join(past.items, "item_id").select(
         "item_id", "title", "category", "brand", "attributes", item=past.items.number
     )
-    return named.semi_join(baskets, "item")
+    alike = ibis.window(group_by=["title", "category", "brand", "attributes"])
+    return named.semi_join(baskets, "item").mutate(look=ibis._.item.min().over(alike))
+
+
+def _looks(items: ir.Table) -> ir.Table:
+    """Of all items that look the same only the first."""
+    return items.filter(items.item == items.look)
+
+
+def _by_look(baskets: ir.Table, items: ir.Table) -> ir.Table:
+    """The baskets as if of all items that look the same only the first had been bought."""
+    both = baskets.join(items.select("item", "look"), "item")
+    return both.select("customer", "occurred_on", "revenue", item="look")
 
 
 def _numbered(customers: ir.Table, numbers: ir.Table) -> ir.Table:
@@ -228,8 +239,7 @@ def _past(lake: Lake, days: list[date]) -> Iterator[Past]:
     events = events.filter(events.known_on <= max(days))
     zone, stretch = settings().shop_time_zone, _stretch(events)
     offsets = local_time.offsets([*_zones(pinned.read("users")), zone], *stretch)
-    shift = local_time.offset_seconds(events.occurred_at, zone, *stretch).as_interval("s")
-    placed = events.mutate(occurred_on=(events.occurred_at + shift).date())
+    placed = local_time.with_day(events, zone, *stretch)
     held = pinned.read("item_embeddings")
 
     # Days of one space follow each other; only one at a time is held.
@@ -253,8 +263,7 @@ def _past(lake: Lake, days: list[date]) -> Iterator[Past]:
             lake=pinned,
             parts=parts,
             baskets=hold(purchases.baskets(lines, customers, items)),
-            messages=hold(responsiveness.messages(dated)),
-            answers=hold(responsiveness.answers(dated)),
+            touches=hold(responsiveness.touches(dated)),
             customers=customers,
             items=items,
             offsets=offsets,

@@ -127,8 +127,9 @@ def orders(parts: ir.Table) -> ir.Table:
     """One row for each order (an `order_id` of purchases), from the parts as of a day.
 
     Returns:
-        `customer_id, order_id, occurred_at, occurred_on` (both of its first line), `revenue, quantity, lines`
-        and `gap_days`: whole days since the customer's order before, null for the first.
+        `customer_id, order_id`, `occurred_at, occurred_on` (both of its first line), `revenue`, `quantity`,
+        `lines`, `nth` among the customer's orders, from 0, and `gap_days`: whole days since the order before,
+        null for the first.
     """
     bought = parts.filter(parts.event_type == "purchase", parts.order_id.notnull())
     rows = bought.group_by("customer_id", "order_id").aggregate(
@@ -139,7 +140,10 @@ def orders(parts: ir.Table) -> ir.Table:
         lines=bought.lines.sum(),
     )
     sequence = ibis.window(group_by="customer_id", order_by=["occurred_at", "order_id"])
-    return rows.mutate(gap_days=rows.occurred_on.delta(rows.occurred_on.lag().over(sequence), unit="day"))
+    return rows.mutate(
+        nth=ibis.row_number().over(sequence),
+        gap_days=rows.occurred_on.delta(rows.occurred_on.lag().over(sequence), unit="day"),
+    )
 
 
 def _valued(events: ir.Table) -> ir.Table:

@@ -6,32 +6,34 @@ import ibis.expr.types as ir
 from perennial.profiles.drawing import Responses
 
 _COUNTED = {"delivered": "delivered", "opened": "open", "clicked": "click"}
+_ANSWERS = ("click", "purchase", "redeem")
 
 
-def messages(dated: ir.Table) -> ir.Table:
-    """Messages and what became of them: `customer_id, channel, event_type, known_from, known_until?, n`."""
-    kept = dated.filter(dated.event_type.isin(list(_COUNTED.values())), dated.channel.notnull())
-    keys = ("customer_id", "channel", "event_type", "known_from", "known_until")
+def touches(dated: ir.Table) -> ir.Table:
+    """Messages and what became of them, and whatever was done under a campaign.
+
+    Returns:
+        `customer_id, event_type, channel?, campaign_id?, known_from, known_until?` and `n`, how many events.
+    """
+    told = dated.event_type.isin(list(_COUNTED.values())) & dated.channel.notnull()
+    done = dated.event_type.isin(_ANSWERS) & dated.campaign_id.notnull()
+    kept = dated.filter(told | done)
+    keys = ("customer_id", "event_type", "channel", "campaign_id", "known_from", "known_until")
     return kept.group_by(*keys).aggregate(n=kept.count())
 
 
-def answers(dated: ir.Table) -> ir.Table:
-    """Who clicked, ordered or redeemed under which campaign, and the days for which that is known."""
-    kept = dated.filter(dated.event_type.isin(["click", "purchase", "redeem"]), dated.campaign_id.notnull())
-    return kept.select("customer_id", "campaign_id", "known_from", "known_until").distinct()
-
-
-def channels(messages: ir.Table, customers: ir.Table, chosen: Responses) -> ir.Table:
+def channels(touches: ir.Table, customers: ir.Table, chosen: Responses) -> ir.Table:
     """`channels`: for each channel that the shop uses, in alphabetical order, what the customer did.
 
     The response is (clicked + k · everybody's share) ÷ (delivered + k), with k `messages_of_population`; who
     clicks a message twice counts as no more than one. A customer whom no message reached has everybody's.
 
     Args:
-        messages: what `messages` found, as of a day.
+        touches: what `touches` found, as of a day.
         customers: `customer_id`, whoever shall have channels.
         chosen: how much everybody's share weighs.
     """
+    messages = touches.filter(touches.event_type.isin(list(_COUNTED.values())), touches.channel.notnull())
     counts = messages.group_by("customer_id", "channel").aggregate(
         **{
             name: messages.n.sum(where=messages.event_type == kind).fill_null(0)
@@ -56,7 +58,7 @@ def channels(messages: ir.Table, customers: ir.Table, chosen: Responses) -> ir.T
     return lists.mutate(channels=lists.channels.sort())
 
 
-def campaigns(assignments: ir.Table, answers: ir.Table, customers: ir.Table, chosen: Responses) -> ir.Table:
+def campaigns(assignments: ir.Table, touches: ir.Table, customers: ir.Table, chosen: Responses) -> ir.Table:
     """`campaigns_received`, `campaigns_answered` and `campaign_response` of every customer.
 
     The response is (answered + k · everybody's share) ÷ (received + k), with k `campaigns_of_population`;
@@ -64,12 +66,13 @@ def campaigns(assignments: ir.Table, answers: ir.Table, customers: ir.Table, cho
 
     Args:
         assignments: `campaign_id, customer_id, arm?`, one row each, as known on a day.
-        answers: what `answers` found, as of that day.
+        touches: what `touches` found, as of that day.
         customers: `customer_id`, whoever shall have these.
         chosen: how much everybody's share weighs.
     """
     received = assignments.filter(assignments.arm.isnull() | (assignments.arm == "treatment"))
-    answered = answers.select("customer_id", "campaign_id", answered=1).distinct()
+    answered = touches.filter(touches.event_type.isin(_ANSWERS), touches.campaign_id.notnull())
+    answered = answered.select("customer_id", "campaign_id", answered=1).distinct()
     both = received.left_join(answered, ["customer_id", "campaign_id"])
     counts = both.group_by("customer_id").aggregate(received=both.count(), answered=both.answered.count())
     usual = counts.aggregate(share=counts.answered.sum() / counts.received.sum())

@@ -3,10 +3,19 @@ import math
 import ir_measures
 import numpy as np
 import pytest
-from ir_measures import R, Success, nDCG
+from ir_measures import P, R, Success, nDCG
 from scipy import sparse
 
-from perennial.recommend.evaluation import DEPTHS, best, evaluate, interval, judge
+from perennial.recommend.evaluation import (
+    DEPTHS,
+    best,
+    diversity,
+    evaluate,
+    interval,
+    judge,
+    novelty,
+    over_months,
+)
 from perennial.recommend.split import Slice, Split
 
 HITS = np.array([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]], dtype=bool)
@@ -28,15 +37,16 @@ def test_ndcg_equals_the_value_by_hand():
     assert found == pytest.approx([first, 0, (1 / math.log2(3)) / ideal_of_four], abs=1e-12)
 
 
-def test_recall_and_hits_count_what_was_wanted():
+def test_precision_recall_and_hits_count_what_was_wanted():
     found = evaluate(HITS, WANTED)
+    assert found.precision == pytest.approx([2 / 4, 0, 1 / 4])
     assert found.recall == pytest.approx([2 / 3, 0, 1 / 9])
     assert found.hit.tolist() == [1, 0, 1]
 
 
 def test_the_interval_holds_the_mean():
     figures = evaluate(np.tile(HITS, (50, 1)), np.tile(WANTED, 50)).figures(4)
-    for name in ("ndcg_4", "recall_4", "hit_4"):
+    for name in ("ndcg_4", "precision_4", "recall_4", "hit_4"):
         assert figures[f"{name}_low"] < figures[name] < figures[f"{name}_high"]
 
 
@@ -46,6 +56,31 @@ def test_a_small_difference_shows_where_rankings_are_compared_paired():
     ours = theirs + random.normal(0.01, 0.02, 400)
     assert interval(ours).low < theirs.mean()
     assert interval(ours - theirs).low > 0
+
+
+def test_months_of_one_customer_that_are_alike_count_once():
+    random = np.random.default_rng(0)
+    first, names = random.normal(size=200), [f"{n:03}" for n in range(200)]
+    alike, others = [f"{n:03}" for n in reversed(range(200))], [f"{n}" for n in range(500, 700)]
+    alone, same = interval(first), over_months([first, first[::-1]], [names, alike])
+    apart = over_months([first, random.permutation(first)], [names, others])
+    assert alone.mean == pytest.approx(same.mean)
+    assert same.high - same.low == pytest.approx(alone.high - alone.low, rel=0.1)
+    assert apart.high - apart.low == pytest.approx((alone.high - alone.low) / math.sqrt(2), rel=0.1)
+
+
+def test_months_count_alike_however_many_customers_they_have():
+    found = over_months(
+        [np.ones(90), np.zeros(10)], [[f"{n}" for n in range(90)], [f"{n}" for n in range(10)]]
+    )
+    assert found.mean == found.low == found.high == 0.5
+
+
+def test_what_few_bought_is_new_and_what_is_alike_is_not_varied():
+    lists = np.array([[0, 1, 2], [0, -1, -1], [2, 1, -1]])
+    assert novelty(lists, np.array([1, 0.5, 0.125])) == pytest.approx([4 / 3, 0, 2])
+    vectors = np.array([[1, 0], [0.6, 0.8], [0, 0]], np.float32)
+    assert diversity(lists, vectors) == pytest.approx([(0.4 + 1 + 1) / 3, 1, 1])
 
 
 @pytest.mark.parametrize("part", Slice)
@@ -67,7 +102,7 @@ def test_all_measures_agree_with_an_independent_library(part: Slice):
     ours = {
         measure @ k: getattr(found.at[k], name)
         for k in DEPTHS
-        for measure, name in ((nDCG, "ndcg"), (R, "recall"), (Success, "hit"))
+        for measure, name in ((nDCG, "ndcg"), (P, "precision"), (R, "recall"), (Success, "hit"))
     }
     told = list(ir_measures.iter_calc(list(ours), wanted, run))
     assert len(told) == len(ours) * len(wanted)

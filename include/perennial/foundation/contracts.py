@@ -32,6 +32,7 @@ RHYTHMS = ("regular", "random", "bursty")
 DRIFT_LEVELS = ("steady", "shifting", "shifted")
 ARMS = ("treatment", "holdout", "none")
 CHANNELS = ("email", "sms", "push")
+SOURCES = ("repeat", "item_neighbours", "customer_neighbours", "content", "kind", "popularity")
 
 
 @dataclass(frozen=True)
@@ -335,7 +336,7 @@ RECOMMENDATIONS = _contract(
     _column("rank", INT, "from 1"),
     _ITEM,
     _column("score", REAL, "the recommender's own score"),
-    _column("source", TEXT, "what brought it up", allowed=("repeat", "content", "popularity")),
+    _column("source", TEXT, "what brought it up", allowed=SOURCES),
     _column("reason", TEXT, "one sentence for a person"),
     _column("evidence", TEXTS, "items the reason rests on"),
     _column("model_version", INT, "registry version of the recommender"),

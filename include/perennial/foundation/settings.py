@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _INCLUDE = Path(__file__).resolve().parents[2]
 _KEY_CHARACTERS = 32
+_CASES_A_THREAD = 100_000
 
 
 class EngineName(StrEnum):
@@ -92,6 +93,13 @@ class Settings(BaseSettings):
     def key(self) -> bytes | None:
         """What pseudonyms are made with; None where the shop has set no key."""
         return None if self.pseudonym_key is None else self.pseudonym_key.get_secret_value().encode()
+
+    def threads_for(self, cases: int) -> int:
+        """How many threads are worth it for boosted trees over so many cases.
+
+        Threads that have too little to do only wait for one another, for seconds on a busy machine.
+        """
+        return max(1, min(self.threads, cases // _CASES_A_THREAD))
 
     @property
     def zone(self) -> ZoneInfo:

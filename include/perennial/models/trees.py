@@ -13,8 +13,6 @@ from perennial.models.cases import HORIZONS, Cases
 from perennial.models.config import TreesSettings
 from perennial.models.features import NAMES, Numbers
 
-_CASES_A_THREAD = 100_000
-
 
 @dataclass(frozen=True)
 class Trees:
@@ -59,7 +57,7 @@ def boosted(
         "extra_trees": chosen.random_thresholds,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": _threads(len(labels)),
+        "num_threads": settings().threads_for(len(labels)),
         "seed": 0,
         "verbosity": -1,
     }
@@ -69,9 +67,4 @@ def boosted(
 
 def predict(booster: lightgbm.Booster, matrix: Numbers) -> Numbers:
     """What the trees say of the features of n customers, shape (n,)."""
-    return np.asarray(booster.predict(matrix, num_threads=_threads(len(matrix))), float)
-
-
-def _threads(cases: int) -> int:
-    """Threads that have too little to do only wait for one another, for seconds on a busy machine."""
-    return max(1, min(settings().threads, cases // _CASES_A_THREAD))
+    return np.asarray(booster.predict(matrix, num_threads=settings().threads_for(len(matrix))), float)

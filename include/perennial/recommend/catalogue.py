@@ -1,4 +1,4 @@
-"""What may be recommended at all: available, not excluded, and bought by somebody not too long ago."""
+"""What counts as a purchase, and what may be recommended at all."""
 
 from collections.abc import Collection
 
@@ -17,16 +17,3 @@ def merchandise(items: ir.Table, excluded: Collection[str]) -> ir.Table:
         return items
     levels = items.category.fill_null("").split(" > ")
     return items.filter(levels.filter(lambda level: level.isin(sorted(excluded))).length() == 0)
-
-
-def offered(histories: ir.Table, items: ir.Table, within_days: int) -> ir.Table:
-    """The histories, with `title`, of items that are available and that somebody bought lately.
-
-    Args:
-        histories: `customer_id, item_id, age_days, …`.
-        items: `item_id, title, available, …`, a row each.
-        within_days: an item that nobody bought for longer is not offered.
-    """
-    fresh = histories.filter(histories.age_days < within_days).select("item_id").distinct()
-    titles = items.filter(items.available).semi_join(fresh, "item_id").select("item_id", "title")
-    return histories.join(titles, "item_id")

@@ -2,21 +2,94 @@
 
 from typing import Any
 
+import numpy as np
 from pydantic import Field
+from scipy import sparse
 
 from perennial.foundation.config import Part, load
+from perennial.recommend.history import History
+
+
+class Weighing(Part):
+    """How purchases count: 0.5 ** (age / half-life), summed, to a power; a power of 0 asks only whether."""
+
+    half_life_days: float | None = Field(None, gt=0, description="none: all purchases count the same")
+    power: float = Field(1, ge=0, le=8)
+    newest_only: bool = Field(False, description="of an item only the customer's newest purchase counts")
+
+    def matrix(self, history: History) -> sparse.csr_array:
+        """Shape (customers, items), float32."""
+        found = history.weights(self.half_life_days, newest_only=self.newest_only)
+        found.data = found.data ** np.float32(self.power)
+        return found
+
+
+class ItemNeighboursSettings(Part):
+    """The linear item-item model."""
+
+    weighing: Weighing
+    customers: int = Field(5000, ge=10, description="it learns from at most so many, drawn by chance")
+    ridge: float = Field(gt=0, description="L2 penalty; more of it: only what many buy together counts")
+    lately_days: tuple[int, ...] = Field((), description="also asked: what went with it in the last days")
+    new_days: tuple[int, ...] = Field((), description="… and what those bought first in the last days")
+
+
+class CustomerNeighboursSettings(Part):
+    """TIFU-KNN."""
+
+    half_life_days: float = Field(90, gt=0, description="a purchase counts half after so many days")
+    customers: int = Field(5000, ge=10, description="of whom the neighbours are chosen, drawn by chance")
+    neighbours: int = Field(100, ge=1, description="customers that are asked")
+    own_share: float = Field(0.7, ge=0, le=1, description="of the customer's own purchases in the score")
+
+
+class TreesSettings(Part):
+    """Boosted trees of the ranker."""
+
+    rounds: int = Field(ge=1, description="trees")
+    learning_rate: float = Field(gt=0, le=1)
+    leaves: int = Field(ge=2, description="of a tree, at most")
+    least_cases_in_leaf: int = Field(ge=1)
+    feature_share: float = Field(1.0, gt=0, le=1, description="features that a tree may look at")
+    ridge: float = Field(0.0, ge=0, description="L2 penalty on the leaves")
+
+
+class ListwiseSettings(Part):
+    """The network of the ranker that compares candidates."""
+
+    hidden: tuple[int, ...] = Field((64, 32), min_length=1, description="units of each layer")
+    networks: int = Field(2, ge=1, description="their answers are averaged")
+    dropout: float = Field(0.1, ge=0, lt=1)
+    epochs: int = Field(4, ge=1, description="how often it sees every list")
+    batch: int = Field(128, ge=1, description="lists in a step")
+    learning_rate: float = Field(0.003, gt=0, le=1)
+    decay: float = Field(0.01, ge=0, description="of the weights")
+
+
+class RankerSettings(Part):
+    """What the ranker learns from, and how."""
+
+    windows: int = Field(3, ge=1, le=26, description="past windows of 28 days")
+    every_days: int = Field(28, ge=1, le=28, description="they begin so many days apart")
+    negatives: float = Field(1.0, gt=0, le=1, description="of what was not bought, this share is looked at")
+    trees: TreesSettings = Field(description="that judge what the customer bought before")
+    network: ListwiseSettings = Field(ListwiseSettings(), description="that compares candidates")
 
 
 class RecommenderSettings(Part):
     """How the recommender is trained and judged."""
 
-    half_life_days: float = Field(90, gt=0, description="a purchase counts half after so many days")
-    items_remembered: int = Field(100, ge=1, le=10_000, description="of each customer, the heaviest")
-    popularity_days: int = Field(28, ge=1, description="popular is what many customers bought in this time")
-    sold_within_days: int = Field(91, ge=1, description="what nobody bought for longer is not recommended")
     excluded_categories: frozenset[str] = Field(frozenset(), description="any level of an item's category")
-    candidates_by_content: int = Field(50, ge=0)
-    candidates_by_popularity: int = Field(100, ge=1)
+    sold_within_days: int = Field(91, ge=1, description="what nobody bought for longer is not recommended")
+    customers: int = Field(20_000, ge=100, description="it learns from at most so many, drawn by chance")
+    pool: int = Field(2000, ge=10, description="items with most buyers, for whoever never bought them")
+    item_neighbours: dict[str, ItemNeighboursSettings] = Field(min_length=1, description="models by name")
+    customer_neighbours: CustomerNeighboursSettings = CustomerNeighboursSettings()
+    content: Weighing = Field(
+        Weighing(half_life_days=90, power=3), description="of a text in a customer's taste"
+    )
+    candidates: dict[str, int] = Field(description="never bought items that each source names")
+    ranker: RankerSettings
     top: int = Field(20, ge=10, le=1000, description="items kept for each customer")
     margin: float = Field(
         0.01, ge=0, description="extra mean loss (1 - NDCG@10) that is still called not worse"

@@ -1,46 +1,51 @@
-"""Candidates that are like what a customer bought, by the vectors of the items' texts."""
+"""What is like what a customer bought, by the vectors of the items' texts.
+
+A customer's taste is the weighted mean of the texts bought, seen from the middle of the catalogue: what all
+texts have in common says nothing of anybody.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import sparse
 
-Vectors = NDArray[np.float32]
-Whole = NDArray[np.int64]
-
-
-def tastes(purchases: sparse.csr_array, vectors: Vectors) -> Vectors:
-    """One unit vector for each customer: the weighted mean of the texts bought; zeros where nothing is known.
-
-    Args:
-        purchases: weight of each text for each customer, shape (customers, texts).
-        vectors: of the texts, shape (texts, width), unit length.
-    """
-    total = purchases @ vectors
-    length = np.linalg.norm(total, axis=1, keepdims=True)
-    return np.divide(total, length, out=np.zeros_like(total), where=length > 0)
+from perennial.recommend.config import Weighing
+from perennial.recommend.history import History, Reals, strongest
+from perennial.recommend.shelf import Shelf, Whole
 
 
-def faces(texts: Whole, buyers: Whole, sellable: NDArray[np.bool_], count: int) -> Whole:
-    """The item that stands for each of `count` texts: the sellable one with most buyers, −1 for none."""
-    found = np.full(count, -1, np.int64)
-    fewest_first = np.argsort(buyers, kind="stable")
-    shown = fewest_first[sellable[fewest_first] & (texts[fewest_first] >= 0)]
-    found[texts[shown]] = shown
-    return found
-
-
-def candidates(likeness: Vectors, faces_of: Whole, count: int) -> Whole:
-    """The items of the texts most like each customer's taste, shape (customers, count), in no order.
+@dataclass(frozen=True)
+class Content:
+    """The texts of a shelf.
 
     Args:
-        likeness: cosine of each customer's taste with each text, shape (customers, texts).
-        faces_of: the item that stands for each text, −1 for a text that no item shows.
-        count: how many; fewer where there are fewer texts.
+        shelf: the items.
+        pool: rows of the items asked about, shape (pool,).
+        weighing: of what was bought, in a taste.
     """
-    shown = faces_of >= 0
-    count = min(count, int(shown.sum()))
-    if not count:
-        return np.zeros((len(likeness), 0), np.int64)
-    open_to_all = likeness if shown.all() else np.where(shown, likeness, np.float32(-2.0))
-    width = likeness.shape[1]
-    return faces_of[np.argpartition(open_to_all, width - count, axis=1)[:, width - count :]]
+
+    shelf: Shelf
+    pool: Whole
+    weighing: Weighing
+
+    @cached_property
+    def vectors(self) -> Reals:
+        """One for each item, from the middle, of unit length; zeros without a text. Shape (items, width)."""
+        texts = self.shelf.meanings - self.shelf.meanings.sum(axis=0) / max(1, len(self.shelf.meanings))
+        lengths = np.linalg.norm(texts, axis=1, keepdims=True)
+        whole = np.vstack([texts / np.maximum(lengths, 1e-9), np.zeros((1, texts.shape[1]), np.float32)])
+        return whole[self.shelf.texts]
+
+    def tastes(self, block: History) -> Reals:
+        """One vector of unit length for each customer, shape (customers, width); zeros without a history."""
+        found = self.weighing.matrix(block) @ self.vectors
+        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+
+    def scores(self, block: History) -> Reals:
+        """Cosine of taste and text, shape (customers, pool)."""
+        return self.tastes(block) @ self.vectors[self.pool].T
+
+    def evidence(self, history: History, rows: Whole, columns: Whole) -> Whole:
+        """The item bought whose text is most like that of an item of the pool, −1 for none, shape (n,)."""
+        bought, texts = history.bought, self.vectors[self.pool[columns]]
+        return strongest(bought, rows, lambda held, at: self.vectors[held] @ texts[at])

@@ -1,11 +1,12 @@
-"""How good are rankings? NDCG, recall and hit rate at k, customer by customer, over the whole catalogue."""
+"""How good are rankings? Measures at k, customer by customer, over the whole catalogue."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from perennial.recommend.shelf import Names
 from perennial.recommend.split import Slice, Split, Whole
 
 Numbers = NDArray[np.float64]
@@ -13,6 +14,7 @@ Scores = Callable[[Whole], NDArray[np.float32]]
 """How much each customer (a row of the split) wants each item of it: shape (customers, items)."""
 
 DEPTHS = (10, 20)
+MEASURES = ("ndcg", "precision", "recall", "hit")
 _BLOCK = 128
 
 
@@ -30,13 +32,14 @@ class Outcome:
     """The measures of each customer, in the customers' order, shape (n,) each, 0 to 1."""
 
     ndcg: Numbers
+    precision: Numbers
     recall: Numbers
     hit: Numbers
 
     def figures(self, k: int) -> dict[str, float]:
         """Means with 95 % bootstrap intervals over customers (`<measure>_low`, `<measure>_high`)."""
         found: dict[str, float] = {}
-        for name in ("ndcg", "recall", "hit"):
+        for name in MEASURES:
             figure = interval(getattr(self, name))
             found |= {f"{name}_{k}": figure.mean}
             found |= {f"{name}_{k}_low": figure.low, f"{name}_{k}_high": figure.high}
@@ -50,12 +53,18 @@ class Judged:
     Args:
         rows: the customers of the split who wanted something of the slice, shape (n,).
         at: the outcome at each of `DEPTHS`.
-        shown: how many different items are among the first `DEPTHS[0]` of any of them.
+        items: what was ranked first, as columns of the split, −1 for none, shape (n, max(DEPTHS)).
     """
 
     rows: Whole
     at: dict[int, Outcome]
-    shown: int
+    items: Whole
+
+    @property
+    def shown(self) -> int:
+        """How many different items are among the first `DEPTHS[0]` of any of them."""
+        first = self.items[:, : DEPTHS[0]]
+        return len(np.unique(first[first >= 0]))
 
 
 def interval(values: Numbers, draws: int = 1000) -> Interval:
@@ -66,8 +75,29 @@ def interval(values: Numbers, draws: int = 1000) -> Interval:
     return Interval(float(values.mean()), float(low), float(high))
 
 
+def over_months(values: Sequence[Numbers], customer_ids: Sequence[Names], draws: int = 1000) -> Interval:
+    """The mean over months of the means over customers, bootstrapped.
+
+    Customers are drawn with all their months, since those of one customer are alike.
+
+    Args:
+        values: of each month, one for each customer.
+        customer_ids: whose they are, each customer once in a month.
+        draws: of the bootstrap.
+    """
+    lengths = [len(ids) for ids in customer_ids]
+    names, places = np.unique(np.concatenate(customer_ids).astype(str), return_inverse=True)
+    at = np.repeat(np.arange(len(lengths)), lengths), places
+    sums, there = np.zeros((2, len(lengths), len(names)))
+    sums[at], there[at] = np.concatenate(values), 1
+    drawn = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), draws).T
+    means = (sums @ drawn / (there @ drawn)).mean(axis=0)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Interval(float((sums.sum(axis=1) / there.sum(axis=1)).mean()), float(low), float(high))
+
+
 def evaluate(hits: NDArray[np.bool_], wanted: NDArray[np.int64]) -> Outcome:
-    """NDCG (Järvelin and Kekäläinen, 2002, binary gains), recall and hit rate at k.
+    """NDCG (Järvelin and Kekäläinen, 2002, binary gains), precision, recall and hit rate at k.
 
     Args:
         hits: whether the item at each rank was wanted, best rank first, shape (n, k).
@@ -78,6 +108,7 @@ def evaluate(hits: NDArray[np.bool_], wanted: NDArray[np.int64]) -> Outcome:
     ideal = np.cumsum(discounts)[np.minimum(wanted, k) - 1]
     return Outcome(
         ndcg=(hits.astype(np.float64) @ discounts) / ideal,
+        precision=hits.mean(axis=1),
         recall=hits.sum(axis=1) / wanted,
         hit=(hits.sum(axis=1) > 0).astype(np.float64),
     )
@@ -88,8 +119,8 @@ def judge(split: Split, part: Slice, scores: Scores) -> Judged:
 
     Of equal scores the item that was bought more often before the month comes first.
     """
-    rows, hits, wanted = [], [], []
-    columns, shown = split.columns(part), np.zeros(len(split.item_ids), bool)
+    rows, ranked, hits, wanted = [], [], [], []
+    columns = split.columns(part)
     for start in range(0, len(split.customer_ids), _BLOCK):
         block = np.arange(start, min(start + _BLOCK, len(split.customer_ids)))
         allowed = split.candidates(part, block)
@@ -97,12 +128,41 @@ def judge(split: Split, part: Slice, scores: Scores) -> Judged:
         some = targets.any(axis=1)
         items = best(np.where(allowed, scores(block)[:, columns], -np.inf)[some], max(DEPTHS))
         rows.append(block[some])
+        ranked.append(np.where(items >= 0, items + columns.start, -1))
         hits.append(np.take_along_axis(targets[some], items, axis=1) & (items >= 0))
         wanted.append(targets[some].sum(axis=1))
-        first = items[:, : DEPTHS[0]]
-        shown[first[first >= 0]] = True
     found, counts = np.concatenate(hits), np.concatenate(wanted)
-    return Judged(np.concatenate(rows), {k: evaluate(found[:, :k], counts) for k in DEPTHS}, int(shown.sum()))
+    at = {k: evaluate(found[:, :k], counts) for k in DEPTHS}
+    return Judged(np.concatenate(rows), at, np.concatenate(ranked))
+
+
+def novelty(lists: Whole, shares: Numbers) -> Numbers:
+    """Mean surprise of each list in bits: −log2 of the share who bought an item (Zhou et al. 2010).
+
+    Args:
+        lists: items, −1 for none, shape (n, k).
+        shares: of the customers who bought each item before, above 0.
+    """
+    there = lists >= 0
+    bits = np.where(there, -np.log2(shares)[lists], 0)
+    return bits.sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+
+
+def diversity(lists: Whole, vectors: NDArray[np.float32]) -> Numbers:
+    """Mean distance (1 − cosine) of the pairs of items in each list; 1 where there are no two of them.
+
+    Args:
+        lists: items, −1 for none, shape (n, k).
+        vectors: of unit length, zeros for what is like nothing, shape (items, width).
+    """
+    found = []
+    for start in range(0, len(lists), _BLOCK):
+        block = lists[start : start + _BLOCK]
+        held = np.where((block >= 0)[..., None], vectors[block], 0).astype(np.float64)
+        alike = (held.sum(axis=1) ** 2).sum(axis=1) - (held**2).sum(axis=(1, 2))
+        count = (block >= 0).sum(axis=1)
+        found.append(1 - alike / np.maximum(count * (count - 1), 1))
+    return np.concatenate(found)
 
 
 def best(scores: NDArray[np.floating], k: int) -> Whole:

@@ -2,30 +2,32 @@
 
 import tempfile
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from perennial.foundation import promotion, tracking
 from perennial.foundation.endpoint import Endpoint
-from perennial.foundation.engine import kept
 from perennial.foundation.item_vectors import in_force, texts
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.ledger import open_ledger
 from perennial.foundation.promotion import WINDOW
 from perennial.foundation.registry import Pyfunc
-from perennial.recommend import catalogue, memory, reasons, recommender
-from perennial.recommend.blend import FREQUENCY, POPULARITY, SIGNALS
+from perennial.recommend import catalogue, history, reasons, recommender
 from perennial.recommend.config import RecommenderSettings, recommender_settings
 from perennial.recommend.examination import Examination, bought_after
-from perennial.recommend.memory import Shelf
-from perennial.recommend.recommender import JUDGED_AT, NAME, Recommender
-from perennial.recommend.sources import Sizes, Sources
+from perennial.recommend.history import History
+from perennial.recommend.recommender import JUDGED_AT, NAME, RULES, Recommender
+from perennial.recommend.shelf import Shelf
+from perennial.recommend.sources import Sources
+from perennial.recommend.training import Window, fit
 
 _READ = ("model_log", "events", "items", "item_embeddings")
 """The log first: a space that it has in force is whole by then."""
@@ -86,10 +88,13 @@ def score(day: str | date, endpoint: Endpoint) -> int:
         customers = (
             profiles.filter(profiles.day == day).select("customer_id").order_by("customer_id").to_pyarrow()
         )
-        blocks = [
-            _stamped(model.recommend(block["customer_id"], recommender_settings().top), version, day)
-            for block in (pa.Table.from_batches([one]) for one in customers.to_batches(_BLOCK))
-        ]
+        for block in customers.to_batches(_BLOCK):
+            asked = pa.Table.from_batches([block])
+            known = History.of_lines(_lines(lake, day, ibis.memtable(asked)), model.served.sources.shelf)
+            names = block["customer_id"]
+            one = known.of(known.find(names), names.to_numpy(zero_copy_only=False))
+            found = recommender.recommend(model.served, one, recommender_settings().top)
+            blocks.append(_stamped(found, version, day))
     table = pa.concat_tables([_stamped(reasons.SCHEMA.empty_table(), 0, day), *blocks])
     lake.replace("recommendations", table, day)
     return table.num_rows
@@ -97,49 +102,76 @@ def score(day: str | date, endpoint: Endpoint) -> int:
 
 def fit_both(lake: Lake, day: date, chosen: RecommenderSettings) -> tuple[Recommender, Examination]:
     """Both fits, and the examination on the newest window, of which the judged fit knows nothing."""
-    newest, earlier = day - WINDOW, day - 2 * WINDOW
-    items = lake.known("items", day)
-    wares = catalogue.merchandise(items, chosen.excluded_categories)
-    with _bought(lake, earlier) as then, _bought(lake, newest) as lately, _bought(lake, day) as now:
-        rows = [
-            memory.known(bought, lake.known("items", one), one, chosen).to_pyarrow()
-            for one, bought in ((earlier, then), (newest, lately), (day, now))
-        ]
-        learnt_from = bought_after(lately, wares, earlier, WINDOW)
-        paper = bought_after(now, wares, newest, WINDOW)
-    if not rows[0].num_rows:
-        raise TooLittleHistoryError(
-            f"training for {day}: nobody had bought anything to recommend by {earlier}"
+    items = catalogue.merchandise(lake.known("items", day), chosen.excluded_categories)
+    backs = _windows(chosen)
+    days = [day, *(day - timedelta(back) for back in backs)]
+    customers = _drawn(lake, day, chosen.customers)
+    bought = [_lines(lake, one, customers) for one in days]
+    shelf, available = _shelf(lake, items, bought[0], day)
+    histories = [History.of_lines(one, shelf) for one in bought]
+    papers = [
+        bought_after(catalogue.purchases(lake.known("events", one + WINDOW)), items, one, WINDOW).among(
+            history.customer_ids
         )
-    shelf = _shelf(lake, items, memory.titles(rows), day)
-    sizes = Sizes(chosen.candidates_by_content, chosen.candidates_by_popularity)
-    past, recent, present = (
-        Sources(shelf, memory.remember(found, shelf, chosen.items_remembered), sizes) for found in rows
-    )
-    learnt_from = learnt_from.among(past.memory.customer_ids)
-    paper = paper.among(recent.memory.customer_ids)
-    if not len(learnt_from.rows) or not len(paper.rows):
-        raise TooLittleHistoryError(f"training for {day}: nobody bought both before and after {earlier}")
-    judged = recommender.fit(past, learnt_from, recent)
-    return Recommender(judged, served=recommender.fit(recent, paper, present)), paper
+        for one, history in zip(days[1:], histories[1:], strict=True)
+    ]
+    early = [paper for back, paper in zip(backs, papers, strict=True) if back >= 2 * WINDOW.days]
+    if not len(papers[0].rows) or not any(len(paper.rows) for paper in early):
+        raise TooLittleHistoryError(f"training for {day}: nobody bought both before and after {days[-1]}")
+    sources = [Sources.fit(history, shelf, available, chosen) for history in histories if len(history)]
+    windows = {
+        back: Window(known, history, paper)
+        for back, known, history, paper in zip(backs, sources[1:], histories[1:], papers, strict=False)
+        if len(paper.rows)
+    }
+    over = [window for back, window in windows.items() if back >= 2 * WINDOW.days]
+    served = fit(sources[0], histories[0], list(windows.values())[: chosen.ranker.windows])
+    judged = fit(sources[1], histories[1], over[: chosen.ranker.windows])
+    return Recommender(judged, served), papers[0]
 
 
-def _bought(lake: Lake, day: date) -> AbstractContextManager[ir.Table]:
-    """What was bought, as known at the end of the day, held by the engine."""
-    return kept(catalogue.purchases(lake.known("events", day)))
+def _windows(chosen: RecommenderSettings) -> list[int]:
+    """How many days ago the windows begin that are learned from, the newest first.
+
+    Further back than a served fit asks for, since the judged one may not learn from a window that overlaps
+    with the newest.
+    """
+    apart = chosen.ranker.every_days
+    count = chosen.ranker.windows + -(-WINDOW.days // apart)
+    return [WINDOW.days + apart * number for number in range(count)]
 
 
-def _shelf(lake: Lake, items: ir.Table, titles: Mapping[str, str], day: date) -> Shelf:
-    """The items with the vectors of their texts in force on the day; an item without one stays so."""
+def _drawn(lake: Lake, day: date, most: int) -> ir.Table | None:
+    """The customers to learn from, drawn by chance; None: everybody."""
+    events = lake.known("events", day)
+    names = events.filter(events.event_type == "purchase").select("customer_id").distinct()
+    if names.count().to_pyarrow().as_py() <= most:
+        return None
+    held = names.order_by("customer_id").to_pyarrow()
+    chosen = np.sort(np.random.default_rng(0).permutation(held.num_rows)[:most])
+    return ibis.memtable(held.take(pa.array(chosen)))
+
+
+def _lines(lake: Lake, day: date, customers: ir.Table | None) -> pa.Table:
+    """What customers had bought by the end of the day, as known then."""
+    events = lake.known("events", day)
+    asked = events if customers is None else events.semi_join(customers, "customer_id")
+    return history.lines(asked, day).to_pyarrow()
+
+
+def _shelf(lake: Lake, items: ir.Table, bought: pa.Table, day: date) -> tuple[Shelf, NDArray[np.bool_]]:
+    """The items that somebody bought, with the vectors of their texts in force, and which are available."""
     space = in_force(lake, day)
-    wanted = items.semi_join(ibis.memtable(pa.table({"item_id": pa.array(titles, pa.string())})), "item_id")
+    wanted = items.semi_join(ibis.memtable(bought.select(["item_id"])).distinct(), "item_id")
     hashes = texts(wanted, space.text).drop("text").to_pyarrow()
     held = lake.read("item_embeddings")
     needed = ibis.memtable(hashes.select(["text_hash"])).distinct()
     vectors = held.filter(held.encoder == space.key).semi_join(needed, "text_hash")
-    return memory.shelf(
-        titles, hashes, vectors.select("text_hash", "vector").order_by("text_hash").to_pyarrow()
+    known = (
+        wanted.select("item_id", "title", "category", "brand", "available").to_pyarrow().sort_by("item_id")
     )
+    shelf = Shelf.of(known, hashes, vectors.select("text_hash", "vector").order_by("text_hash").to_pyarrow())
+    return shelf, known["available"].to_numpy()
 
 
 def _stamped(found: pa.Table, version: int, day: date) -> pa.Table:
@@ -150,7 +182,7 @@ def _stamped(found: pa.Table, version: int, day: date) -> pa.Table:
 
 def _packed(model: Recommender, folder: Path) -> Pyfunc:
     model.save(folder)
-    example = pd.DataFrame({"customer_id": model.served.sources.memory.customer_ids[:_EXAMPLE_CUSTOMERS]})
+    example = pd.DataFrame({"customer_id": model.served.history.customer_ids[:_EXAMPLE_CUSTOMERS]})
     return Pyfunc(
         name=NAME,
         folder=folder,
@@ -166,20 +198,25 @@ def _log(
     run: tracking.Run, model: Recommender, paper: Examination, chosen: RecommenderSettings, logged: str
 ) -> None:
     """Parameters, and the figures of the judged fit and of two simple rules on the newest window."""
-    ours, frequency, popular = model.judged.outcomes(paper, [model.judged.blend, FREQUENCY, POPULARITY])
-    weights = dict(zip(SIGNALS, model.judged.blend.weights, strict=True))
     params = {
-        **chosen.model_dump(exclude={"excluded_categories"}),
+        **_flat(chosen.model_dump(exclude={"excluded_categories"})),
         "excluded_categories": ", ".join(sorted(chosen.excluded_categories)),
         "protocol": _PROTOCOL,
         "customers_examination": len(paper.customer_ids),
-        "items_on_shelf": len(model.served.sources.shelf.item_ids),
+        "items_on_shelf": len(model.served.sources.shelf),
         "texts_on_shelf": len(model.served.sources.shelf.vectors),
     }
-    metrics = {
-        **ours.figures(JUDGED_AT),
-        **{f"frequency_{name}": value for name, value in frequency.figures(JUDGED_AT).items()},
-        **{f"popularity_{name}": value for name, value in popular.figures(JUDGED_AT).items()},
-        **{f"weight_{name}": weight for name, weight in weights.items()},
-    }
+    metrics = model.judged.outcome(paper).figures(JUDGED_AT)
+    for name, rule in RULES.items():
+        found = model.judged.outcome(paper, rule).figures(JUDGED_AT)
+        metrics |= {f"{name}_{figure}": value for figure, value in found.items()}
     run.log(params=params, metrics=metrics, model=logged)
+
+
+def _flat(held: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Settings within settings by their path, as MLflow takes them."""
+    found: dict[str, Any] = {}
+    for name, value in held.items():
+        inner = _flat(value, f"{before}{name}.") if isinstance(value, Mapping) else {f"{before}{name}": value}
+        found |= inner
+    return found

@@ -1,24 +1,26 @@
-"""Candidates that many bought lately: they fill up a short history, and are all a new customer gets."""
+"""What many bought lately: it fills up a short history, and is all that an unknown customer gets."""
 
-import ibis
-import ibis.expr.types as ir
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
-from numpy.typing import NDArray
+
+from perennial.recommend.facts import Facts
+from perennial.recommend.history import History, Reals
+from perennial.recommend.shelf import Whole
 
 
-def counted(histories: ir.Table, window_days: int) -> ir.Table:
-    """The same with `buyers`, how many customers bought the item in the last days, and `first_of_item`.
+@dataclass(frozen=True)
+class Popularity:
+    """How many customers bought each item of a pool lately, shape (pool,)."""
 
-    `first_of_item` marks one row for each item.
-    """
-    of_item = ibis.window(group_by="item_id")
-    recent = (histories.age_days < window_days).cast("int64")
-    first = histories.customer_id == histories.customer_id.min().over(of_item)
-    return histories.mutate(buyers=recent.sum().over(of_item), first_of_item=first)
+    buyers: Reals
 
+    @classmethod
+    def of(cls, facts: Facts, pool: Whole) -> Self:
+        """From what everybody bought in the last 28 days."""
+        return cls(facts.buyers_lately[pool])
 
-def candidates(buyers: NDArray[np.int64], sellable: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
-    """The items with most buyers, most first; equals in the items' order."""
-    order = np.argsort(-buyers, kind="stable")
-    found = order[sellable[order] & (buyers[order] > 0)]
-    return found[:count]
+    def scores(self, block: History) -> Reals:
+        """The same for everybody, shape (customers, pool)."""
+        return np.broadcast_to(self.buyers, (len(block), len(self.buyers)))

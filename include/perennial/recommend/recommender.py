@@ -1,12 +1,11 @@
-"""The recommender: candidates from what a customer bought, what many buy and what is alike; one blend.
+"""The recommender: candidates from all sources, ranked by trees that learned from past windows.
 
 A model holds two fits. The *judged* one knows nothing of the window it is judged on; the *served* one knows
 everything through its day. The gate compares judged fits, the recommendations come from the served one.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,72 +13,77 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy import sparse
 
 from perennial.foundation.gate import Answers
-from perennial.recommend import blend, reasons
-from perennial.recommend.blend import SIGNALS, Blend
+from perennial.recommend import features, reasons
+from perennial.recommend.candidates import Candidates
+from perennial.recommend.config import RecommenderSettings
 from perennial.recommend.evaluation import Outcome, evaluate
 from perennial.recommend.examination import Examination
-from perennial.recommend.memory import Memory, Shelf, Whole
-from perennial.recommend.sources import Candidates, Sizes, Sources
+from perennial.recommend.features import Block
+from perennial.recommend.history import History
+from perennial.recommend.ranker import Lesson, Ranker
+from perennial.recommend.reasons import Ranking
+from perennial.recommend.shelf import Names, Shelf, Whole
+from perennial.recommend.sources import Sources
+
+Rule = Callable[[Block, Candidates], NDArray[np.float64]]
+"""How much each candidate of a block is wanted."""
 
 NAME = "recommender"
-PACKAGES = ("numpy", "pandas", "pyarrow")
+PACKAGES = ("numpy", "pandas", "pyarrow", "scipy", "lightgbm", "pydantic")
 FITS = ("served", "judged")
 JUDGED_AT = 10
-_BLOCK = 512
 _HISTORIES = tuple(f"customers with a {length} history" for length in ("short", "middling", "long"))
 
 
-@dataclass(frozen=True)
-class Ranking:
-    """The best items of each customer of a block, best first; places that nothing fills hold −1.
+def frequency(block: Block, found: Candidates) -> NDArray[np.float64]:
+    """What the customer bought often and lately, filled up with what is popular."""
+    weight = block.pairs.weight(features.HALF_LIFE_DAYS)
+    popular = popularity(block, found)
+    own = found.pair >= 0
+    said = popular / (1 + popular.max(initial=0.0))
+    said[own] = 1 + weight[found.pair[own]]
+    return said
 
-    Args:
-        items: row of the item on the shelf, shape (customers, k).
-        scores: probability of buying it within the window.
-        remembered: position of the purchase in the memory, −1 where never bought.
-        by_content: did the content source bring the item up.
-    """
 
-    items: Whole
-    scores: NDArray[np.float64]
-    remembered: Whole
-    by_content: NDArray[np.bool_]
+def popularity(block: Block, found: Candidates) -> NDArray[np.float64]:
+    """What many customers bought in the last 28 days."""
+    return block.facts.buyers_lately[found.items].astype(np.float64)
+
+
+RULES: dict[str, Rule] = {"frequency": frequency, "popularity": popularity}
+"""What the ranker has to beat."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What is known as of a day, and how the sources are weighed."""
+    """What was learned, and what every customer had bought by then."""
 
     sources: Sources
-    blend: Blend
+    ranker: Ranker
+    history: History
 
-    def rank(self, customers: Whole, k: int) -> Iterator[tuple[Whole, Ranking]]:
-        """The best k items of customers (rows of the memory, −1 for unknown ones), block by block."""
-        for block in _blocks(customers):
-            found = self.sources.candidates(block)
-            yield block, _best(found, self.blend.probability(found.signals), len(block), k)
+    def rank(self, history: History, k: int, rule: Rule | None = None) -> Iterator[Ranking]:
+        """The best k items of the customers of a history, block by block, by the ranker or by a rule."""
+        said = rule or self.ranker.probability
+        for _, block, found in self.sources.candidates(history):
+            yield Ranking.best(block, found, said(block, found), k)
 
-    def outcome(self, paper: Examination, k: int = JUDGED_AT) -> Outcome:
-        """The measures of each customer of an examination, in its order."""
-        return self.outcomes(paper, [self.blend], k)[0]
+    def of(self, customer_ids: Names) -> History:
+        """What customers had bought; nothing of unknown ones."""
+        return self.history.of(self.history.find(pa.array(customer_ids, pa.string())), customer_ids)
 
-    def outcomes(self, paper: Examination, blends: Sequence[Blend], k: int = JUDGED_AT) -> list[Outcome]:
-        """The same for several ways to blend the same candidates."""
-        shelf, size = self.sources.shelf, len(self.sources.shelf.item_ids)
-        wanted = shelf.find(paper.item_ids)
-        keys = (paper.rows * size + wanted)[wanted >= 0]
-        hits: list[list[NDArray[np.bool_]]] = [[] for _ in blends]
-        done = 0
-        for block in _blocks(self.sources.memory.find(pa.array(paper.customer_ids, pa.string()))):
-            found = self.sources.candidates(block)
-            rows = np.arange(done, done + len(block))[:, None]
-            for each, blended in zip(hits, blends, strict=True):
-                items = _best(found, blended.probability(found.signals), len(block), k).items
-                each.append(np.isin(rows * size + items, keys) & (items >= 0))
-            done += len(block)
-        return [evaluate(np.concatenate(each), paper.wanted) for each in hits]
+    def outcome(self, paper: Examination, rule: Rule | None = None, k: int = JUDGED_AT) -> Outcome:
+        """The measures of each customer of an examination, in its order, by the ranker or by a rule."""
+        asked = self.of(paper.customer_ids)
+        items = np.concatenate([ranking.items for ranking in self.rank(asked, k, rule)])
+        wanted = bought_in(paper, asked, self.sources.shelf)
+        hits = np.zeros(items.shape, bool)
+        rows, places = np.nonzero(items >= 0)
+        hits[rows, places] = np.asarray(wanted[rows, items[rows, places]]).ravel()
+        return evaluate(hits, paper.wanted)
 
 
 @dataclass(frozen=True)
@@ -90,30 +94,31 @@ class Recommender:
     served: Fit
 
     def save(self, folder: Path) -> None:
-        """Write the model into a folder: arrays and numbers, no pickle."""
+        """Write the model into a folder: arrays, numbers and trees as text, no pickle."""
         folder.mkdir(parents=True, exist_ok=True)
+        chosen = self.served.sources.chosen
+        (folder / "settings.json").write_text(chosen.model_dump_json(indent=1))
         self.served.sources.shelf.save(folder / "shelf.npz")
         for name in FITS:
             fit: Fit = getattr(self, name)
-            fit.sources.memory.save(folder / f"{name}.npz")
-            about = {
-                "blend": dict(zip(SIGNALS, fit.blend.weights, strict=True)),
-                "candidates": asdict(fit.sources.sizes),
-            }
-            (folder / f"{name}.json").write_text(json.dumps(about, indent=1))
+            fit.sources.save(folder / name)
+            fit.ranker.save(folder / name)
+            fit.history.save(folder / name / "history.npz")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         shelf = Shelf.load(folder / "shelf.npz")
-
-        def read(name: str) -> Fit:
-            about = json.loads((folder / f"{name}.json").read_text())
-            weights = Blend(tuple(about["blend"][signal] for signal in SIGNALS))
-            memory = Memory.load(folder / f"{name}.npz")
-            return Fit(Sources(shelf, memory, Sizes(**about["candidates"])), weights)
-
-        return cls(judged=read("judged"), served=read("served"))
+        chosen = RecommenderSettings.model_validate_json((folder / "settings.json").read_text())
+        fits = {
+            name: Fit(
+                Sources.load(folder / name, shelf, chosen),
+                Ranker.load(folder / name),
+                History.load(folder / name / "history.npz"),
+            )
+            for name in FITS
+        }
+        return cls(**fits)
 
     def answers(self, examination: Path) -> Answers:
         """1 − NDCG@10 of the judged fit for each customer of an examination, in its order.
@@ -121,7 +126,7 @@ class Recommender:
         The groups are thirds of the customers by how many purchases the fit remembers of them.
         """
         paper = Examination.load(examination)
-        times = self.judged.sources.memory.purchases(pa.array(paper.customer_ids, pa.string()))
+        times = np.diff(self.judged.of(paper.customer_ids).starts)
         third = np.searchsorted(np.quantile(times, [1 / 3, 2 / 3]), times)
         groups = {name: third == number for number, name in enumerate(_HISTORIES)}
         return Answers(1 - self.judged.outcome(paper).ndcg, groups)
@@ -129,13 +134,7 @@ class Recommender:
     def recommend(self, customer_ids: pa.Array, k: int, fit: str = "served") -> pa.Table:
         """The best k items of customers, known or not, as rows of `reasons.SCHEMA`, by customer and rank."""
         chosen: Fit = self.judged if fit == "judged" else self.served
-        shelf, memory = chosen.sources.shelf, chosen.sources.memory
-        rows, names = memory.find(customer_ids), np.array(customer_ids.to_pylist(), dtype=object)
-        tables, done = [], 0
-        for block, ranking in chosen.rank(rows, k):
-            tables.append(reasons.table(shelf, memory, names[done : done + len(block)], block, ranking))
-            done += len(block)
-        return pa.concat_tables([reasons.SCHEMA.empty_table(), *tables])
+        return recommend(chosen, chosen.of(customer_ids.to_numpy(zero_copy_only=False)), k)
 
     def predict(self, frame: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """What MLflow calls: `customer_id` in, ranked items with score, source, reason and evidence out.
@@ -149,46 +148,41 @@ class Recommender:
         return self.recommend(ids, int(asked["k"]), str(asked["fit"])).to_pandas()
 
 
-def fit(before: Sources, after: Examination, now: Sources) -> Fit:
-    """Weigh the sources by what they said before a past window and what was bought in it; then look from now.
+def recommend(fit: Fit, history: History, k: int) -> pa.Table:
+    """The best k items of the customers of a history, as rows of `reasons.SCHEMA`, by customer and rank."""
+    found = [reasons.table(ranking, fit.sources) for ranking in fit.rank(history, k)]
+    return pa.concat_tables([reasons.SCHEMA.empty_table(), *found])
+
+
+def lessons(before: Sources, history: History, after: Examination) -> list[Lesson]:
+    """What the sources said before a window, and what was bought in it.
 
     Args:
         before: as of the day before the window.
+        history: of the customers to learn from, as of that day.
         after: what was bought in the window.
-        now: as of the day from which to recommend, on the same shelf; the window has ended by then.
     """
-    shelf, memory = before.shelf, before.memory
-    wanted = shelf.find(after.item_ids)
-    buyer = memory.find(pa.array(after.customer_ids, pa.string()))[after.rows]
-    keys = (buyer * len(shelf.item_ids) + wanted)[(wanted >= 0) & (buyer >= 0)]
-    signals, labels = [], []
-    for block in _blocks(np.arange(len(memory.customer_ids))):
-        found = before.candidates(block)
-        signals.append(found.signals)
-        labels.append(np.isin(block[found.rows] * len(shelf.item_ids) + found.items, keys))
-    return Fit(now, blend.learn(np.concatenate(signals), np.concatenate(labels).astype(float)))
+    wanted, chosen = bought_in(after, history, before.shelf), before.chosen.ranker
+    return [
+        Lesson.of(block, found, _held(wanted[rows], found.rows, found.items), chosen, seed=int(rows[0]))
+        for rows, block, found in before.candidates(history)
+    ]
 
 
-def _blocks(customers: Whole) -> Iterator[Whole]:
-    return (customers[start : start + _BLOCK] for start in range(0, len(customers), _BLOCK))
+def bought_in(paper: Examination, history: History, shelf: Shelf) -> sparse.csr_array:
+    """Which items of the shelf customers of a history bought in the window, shape (customers, items)."""
+    asked = history.find(pa.array(paper.customer_ids, pa.string()))[paper.rows]
+    items = shelf.find(paper.item_ids)
+    both = (asked >= 0) & (items >= 0)
+    at = asked[both], items[both]
+    return sparse.csr_array((np.ones(int(both.sum()), bool), at), shape=(len(history), len(shelf)))
 
 
-def _best(found: Candidates, scores: NDArray[np.float64], customers: int, k: int) -> Ranking:
-    """The k likeliest candidates of each customer; equals in the order of the items."""
-    order = np.lexsort((found.items, -scores, found.rows))
-    counts = np.bincount(found.rows, minlength=customers)
-    place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-    kept = order[place < k]
-    at = found.rows[kept], place[place < k]
-
-    def filled(values: np.ndarray, nothing: float) -> np.ndarray:
-        table = np.full((customers, k), nothing, dtype=values.dtype)
-        table[at] = values[kept]
-        return table
-
-    return Ranking(
-        filled(found.items, -1), filled(scores, 0), filled(found.remembered, -1), filled(found.by_content, 0)
-    )
+def _held(wanted: sparse.csr_array, rows: Whole, items: Whole) -> NDArray[np.bool_]:
+    """Which pairs are in a sparse table."""
+    width = np.int64(wanted.shape[1])
+    held = wanted.tocoo()
+    return np.isin(rows * width + items, held.coords[0] * width + held.coords[1])
 
 
 def _load_pyfunc(folder: str) -> Recommender:

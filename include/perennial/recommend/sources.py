@@ -1,93 +1,169 @@
-"""All sources together: which items are considered for each customer, and what each source says of them."""
+"""The sources together: each says of every item of the pool how much a customer may want it."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.recommend import blend, content, popularity
-from perennial.recommend.memory import Memory, Shelf, Whole
+from perennial.recommend import candidates, needs
+from perennial.recommend.candidates import Candidates
+from perennial.recommend.config import RecommenderSettings
+from perennial.recommend.content import Content
+from perennial.recommend.customer_neighbours import CustomerNeighbours
+from perennial.recommend.facts import Facts
+from perennial.recommend.features import Block
+from perennial.recommend.history import History, Reals
+from perennial.recommend.item_neighbours import ItemNeighbours
+from perennial.recommend.needs import Needs
+from perennial.recommend.popularity import Popularity
+from perennial.recommend.shelf import Shelf, Whole
 
-
-@dataclass(frozen=True)
-class Sizes:
-    """How many candidates a source brings for each customer."""
-
-    content: int
-    popularity: int
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Pairs of a customer and an item, by customer, then item, with what the sources say of them.
-
-    Args:
-        rows: position of the customer in the block, shape (n,).
-        items: row of the item on the shelf.
-        signals: `blend.SIGNALS`, shape (n, signals).
-        remembered: position of the purchase in the memory, −1 where the customer never bought the item.
-        by_content: did the content source bring the item up.
-    """
-
-    rows: Whole
-    items: Whole
-    signals: NDArray[np.float64]
-    remembered: Whole
-    by_content: NDArray[np.bool_]
+_BLOCK = 256
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The sources as of the day of a memory."""
+    """The sources as of the end of a day.
 
+    Args:
+        chosen: their settings.
+        shelf: the items.
+        offered: may the item be recommended, shape (items,).
+        pool: rows of the items that may be recommended to somebody who never bought them, ascending.
+        facts: of the items.
+        item_neighbours: what goes together, by name.
+        customer_neighbours: what those buy who buy alike.
+    """
+
+    chosen: RecommenderSettings
     shelf: Shelf
-    memory: Memory
-    sizes: Sizes
+    offered: NDArray[np.bool_]
+    pool: Whole
+    facts: Facts
+    item_neighbours: Mapping[str, ItemNeighbours]
+    customer_neighbours: CustomerNeighbours
 
-    @cached_property
-    def _tastes(self) -> NDArray[np.float32]:
-        """One row for each customer of the memory, and a last one of zeros for whoever is unknown."""
-        known = content.tastes(self.memory.texts(self.shelf), self.shelf.meanings)
-        return np.vstack([known, np.zeros((1, known.shape[1]), np.float32)])
+    @classmethod
+    def fit(
+        cls, history: History, shelf: Shelf, offered: NDArray[np.bool_], chosen: RecommenderSettings
+    ) -> Self:
+        """Learn from what everybody bought.
 
-    @cached_property
-    def _faces(self) -> Whole:
-        return content.faces(
-            self.shelf.texts, self.memory.buyers, self.memory.sellable, len(self.shelf.vectors)
+        Args:
+            history: of all customers, as known at the end of the day.
+            shelf: the items.
+            offered: may the item be recommended at all, shape (items,); what nobody bought for long is not.
+            chosen: how.
+        """
+        facts = Facts.of(history, shelf)
+        lately = np.zeros(len(shelf), bool)
+        lately[history.items[history.ages < chosen.sold_within_days]] = True
+        offered = offered & lately
+        bought = np.where(offered, facts.buyers_lately, 0)
+        most = np.argsort(-bought, kind="stable")[: chosen.pool]
+        pool = np.sort(most[bought[most] > 0])
+        return cls(
+            chosen=chosen,
+            shelf=shelf,
+            offered=offered,
+            pool=pool,
+            facts=facts,
+            item_neighbours={
+                name: ItemNeighbours.fit(history, pool, how) for name, how in chosen.item_neighbours.items()
+            },
+            customer_neighbours=CustomerNeighbours.fit(history, pool, chosen.customer_neighbours),
         )
 
     @cached_property
-    def _popular(self) -> Whole:
-        return popularity.candidates(self.memory.buyers, self.memory.sellable, self.sizes.popularity)
+    def content(self) -> Content:
+        """What is like what a customer bought."""
+        return Content(self.shelf, self.pool, self.chosen.content)
 
-    def candidates(self, customers: Whole) -> Candidates:
-        """What the sources bring up for customers (rows of the memory, −1 for unknown), each item once."""
-        size, places = len(self.shelf.item_ids), np.arange(len(customers))[:, None]
-        taste = self._tastes[customers]
-        likeness = taste @ self.shelf.meanings.T
-        alike = content.candidates(likeness, self._faces, self.sizes.content)
-        rows_bought, remembered = self._histories(customers)
-        bought_keys = rows_bought * size + self.memory.items[remembered]
-        alike_keys = (places * size + alike)[taste.any(axis=1)].ravel()
-        popular_keys = (places * size + self._popular).ravel()
-        keys = np.unique(np.concatenate([bought_keys, alike_keys, popular_keys]))
-        rows, items = keys // size, keys % size
-        at = np.searchsorted(keys, bought_keys)
-        weight, position = np.zeros(len(keys)), np.full(len(keys), -1, np.int64)
-        weight[at], position[at] = self.memory.weights[remembered], remembered
-        busyness = np.bincount(rows_bought, self.memory.weights[remembered], minlength=len(customers))
-        text = self.shelf.texts[items]
-        like = np.where(text >= 0, likeness[rows, text], 0.0) if likeness.shape[1] else np.zeros(len(keys))
-        signals = blend.signals(weight, self.memory.buyers[items], like, busyness[rows])
-        by_content = np.zeros(len(keys), bool)
-        by_content[np.searchsorted(keys, alike_keys)] = True
-        return Candidates(rows, items, signals, position, by_content)
+    @cached_property
+    def needs(self) -> Needs:
+        """What is mostly bought of the kinds of things that a customer buys."""
+        return Needs(self.facts, self.pool)
 
-    def _histories(self, customers: Whole) -> tuple[Whole, Whole]:
-        """The remembered purchases of a block: the customer's position, and the purchase's in the memory."""
-        starts, ends = self.memory.starts[:-1], self.memory.starts[1:]
-        lengths = np.where(customers >= 0, (ends - starts)[customers], 0)
-        rows = np.repeat(np.arange(len(customers)), lengths)
-        within = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        return rows, starts[customers][rows] + within
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The sources in the order of their scores."""
+        return (
+            *(f"{name}_{one}" for name, model in self.item_neighbours.items() for one in model.names),
+            *("customer_neighbours", "content"),
+            *(f"needs_{name}" for name in needs.GROUPS),
+            "popularity",
+        )
+
+    def scores(self, block: Block) -> dict[str, Reals]:
+        """What each source says, shape (customers, pool) each; more is wanted more."""
+        history = block.history
+        return {
+            **{
+                f"{name}_{one}": said
+                for name, model in self.item_neighbours.items()
+                for one, said in model.scores(history).items()
+            },
+            "customer_neighbours": self.customer_neighbours.scores(history),
+            "content": self.content.scores(history),
+            **{f"needs_{name}": said for name, said in self.needs.scores(block).items()},
+            "popularity": Popularity.of(self.facts, self.pool).scores(history),
+        }
+
+    def candidates(self, history: History) -> Iterator[tuple[Whole, Block, Candidates]]:
+        """What is considered for each customer: rows of the history, what is known of them, candidates."""
+        for start in range(0, len(history), _BLOCK):
+            rows = np.arange(start, min(start + _BLOCK, len(history)))
+            block = Block(history.of(rows), self.shelf, self.facts)
+            counts = self.chosen.candidates
+            yield rows, block, candidates.of(block.pairs, self.scores(block), self.pool, self.offered, counts)
+
+    def evidence(self, name: str, block: Block, rows: Whole, items: Whole) -> Whole:
+        """What each customer bought on which a source's score for an item of the pool rests, −1 for nothing.
+
+        Args:
+            name: the source.
+            block: the customers.
+            rows: customers, shape (n,).
+            items: rows of items of the pool on the shelf.
+        """
+        columns = np.searchsorted(self.pool, items)
+        model = self.item_neighbours.get(name.partition("_")[0])
+        if model is not None:
+            return model.evidence(block.history, rows, columns)
+        if name == "content":
+            return self.content.evidence(block.history, rows, columns)
+        if name.startswith("needs"):
+            return self.needs.evidence(block, name.removeprefix("needs_"), rows, columns)
+        return np.full(len(rows), -1, np.int64)
+
+    def save(self, folder: Path) -> None:
+        """Write what was learned into a folder; shelf and settings are kept by whoever holds them."""
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(folder / "items.npz", offered=self.offered, pool=self.pool, facts=self.facts.table)
+        for name, model in self.item_neighbours.items():
+            model.save(folder / f"item_neighbours_{name}.npz")
+        self.customer_neighbours.save(folder / "customer_neighbours.npz")
+
+    @classmethod
+    def load(cls, folder: Path, shelf: Shelf, chosen: RecommenderSettings) -> Self:
+        """Read what `save` wrote."""
+        with np.load(folder / "items.npz") as held:
+            offered, pool, facts = held["offered"], held["pool"], Facts(held["facts"])
+        return cls(
+            chosen,
+            shelf,
+            offered,
+            pool,
+            facts,
+            item_neighbours={
+                name: ItemNeighbours.load(folder / f"item_neighbours_{name}.npz", how)
+                for name, how in chosen.item_neighbours.items()
+            },
+            customer_neighbours=CustomerNeighbours.load(
+                folder / "customer_neighbours.npz", chosen.customer_neighbours
+            ),
+        )

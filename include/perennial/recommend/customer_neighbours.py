@@ -1,0 +1,92 @@
+"""What a customer and those most like them buy: TIFU-KNN (Hu et al., 2020).
+
+A customer's vector is how often they buy each item, newer purchases counting more, for each order they
+made; the score blends it with the mean vector of the nearest customers by cosine.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+from scipy import sparse
+
+from perennial.recommend import arrays
+from perennial.recommend.config import CustomerNeighboursSettings
+from perennial.recommend.history import History, Reals
+from perennial.recommend.shelf import Names, Whole, find
+
+
+@dataclass(frozen=True)
+class CustomerNeighbours:
+    """Those who may be asked; nobody is a neighbour of their own.
+
+    Args:
+        chosen: who is asked, and how much it counts.
+        pool: rows of the items asked about, shape (pool,).
+        customer_ids: shape (customers,).
+        rates: their vectors, shape (customers, items).
+    """
+
+    chosen: CustomerNeighboursSettings
+    pool: Whole
+    customer_ids: Names
+    rates: sparse.csr_array
+
+    @classmethod
+    def fit(cls, history: History, pool: Whole, chosen: CustomerNeighboursSettings) -> Self:
+        """Remember the customers of a history, at most so many as the settings say."""
+        asked = history.sample(chosen.customers)
+        return cls(chosen, pool, asked.customer_ids, _rates(asked, chosen.half_life_days))
+
+    @cached_property
+    def _directions(self) -> sparse.csr_array:
+        return _unit(self.rates).T.tocsr()
+
+    @cached_property
+    def _of_pool(self) -> sparse.csr_array:
+        return self.rates[:, self.pool]
+
+    def scores(self, block: History) -> Reals:
+        """Shape (customers, pool)."""
+        own = _rates(block, self.chosen.half_life_days)
+        alike = (_unit(own) @ self._directions).toarray()
+        itself = find(pa.array(block.customer_ids, pa.string()), self.customer_ids)
+        alike[np.flatnonzero(itself >= 0), itself[itself >= 0]] = -1
+        count = min(self.chosen.neighbours, alike.shape[1])
+        nearest = np.argpartition(-alike, count - 1, axis=1)[:, :count]
+        # Nobody is like a customer who never bought anything.
+        some = (np.diff(block.starts) > 0).astype(np.float32)
+        share = np.repeat(some * np.float32((1 - self.chosen.own_share) / count), count)
+        starts = np.arange(0, nearest.size + 1, count)
+        picks = sparse.csr_array((share, nearest.ravel(), starts), shape=alike.shape)
+        return (np.float32(self.chosen.own_share) * own[:, self.pool] + picks @ self._of_pool).toarray()
+
+    def save(self, path: Path) -> None:
+        """Write it as one file, without pickle."""
+        held = arrays.flat("rates", self.rates)
+        held |= {"pool": self.pool, "customer_ids": self.customer_ids.astype(str)}
+        np.savez_compressed(path, **held)  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, path: Path, chosen: CustomerNeighboursSettings) -> Self:
+        """Read what `save` wrote."""
+        with np.load(path) as held:
+            names = held["customer_ids"].astype(object)
+            return cls(chosen, held["pool"], names, arrays.rows("rates", held))
+
+
+def _rates(history: History, half_life_days: float) -> sparse.csr_array:
+    """Decayed purchases of each item for each decayed order."""
+    first = np.diff(history.orders, prepend=-1) != 0
+    decayed = 0.5 ** (history.ages[first] / half_life_days)
+    orders = np.bincount(history.customers[first], decayed, minlength=len(history))
+    rate = (1 / np.maximum(orders, 1e-9)).astype(np.float32)
+    return (sparse.diags_array(rate) @ history.weights(half_life_days)).tocsr()
+
+
+def _unit(rows: sparse.csr_array) -> sparse.csr_array:
+    lengths = np.sqrt(np.asarray((rows * rows).sum(axis=1)).ravel())
+    return (sparse.diags_array((1 / np.maximum(lengths, 1e-12)).astype(np.float32)) @ rows).tocsr()

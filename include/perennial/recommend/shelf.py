@@ -1,0 +1,142 @@
+"""The items that a recommender knows, as arrays: names, categories, brands, vectors of their texts."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+Whole = NDArray[np.int64]
+Codes = NDArray[np.int32]
+Names = NDArray[np.object_]
+
+GROUPS = ("family", "kind", "brand", "brand_line", "text")
+"""How items are grouped: by the second and the third level of the category, by brand, by brand within a
+family, and by what their text says. Items that belong to none of a sort are together in one."""
+LEVELS = 3
+"""How many levels of a category are told apart; an item with fewer repeats its last one."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Items in the order of their ids, with the vectors of their texts.
+
+    Args:
+        item_ids: shape (items,), ascending.
+        titles: shape (items,).
+        levels: the category down to each level as a code, −1 for none, shape (items, LEVELS).
+        level_names: the path of each code, one array for each level.
+        brands: code of the brand, −1 for none, shape (items,).
+        brand_names: of each code.
+        texts: row of each item's vector, −1 for none.
+        vectors: shape (texts, width), float16, unit length.
+    """
+
+    item_ids: Names
+    titles: Names
+    levels: Codes
+    level_names: tuple[Names, ...]
+    brands: Codes
+    brand_names: Names
+    texts: Whole
+    vectors: NDArray[np.float16]
+
+    def __len__(self) -> int:
+        """How many items."""
+        return len(self.item_ids)
+
+    @cached_property
+    def meanings(self) -> NDArray[np.float32]:
+        """The vectors in the precision that the processor multiplies quickly."""
+        return self.vectors.astype(np.float32)
+
+    @cached_property
+    def groups(self) -> dict[str, Codes]:
+        """The number of each item's group, from 0, for each of `GROUPS`."""
+        family, kind, brand = self.levels[:, 1] + 1, self.levels[:, 2] + 1, self.brands + 1
+        both = family.astype(np.int64) * (int(brand.max(initial=0)) + 1) + brand
+        line = np.unique(both, return_inverse=True)[1].astype(np.int32)
+        return dict(zip(GROUPS, (family, kind, brand, line, (self.texts + 1).astype(np.int32)), strict=True))
+
+    def find(self, item_ids: pa.Array | pa.ChunkedArray) -> Whole:
+        """The rows of items, −1 for those not on the shelf."""
+        return find(item_ids, self.item_ids)
+
+    @classmethod
+    def of(cls, items: pa.Table, hashes: pa.Table | None = None, vectors: pa.Table | None = None) -> Self:
+        """The items with the vectors of their texts.
+
+        Args:
+            items: `item_id, title, category (a > b > c), brand`, a row for each item.
+            hashes: `item_id, text_hash`, a row for each item.
+            vectors: `text_hash, vector`, a row for each text that has one.
+        """
+        items = items.sort_by("item_id")
+        item_ids = items["item_id"].to_numpy()
+        texts, held = np.full(len(item_ids), -1, np.int64), np.zeros((0, 1), np.float16)
+        if hashes is not None and vectors is not None and vectors.num_rows:
+            at = find(hashes["item_id"], item_ids)
+            of_text = find(hashes["text_hash"], vectors["text_hash"].to_numpy())
+            texts[at[at >= 0]] = of_text[at >= 0]
+            flat = vectors["vector"].combine_chunks().flatten().to_numpy()
+            held = flat.reshape(vectors.num_rows, -1).astype(np.float16)
+        levels, level_names = zip(*(_level(items["category"], one) for one in range(LEVELS)), strict=True)
+        brands, brand_names = _coded(items["brand"])
+        titles = items["title"].to_numpy()
+        return cls(item_ids, titles, np.stack(levels, 1), level_names, brands, brand_names, texts, held)
+
+    def save(self, path: Path) -> None:
+        """Write it as one compressed file, without pickle."""
+        names = {f"level_{number}": held.astype(str) for number, held in enumerate(self.level_names)}
+        np.savez_compressed(
+            path,
+            item_ids=self.item_ids.astype(str),
+            titles=self.titles.astype(str),
+            levels=self.levels,
+            brands=self.brands,
+            brand_names=self.brand_names.astype(str),
+            texts=self.texts.astype(np.int32),
+            vectors=self.vectors,
+            **names,  # type: ignore[arg-type]
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote."""
+        with np.load(path) as held:
+            return cls(
+                item_ids=held["item_ids"].astype(object),
+                titles=held["titles"].astype(object),
+                levels=held["levels"],
+                level_names=tuple(held[f"level_{number}"].astype(object) for number in range(LEVELS)),
+                brands=held["brands"],
+                brand_names=held["brand_names"].astype(object),
+                texts=held["texts"].astype(np.int64),
+                vectors=held["vectors"],
+            )
+
+
+def find(wanted: pa.Array | pa.ChunkedArray, among: Names) -> Whole:
+    """The place of each name among others, −1 for those that are not there."""
+    found = pc.index_in(wanted, pa.array(among, pa.string()))
+    if isinstance(found, pa.ChunkedArray):
+        found = found.combine_chunks()
+    return pc.fill_null(found, -1).cast(pa.int64()).to_numpy()
+
+
+def _level(category: pa.ChunkedArray, level: int) -> tuple[Codes, Names]:
+    """The category down to a level."""
+    path = pc.split_pattern(category, " > ")
+    return _coded(pc.binary_join(pc.list_slice(path, 0, level + 1), " > "))
+
+
+def _coded(names: pa.ChunkedArray) -> tuple[Codes, Names]:
+    """Names as codes in the order of the names, −1 for none."""
+    found = names.combine_chunks()
+    known = pc.unique(found.drop_null()).sort()
+    known_names = known.to_numpy(zero_copy_only=False).astype(object)
+    return find(found, known_names).astype(np.int32), known_names

@@ -1,0 +1,118 @@
+"""Small shelves and histories, and lists made one item at a time by the plainest code there is."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from perennial.recommend.eligibility import Again, EligibilitySettings, Rules, Wares
+from perennial.recommend.history import History
+from perennial.recommend.shelf import Shelf
+
+Goods = Mapping[str, tuple[str | None, str | None]]
+"""Items with their category and brand."""
+
+GOODS: Goods = {
+    "ale": ("Drinks > Beer > Ale", "North"),
+    "lager": ("Drinks > Beer > Lager", "South"),
+    "juice": ("Drinks > Juice", "South"),
+    "cot": ("Baby > Beds", "North"),
+    "milk": ("Baby > Food > Milk", "North"),
+    "fridge": ("Kitchen > Fridges", "Cool"),
+    "freezer": ("Kitchen > Fridges", "Cool"),
+    "novel": ("Books", None),
+    "poems": ("Books", None),
+    "thing": (None, None),
+}
+
+
+def shelf_of(goods: Goods = GOODS) -> Shelf:
+    """Items with a category and a brand."""
+    columns = {
+        "item_id": list(goods),
+        "title": list(goods),
+        "category": pa.array([category for category, _ in goods.values()], pa.string()),
+        "brand": pa.array([brand for _, brand in goods.values()], pa.string()),
+    }
+    return Shelf.of(pa.table(columns))
+
+
+def history_of(shelf: Shelf, bought: Mapping[str, Sequence[tuple[str, int]]]) -> History:
+    """What each customer bought, each (item, days ago) an order of its own; some bought nothing."""
+    lines = [(place, item, age) for place, ones in enumerate(bought.values()) for item, age in ones]
+    rows, items, ages = zip(*lines, strict=True) if lines else ((), (), ())
+    ones = np.ones(len(lines), np.float32)
+    return History(
+        customer_ids=np.array(list(bought), object),
+        starts=np.searchsorted(np.array(rows), np.arange(len(bought) + 1)),
+        width=len(shelf),
+        items=shelf.find(pa.array(items, pa.string())).astype(np.int32),
+        ages=np.array(ages, np.int32),
+        orders=np.arange(len(lines), dtype=np.int32),
+        quantities=ones,
+        paid=ones,
+        listed=ones,
+    )
+
+
+def rules_of(written: Mapping[str, object], shelf: Shelf) -> Rules:
+    """The rules as they are written, everything being available."""
+    return Rules.of(EligibilitySettings.model_validate(written), shelf, np.ones(len(shelf), bool))
+
+
+class Plain:
+    """The same rules asked one item and one customer at a time, straight from names."""
+
+    def __init__(self, written: Mapping[str, object], goods: Goods) -> None:
+        self.chosen, self.goods = EligibilitySettings.model_validate(written), goods
+
+    def meant(self, wares: Wares, item: str) -> bool:
+        """Is the item one of these?"""
+        category, brand = self.goods[item]
+        levels = (category or "").split(" > ")[:3]
+        paths = {" > ".join(levels[: depth + 1]) for depth in range(3)} | set(levels)
+        return (
+            (wares.category is None or wares.category in paths)
+            and (wares.brand is None or wares.brand == brand)
+            and (wares.item is None or wares.item == item)
+        )
+
+    def eligible(self, item: str, bought: Sequence[tuple[str, int]], *, adult: bool) -> bool:
+        """May a customer who bought all that be shown the item?"""
+        if any(self.meant(one, item) for one in self.chosen.never):
+            return False
+        if not adult and any(self.meant(one, item) for one in self.chosen.adults_only):
+            return False
+        for rule in self.chosen.bought_for_good:
+            held = {name for name, age in bought if age < rule.days and self.meant(rule, name)}
+            if self.meant(rule, item) and (item in held or (held and rule.again is Again.NOTHING)):
+                return False
+        return True
+
+    def fits(self, item: str, listed: Sequence[str]) -> bool:
+        """May the item stand beside these in a list?"""
+        for one, other in self.chosen.apart:
+            for first, second in ((one, other), (other, one)):
+                if self.meant(first, item) and any(self.meant(second, beside) for beside in listed):
+                    return False
+        keys = [(self._path(level), most) for level, most in enumerate(self.chosen.most.category)]
+        keys.append((lambda name: self.goods[name][1], self.chosen.most.brand))
+        return all(
+            most is None or key(item) is None or sum(key(item) == key(beside) for beside in listed) < most
+            for key, most in keys
+        )
+
+    def _path(self, level: int) -> Callable[[str], str | None]:
+        def of(name: str) -> str | None:
+            category = self.goods[name][0]
+            return None if category is None else " > ".join(category.split(" > ")[: level + 1])
+
+        return of
+
+    def greedy(self, best_first: Sequence[str], k: int) -> list[str]:
+        """The list of who is eligible for all of these."""
+        listed: list[str] = []
+        for item in best_first:
+            if len(listed) < k and self.fits(item, listed):
+                listed.append(item)
+        return listed

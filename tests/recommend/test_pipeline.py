@@ -12,6 +12,7 @@ from perennial.foundation.lake import Lake
 from perennial.foundation.promotion import WINDOW
 from perennial.recommend import pipeline
 from perennial.recommend.config import recommender_settings
+from perennial.recommend.examination import Examination
 from perennial.recommend.recommender import Recommender
 from tests.learning import CUSTOMERS, DAY, ITEMS, fill, orders, purchases
 
@@ -19,7 +20,7 @@ NEVER = {f"i{ITEMS - 1}", f"i{ITEMS - 2}"}
 TOP = 20
 
 
-def fitted(lake: Lake) -> tuple[Recommender, object]:
+def fitted(lake: Lake) -> tuple[Recommender, Examination]:
     return pipeline.fit_both(lake, DAY, recommender_settings())
 
 
@@ -27,6 +28,22 @@ def fitted(lake: Lake) -> tuple[Recommender, object]:
 def filled(lake: Lake) -> Lake:
     fill(lake)
     return lake
+
+
+@pytest.fixture(scope="module")
+def held() -> list[tuple[Recommender, Examination]]:
+    """What the first test that needs it has trained."""
+    return []
+
+
+@pytest.fixture
+def trained(
+    held: list[tuple[Recommender, Examination]], request: pytest.FixtureRequest
+) -> tuple[Recommender, Examination]:
+    """The model of the shop, which no test changes, and its examination."""
+    if not held:
+        held.append(fitted(request.getfixturevalue("filled")))
+    return held[0]
 
 
 def everyone(model: Recommender, fit: str = "served") -> pa.Table:
@@ -48,8 +65,8 @@ def test_the_judged_fit_has_not_seen_the_window(lake: Lake):
     assert everyone(seen)["item_id"] != everyone(other)["item_id"]
 
 
-def test_an_examination_holds_what_was_bought_in_the_window(filled: Lake):
-    _, paper = fitted(filled)
+def test_an_examination_holds_what_was_bought_in_the_window(trained: tuple[Recommender, Examination]):
+    _, paper = trained
     cutoff = DAY - WINDOW
     inside = [row for row in purchases(DAY).to_pylist() if row["landed_on"] > cutoff]
     wanted = {(row["customer_id"], row["item_id"]) for row in inside if row["item_id"] != f"i{ITEMS - 1}"}
@@ -57,8 +74,10 @@ def test_an_examination_holds_what_was_bought_in_the_window(filled: Lake):
     assert set(found) == wanted
 
 
-def test_the_favourite_is_sure_to_come_and_the_reason_says_how_often(filled: Lake):
-    model, _ = fitted(filled)
+def test_the_favourite_is_sure_to_come_and_the_reason_says_how_often(
+    trained: tuple[Recommender, Examination],
+):
+    model, _ = trained
     found = everyone(model).to_pylist()
     regulars = [row for row in found if int(row["customer_id"][1:]) % 2 == 0]
     favourites = [row for row in regulars if row["item_id"] == f"i{int(row['customer_id'][1:]) % ITEMS:02}"]
@@ -70,13 +89,13 @@ def test_the_favourite_is_sure_to_come_and_the_reason_says_how_often(filled: Lak
         assert row["reason"].startswith("you buy this about every ")
 
 
-def test_nothing_unavailable_or_excluded_is_recommended(filled: Lake):
-    model, _ = fitted(filled)
+def test_nothing_unavailable_or_excluded_is_recommended(trained: tuple[Recommender, Examination]):
+    model, _ = trained
     assert not NEVER & set(everyone(model)["item_id"].to_pylist())
 
 
-def test_each_customer_gets_each_item_once_by_falling_score(filled: Lake):
-    model, _ = fitted(filled)
+def test_each_customer_gets_each_item_once_by_falling_score(trained: tuple[Recommender, Examination]):
+    model, _ = trained
     found = everyone(model).to_pandas()
     assert not found.duplicated(["customer_id", "item_id"]).any()
     assert (
@@ -87,8 +106,8 @@ def test_each_customer_gets_each_item_once_by_falling_score(filled: Lake):
     assert (found.groupby("customer_id")["score"].diff().dropna() <= 0).all()
 
 
-def test_a_stranger_gets_what_is_popular(filled: Lake):
-    model, _ = fitted(filled)
+def test_a_stranger_gets_what_is_popular(trained: tuple[Recommender, Examination]):
+    model, _ = trained
     found = model.recommend(pa.array(["nobody", "c02"]), TOP).to_pylist()
     stranger = [row for row in found if row["customer_id"] == "nobody"]
     assert len(stranger) == TOP
@@ -96,8 +115,8 @@ def test_a_stranger_gets_what_is_popular(filled: Lake):
     assert all("customers in the last 28 days" in row["reason"] for row in stranger)
 
 
-def test_a_reason_says_how_often_and_when(filled: Lake):
-    model, _ = fitted(filled)
+def test_a_reason_says_how_often_and_when(trained: tuple[Recommender, Examination]):
+    model, _ = trained
     bought = purchases(DAY).to_pylist()
     for row in everyone(model).to_pylist()[:200]:
         mine = [
@@ -133,8 +152,8 @@ def test_an_item_without_a_vector_is_recommended_all_the_same(lake: Lake):
     assert model.judged.outcome(paper).ndcg.mean() > 0.2
 
 
-def test_saving_and_loading_changes_no_answer(filled: Lake, tmp_path: Path):
-    model, paper = fitted(filled)
+def test_saving_and_loading_changes_no_answer(trained: tuple[Recommender, Examination], tmp_path: Path):
+    model, paper = trained
     model.save(tmp_path / "model")
     paper.save(tmp_path / "paper.parquet")
     again = Recommender.load(tmp_path / "model")
@@ -143,8 +162,10 @@ def test_saving_and_loading_changes_no_answer(filled: Lake, tmp_path: Path):
     np.testing.assert_array_equal(ours.losses, theirs.losses)
 
 
-def test_the_gate_sees_customers_by_the_length_of_their_history(filled: Lake, tmp_path: Path):
-    model, paper = fitted(filled)
+def test_the_gate_sees_customers_by_the_length_of_their_history(
+    trained: tuple[Recommender, Examination], tmp_path: Path
+):
+    model, paper = trained
     paper.save(tmp_path / "paper.parquet")
     groups = model.answers(tmp_path / "paper.parquet").groups
     assert np.sum(list(groups.values()), axis=0).tolist() == [1] * len(paper.customer_ids)

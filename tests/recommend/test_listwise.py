@@ -50,3 +50,11 @@ def test_the_same_lists_give_the_same_network():
     asked = planted(3, 20)
     first, second = (each.log_odds(asked.features, asked.starts, asked.customers) for each in (one, other))
     np.testing.assert_array_equal(first, second)
+
+
+def test_where_nothing_was_ever_bought_nothing_is_likely(tmp_path: Path):
+    lists = planted(0, 60)
+    nothing = Lists(lists.features, lists.starts, np.zeros(len(lists.labels), bool), lists.customers)
+    Listwise.fit([nothing], CHOSEN).save(tmp_path / "model.npz")
+    said = Listwise.load(tmp_path / "model.npz").log_odds(lists.features, lists.starts, lists.customers)
+    assert (said < -8).all()

@@ -23,6 +23,8 @@ from perennial.recommend.shelf import Whole
 _WIDEST = 4.0
 """Standard deviations: what lies farther out is drawn in."""
 _LEAST_SPREAD = 1e-6
+_HARDLY_EVER = -9.0
+"""Log odds of what was never seen to happen."""
 _THREADS = 1
 """The products are small: a second thread would mostly wait, for seconds on a busy machine."""
 _LEVEL_CASES = 300_000
@@ -80,6 +82,9 @@ class Listwise:
         rows = np.concatenate([one.features for one in lists])
         middle, spread = rows.mean(axis=0), rows.std(axis=0) + _LEAST_SPREAD
         whole = _joined(lists, _even(rows, middle, spread))
+        if not whole.labels.any():
+            level = np.r_[_HARDLY_EVER, np.zeros(1 + whole.customers.shape[1])]
+            return cls(middle, spread, (), level, tuple(chosen.hidden))
         torch.set_num_threads(_THREADS)
         networks = tuple(_learn(whole, chosen, negatives, seed) for seed in range(chosen.networks))
         found = cls(middle, spread, networks, np.zeros(0), tuple(chosen.hidden))
@@ -110,8 +115,8 @@ class Listwise:
         torch.set_num_threads(_THREADS)
         with torch.inference_mode():
             asked = torch.from_numpy(even)
-            said = sum(network(asked)[:, 0].double() for network in self.networks) / len(self.networks)
-        values = np.asarray(said)
+            said = [np.asarray(network(asked)[:, 0].double()) for network in self.networks]
+        values = np.mean(said, axis=0) if said else np.zeros(len(even))
         lengths = np.diff(np.r_[starts, len(values)])
         most = np.repeat(np.maximum.reduceat(values, starts), lengths)
         total = np.repeat(np.add.reduceat(np.exp(values + extra - most), starts), lengths)

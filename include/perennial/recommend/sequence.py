@@ -1,0 +1,150 @@
+"""What comes next, by the order of what came before: a causal transformer over a customer's orders.
+
+An order is the sum of the vectors of its items, with the days since the order before. An item's vector is a
+projection of its text's, so that an item nobody has bought yet has one too, and for items that are bought
+often a part of their own. The state after the last order, the days of silence since and the sum of all that
+was bought give the scores of all items by their vectors (tied to those that are read). Added to that: how
+popular an item was in the weeks before, and for what the customer bought before a copying term from how
+often, how long ago and how regularly.
+
+It learns from moments of the past, each a whole number of weeks ago: what was bought in the four weeks
+after, under a softmax over what was ever bought. Of a large catalogue the softmax sees a sample, each item
+weighted by one over the probability that it was drawn; what the customer buys is always in it.
+"""
+
+import json
+import time
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from perennial.foundation.encoder import best_device
+from perennial.recommend import sequence_reading as reading
+from perennial.recommend.history import History, Reals
+from perennial.recommend.sequence_network import Network
+from perennial.recommend.sequence_settings import SequenceSettings
+from perennial.recommend.sequence_training import Lesson, begin, learn
+from perennial.recommend.shelf import Names, Shelf, Whole, find
+
+_NOW: Whole = np.zeros(1, np.int64)
+_OWN = "own.weight"
+
+_THREADS = 1
+"""The steps are small: two threads wait for one another, and their sums are not the same twice."""
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A trained model. Get it with `fit`.
+
+    Args:
+        chosen: the settings.
+        own_ids: items with a part of their own.
+        weights: of the network.
+        vectors: of all items, shape (items, width).
+        prior: what is added to the score of each item for everybody, shape (items,).
+        losses: mean −log softmax of what was wanted, of each step. Fewer than `chosen.steps`: time was up.
+    """
+
+    chosen: SequenceSettings
+    own_ids: Names
+    weights: dict[str, Tensor]
+    vectors: Tensor
+    prior: Tensor
+    losses: tuple[float, ...]
+
+    @classmethod
+    def fit(
+        cls, history: History, shelf: Shelf, chosen: SequenceSettings, warm: "Sequence | None" = None
+    ) -> Self:
+        """Learn from the customers of a history until the steps or the seconds are used up.
+
+        The same history, settings and `warm` give the same weights after the same number of steps.
+
+        Args:
+            history: of all customers, as known at the end of a day.
+            shelf: its items.
+            chosen: the settings.
+            warm: an older model to start from, of the same width, layers, heads and width of texts.
+        """
+        torch.set_num_threads(_THREADS)
+        lesson = Lesson.of(reading.recent(history, chosen.orders), shelf, chosen)
+        gpu = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+        with torch.random.fork_rng(gpu):
+            torch.manual_seed(0)
+            network, losses = lesson.network(chosen), []
+            if warm is None:
+                begin(network, lesson)
+            else:
+                network.load_state_dict(_continued(network.state_dict(), lesson.own_ids, warm))
+            learned, began = network.to(best_device()), time.monotonic()
+            for learned, loss in islice(learn(network, lesson, chosen), chosen.steps):  # noqa: B007
+                losses.append(loss)
+                if time.monotonic() - began > chosen.seconds:
+                    break
+        return cls.of(learned, lesson, chosen, tuple(losses))
+
+    @classmethod
+    def of(
+        cls, network: Network, lesson: Lesson, chosen: SequenceSettings, losses: tuple[float, ...] = ()
+    ) -> Self:
+        """A network as it stands, with what it says of the items at the end of the lesson's day."""
+        with torch.inference_mode():
+            vectors, bias = network.vectors(lesson.texts, lesson.own)
+            trend = torch.from_numpy(reading.trends(lesson.older, _NOW)[0]).to(bias.device)
+            prior = bias + trend @ network.trend
+        weights = {name: held.cpu().clone() for name, held in network.state_dict().items()}
+        return cls(chosen, lesson.own_ids, weights, vectors.cpu().clone(), prior.cpu().clone(), losses)
+
+    def scores(self, block: History) -> Reals:
+        """Shape (customers, items), as logarithms of probabilities but for a constant of each customer."""
+        texts, own, chosen = self.weights["project.weight"].shape[1], len(self.own_ids), self.chosen
+        network = Network(texts, own, chosen.width, chosen.layers, chosen.heads, dropout=0.0).eval()
+        network.load_state_dict(self.weights)
+        block = reading.recent(block, chosen.orders)
+        read = reading.Reading.of(block, _NOW)
+        who, _, what = torch.from_numpy(read.known)
+        with torch.inference_mode():
+            states = network.states(torch.from_numpy(block.items).long(), self.vectors, read)[:, 0]
+            said = torch.addmm(self.prior, states, self.vectors.T)
+            facts = torch.from_numpy(read.facts)
+            said[who, what] += network.copied(states[who], self.vectors[what], facts, said[who, what])
+        return said.numpy()
+
+    def save(self, folder: Path) -> None:
+        """Write it as two files, without pickle."""
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays = {"vectors": self.vectors, "prior": self.prior}
+        arrays |= {f"weights/{name}": held for name, held in self.weights.items()}
+        save_file(arrays, folder / "sequence.safetensors")
+        told = {"chosen": self.chosen.model_dump(), "own_ids": list(self.own_ids), "losses": self.losses}
+        (folder / "sequence.json").write_text(json.dumps(told), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        arrays = load_file(folder / "sequence.safetensors")
+        told = json.loads((folder / "sequence.json").read_text(encoding="utf-8"))
+        return cls(
+            chosen=SequenceSettings(**told["chosen"]),
+            own_ids=np.array(told["own_ids"], object),
+            vectors=arrays.pop("vectors"),
+            prior=arrays.pop("prior"),
+            weights={name.removeprefix("weights/"): held for name, held in arrays.items()},
+            losses=tuple(told["losses"]),
+        )
+
+
+def _continued(fresh: dict[str, Tensor], own_ids: Names, warm: Sequence) -> dict[str, Tensor]:
+    """The weights of an older model; of items that had no part of their own then, an empty one."""
+    at = find(pa.array(own_ids, pa.string()), warm.own_ids)
+    own = fresh[_OWN].clone()
+    own[1 + np.flatnonzero(at >= 0)] = warm.weights[_OWN][1 + at[at >= 0]]
+    return warm.weights | {_OWN: own}

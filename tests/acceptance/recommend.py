@@ -1,0 +1,16 @@
+"""The proofs of `recommend`: what does each customer want next, and does every part of the answer help?"""
+
+from collections.abc import Callable, Iterator
+
+from tests.acceptance.lines import Line
+from tests.acceptance.recommend_cold import cold
+from tests.acceptance.recommend_drop_one import drop_one
+from tests.acceptance.recommend_metrics import metrics
+from tests.acceptance.recommend_months import months
+
+CASES: dict[str, Callable[[], Iterator[Line]]] = {
+    "metrics": metrics,
+    "months": months,
+    "cold": cold,
+    "drop_one": drop_one,
+}

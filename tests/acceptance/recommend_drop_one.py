@@ -1,0 +1,82 @@
+"""What does each source add to the ranker? It learns again without the columns and candidates of one.
+
+What is known of the items (buyers lately, shares of their kind) stays with the ranker; so what a source is
+missed for is what nothing else could say. What was bought before is ranked by when and how often, mostly: the
+bar is on what never was.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+
+from perennial.recommend.features import Block
+from perennial.recommend.history import Reals
+from perennial.recommend.sources import Sources
+from perennial.recommend.split import Slice
+from perennial.recommend.training import fit
+from tests.acceptance import recommend_shop
+from tests.acceptance.lines import Line, at_least
+from tests.acceptance.recommend_months import Standing, ndcg, paired
+from tests.acceptance.recommend_peers import RANKED
+from tests.acceptance.recommend_shop import MONTHS, TESTED, Month
+
+KEPT = "popularity"
+"""The source that never goes: something has to name candidates."""
+
+
+@dataclass(frozen=True)
+class Fewer(Sources):
+    """Sources of which some are silent.
+
+    Args:
+        silent: how their names begin.
+    """
+
+    silent: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, sources: Sources, silent: tuple[str, ...]) -> "Fewer":
+        """All but some."""
+        chosen = sources.chosen
+        named = {name: count for name, count in chosen.candidates.items() if not name.startswith(silent)}
+        held = {field.name: getattr(sources, field.name) for field in fields(sources)}
+        return cls(**held | {"chosen": chosen.model_copy(update={"candidates": named})}, silent=silent)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that are left."""
+        return tuple(name for name in super().names if not name.startswith(self.silent))
+
+    def scores(self, block: Block) -> dict[str, Reals]:
+        """What they say."""
+        return {name: said for name, said in super().scores(block).items() if name in self.names}
+
+
+def drop_one() -> Iterator[Line]:
+    """NDCG@10 of the newest test month without each source, and without all of them but popularity."""
+    yield from without(recommend_shop.months(*MONTHS)[TESTED[-1]])
+
+
+def without(month: Month) -> Iterator[Line]:
+    """The table of a month."""
+    whole = _standing(month, ())
+    kinds = sorted({name.split("_")[0] for name in month.sources.names} - {KEPT})
+    for silent in [*((kind,) for kind in kinds), tuple(kinds)]:
+        fewer, name = _standing(month, silent), " and ".join(silent)
+        for part in RANKED:
+            less = paired([whole], [fewer], part)
+            print(
+                f"  without {name}, {part}: {ndcg([fewer], part):.4f}; all less without {less.mean:+.4f}, "
+                f"95 % {less.low:+.4f} to {less.high:+.4f}, paired",
+                flush=True,
+            )
+            if len(silent) == len(kinds) and part is Slice.EXPLORE:
+                yield at_least("recommend.drop_all_explore_low", less.low, 0, "")
+
+
+def _standing(month: Month, silent: tuple[str, ...]) -> Standing:
+    if not silent:
+        learned, seconds = month.learned
+    else:
+        windows = [replace(one, sources=Fewer.of(one.sources, silent)) for one in month.windows()]
+        learned, seconds = fit(Fewer.of(month.sources, silent), month.eve.history, windows), 0.0
+    return Standing.of(month, month.probabilities(learned, month.asked), seconds)

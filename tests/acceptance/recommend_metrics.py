@@ -1,0 +1,69 @@
+"""The measures of the recommender, customer by customer, against an independent library."""
+
+from collections.abc import Iterator
+
+import ir_measures
+import numpy as np
+
+from perennial.recommend.evaluation import DEPTHS, judge
+from perennial.recommend.split import Slice
+from tests.acceptance import recommend_shop
+from tests.acceptance.lines import Line, at_least, at_most
+from tests.acceptance.recommend_peers import tifu
+from tests.acceptance.recommend_shop import MONTHS, TUNED_ON, Month
+
+CUSTOMERS = 1000
+_RUN = 100
+"""Items of a ranking that the library is told; the measures look at fewer."""
+_NAMES = {
+    ir_measures.nDCG: "ndcg",
+    ir_measures.P: "precision",
+    ir_measures.R: "recall",
+    ir_measures.Success: "hit",
+}
+
+
+def metrics() -> Iterator[Line]:
+    """NDCG, precision, recall and hit rate of 1,000 customers, by us and by ir_measures."""
+    yield from agreed(recommend_shop.months(*MONTHS)[TUNED_ON])
+
+
+def agreed(month: Month) -> Iterator[Line]:
+    """The largest difference over all slices of a month; ties are broken by chance, for both alike."""
+    random = np.random.default_rng(0)
+    said = np.zeros((len(month.asked), len(month.paper.item_ids)))
+    said[:, : month.paper.warm] = tifu(month)
+    said += 1e-9 * random.random(said.shape)
+    measures = {measure @ k: (name, k) for measure, name in _NAMES.items() for k in DEPTHS}
+    worst, compared = 0.0, 0
+    for part in Slice:
+        found = judge(month.paper, part, lambda rows: said[rows])
+        asked = np.sort(random.permutation(found.rows)[:CUSTOMERS]).tolist()
+        place = {row: number for number, row in enumerate(found.rows.tolist())}
+        run, wanted = _as_told(month, part, said, asked)
+        for one in ir_measures.iter_calc(list(measures), wanted, run):
+            name, k = measures[one.measure]
+            ours = getattr(found.at[k], name)[place[int(one.query_id)]]
+            worst, compared = max(worst, abs(ours - one.value)), compared + 1
+        print(f"  {part}: {len(asked)} customers")
+    yield at_most("recommend.metrics_difference", worst, 1e-9, "")
+    yield at_least("recommend.metrics_compared", compared, len(_NAMES) * len(DEPTHS) * CUSTOMERS, "_values")
+
+
+def _as_told(month: Month, part: Slice, said: np.ndarray, rows: list[int]) -> tuple[dict, dict]:
+    """The first items of each customer's ranking, and what they wanted.
+
+    The library holds scores in single precision, where what chance adds is lost: it is told the ranks.
+    """
+    run, wanted = {}, {}
+    columns = np.arange(len(month.paper.item_ids))[month.paper.columns(part)]
+    for row in rows:
+        allowed = month.paper.candidates(part, np.array([row]))[0]
+        scores = np.where(allowed, said[row, columns], -np.inf)
+        first = np.argsort(-scores, kind="stable")[:_RUN]
+        run[str(row)] = {
+            str(columns[one]): float(_RUN - rank) for rank, one in enumerate(first) if allowed[one]
+        }
+        targets = month.paper.wanted[[row], month.paper.columns(part)].toarray()[0] & allowed
+        wanted[str(row)] = {str(columns[one]): 1 for one in np.flatnonzero(targets)}
+    return run, wanted

@@ -1,0 +1,180 @@
+"""What does each customer want next? The recommender against tuned simple ones on three test months.
+
+By EVALUATION's protocol for recommendations: all know what was known before the month, every warm item is
+ranked, and all settings were chosen on windows that had ended by the end of September 2017; those of the
+peers are chosen here, on that month. Customers are drawn with all their months for the intervals.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from perennial.foundation import calibration
+from perennial.recommend.evaluation import (
+    DEPTHS,
+    MEASURES,
+    Interval,
+    Judged,
+    diversity,
+    judge,
+    novelty,
+    over_months,
+)
+from perennial.recommend.history import Reals
+from perennial.recommend.recommender import bought_in
+from perennial.recommend.shelf import Names
+from perennial.recommend.split import Slice
+from tests.acceptance import recommend_shop
+from tests.acceptance.lines import Line, at_least, at_most
+from tests.acceptance.recommend_peers import RANKED, Peer, tuned
+from tests.acceptance.recommend_shop import MONTHS, TESTED, TUNED_ON, Month
+
+OURS = "perennial"
+BARS = {Slice.ALL: 1.02, Slice.REPEAT: 1.01, Slice.EXPLORE: 1.22}
+MOST_SECONDS = 600
+HISTORY_SIZES = {"short": (1, 100), "middle": (100, 400), "long": (400, 1 << 31)}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How somebody did in a month.
+
+    Args:
+        month: the month.
+        parts: by slice.
+        seconds: to learn and to score.
+    """
+
+    month: Month
+    parts: dict[Slice, Judged]
+    seconds: float
+
+    @classmethod
+    def of(cls, month: Month, said: Reals, seconds: float) -> "Standing":
+        """From scores of the warm items, shape (customers, warm)."""
+        parts = {part: judge(month.paper, part, lambda rows: said[rows]) for part in RANKED}
+        return cls(month, parts, seconds)
+
+    def customers(self, part: Slice) -> Names:
+        """Who wanted something of a slice."""
+        return self.month.paper.customer_ids[self.parts[part].rows]
+
+    def figures(self, part: Slice) -> dict[str, float]:
+        """The means of all measures on a slice."""
+        found, depth = self.parts[part], DEPTHS[0]
+        first = found.items[:, :depth]
+        named = {f"{name}@{k}": float(getattr(found.at[k], name).mean()) for k in DEPTHS for name in MEASURES}
+        return named | {
+            f"coverage@{depth}": found.shown / self.month.paper.warm,
+            f"novelty@{depth}": float(novelty(first, self.month.shares).mean()),
+            f"diversity@{depth}": float(diversity(first, self.month.vectors).mean()),
+        }
+
+    def by_history(self) -> dict[str, float]:
+        """NDCG at 10 over all items of customers by how many different items they had bought."""
+        found = self.parts[Slice.ALL]
+        sizes, ndcg = self.month.paper.history_sizes[found.rows], found.at[10].ndcg
+        which = {name: (sizes >= least) & (sizes < below) for name, (least, below) in HISTORY_SIZES.items()}
+        return {f"ndcg@10 {name}": float(ndcg[some].mean()) for name, some in which.items() if some.any()}
+
+
+def months() -> Iterator[Line]:
+    """NDCG@10 on three test months against the best of the tuned peers: all, bought before, never bought."""
+    found = recommend_shop.months(*MONTHS)
+    yield from compared(found[TUNED_ON], [found[first] for first in TESTED])
+
+
+def compared(tuned_on: Month, tested: Sequence[Month]) -> Iterator[Line]:
+    """The comparison, tuned on a month and averaged over others."""
+    peers = list(tuned(tuned_on))
+    for peer in peers:
+        print(f"  chosen: {peer}, best on {' and '.join(peer.best_at)}", flush=True)
+    found: dict[str, list[Standing]] = {}
+    for month in tested:
+        print(f"  {month.first:%B}: {len(month.asked)} customers, {month.paper.warm} warm items", flush=True)
+        each = {OURS: _ours(month)} | {_named(peer): _peer(month, peer) for peer in peers}
+        for name, standing in each.items():
+            found.setdefault(name, []).append(standing)
+            _show(name, [standing])
+    print("  Averaged over the months", flush=True)
+    for name, standings in found.items():
+        _show(name, standings)
+    for part, bar in BARS.items():
+        yield from _against_best(found, part, bar)
+    longest = max(month.reading_seconds + month.learned[1] for month in tested)
+    yield at_most("recommend.training_seconds", longest, MOST_SECONDS, "s")
+
+
+def paired(ours: Sequence[Standing], theirs: Sequence[Standing], part: Slice) -> Interval:
+    """The difference of NDCG@10 averaged over months."""
+    values = [
+        one.parts[part].at[10].ndcg - other.parts[part].at[10].ndcg
+        for one, other in zip(ours, theirs, strict=True)
+    ]
+    return over_months(values, [one.customers(part) for one in ours])
+
+
+def ndcg(standings: Sequence[Standing], part: Slice) -> float:
+    """NDCG@10 averaged over months."""
+    return float(np.mean([one.parts[part].at[10].ndcg.mean() for one in standings]))
+
+
+def _ours(month: Month) -> Standing:
+    """How the recommender does in a month."""
+    learned, learning = month.learned
+    began = time.monotonic()
+    everybody = month.eve.history
+    said = month.probabilities(learned, everybody)
+    scoring = time.monotonic() - began
+    print(
+        f"    read in {month.reading_seconds:.0f} s, learned in {learning:.0f} s, scored in {scoring:.0f} s"
+    )
+    wanted = bought_in(month.eve.after, everybody, month.shelf)[:, month.warm].toarray()
+    bought = everybody.bought[:, month.warm].toarray() > 0
+    for name, asked in {"bought before": bought, "never bought": ~bought}.items():
+        _calibrated(name, said, wanted, asked & (said > -np.inf))
+    return Standing.of(month, said[month.rows], learning + scoring)
+
+
+def _calibrated(name: str, said: Reals, wanted: np.ndarray, asked: np.ndarray) -> None:
+    labels, probabilities = wanted[asked].astype(float), said[asked].astype(float)
+    error = calibration.error(labels, probabilities)
+    print(
+        f"    {name}: {asked.sum(axis=1).mean():.0f} candidates a customer, said {probabilities.mean():.4f}, "
+        f"bought within 28 days {labels.mean():.4f}, calibration error {error:.4f}"
+    )
+
+
+def _peer(month: Month, peer: Peer) -> Standing:
+    began = time.monotonic()
+    said = peer.of(month)
+    return Standing.of(month, said, time.monotonic() - began)
+
+
+def _named(peer: Peer) -> str:
+    return peer.name if peer.best_at == RANKED else f"{peer.name}, best on {' and '.join(peer.best_at)}"
+
+
+def _show(name: str, standings: Sequence[Standing]) -> None:
+    seconds = np.mean([one.seconds for one in standings])
+    print(f"    {name}: {seconds:.1f} s")
+    for part in RANKED:
+        each = [one.figures(part) | (one.by_history() if part is Slice.ALL else {}) for one in standings]
+        shown = ", ".join(f"{figure} {np.mean([one[figure] for one in each]):.4f}" for figure in each[0])
+        print(f"      {part}: {shown}", flush=True)
+
+
+def _against_best(found: dict[str, list[Standing]], part: Slice, bar: float) -> Iterator[Line]:
+    best = max((name for name in found if name != OURS), key=lambda name: ndcg(found[name], part))
+    ours, theirs = found[OURS], found[best]
+    for name, standings in ((OURS, ours), (best, theirs)):
+        values = [one.parts[part].at[10].ndcg for one in standings]
+        around = over_months(values, [one.customers(part) for one in standings])
+        print(f"  {part}, {name}: {around.mean:.4f}, 95 % {around.low:.4f} to {around.high:.4f}")
+    less = paired(ours, theirs, part)
+    print(f"  {part}, {OURS} less {best}: {less.mean:+.4f}, 95 % {less.low:+.4f} to {less.high:+.4f}, paired")
+    ratio = ndcg(ours, part) / ndcg(theirs, part)
+    yield Line(f"recommend.{part}_ratio", f"{ratio:.4f}", f">={bar}", ratio >= bar)
+    yield at_least(f"recommend.{part}_less_best_low", less.low, 0, "")

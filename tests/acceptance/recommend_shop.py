@@ -1,0 +1,193 @@
+"""Test months of the demo's year: what was known before each, and what was bought in it."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cache, cached_property
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from perennial.foundation import encoder
+from perennial.foundation.item_vectors import embedding_settings, texts
+from perennial.foundation.lake import Lake
+from perennial.foundation.promotion import WINDOW
+from perennial.recommend import catalogue, history
+from perennial.recommend.config import recommender_settings
+from perennial.recommend.examination import Examination, bought_after
+from perennial.recommend.history import History, Reals
+from perennial.recommend.recommender import Fit
+from perennial.recommend.shelf import Shelf, Whole
+from perennial.recommend.sources import Sources
+from perennial.recommend.split import WARM_PURCHASES, Split, split
+from perennial.recommend.training import Window, fit
+from tests.acceptance import year
+
+TUNED_ON = date(2017, 9, 1)
+TESTED = (date(2017, 10, 1), date(2017, 11, 1), date(2017, 12, 1))
+MONTHS = (TUNED_ON, *TESTED)
+"""All cases read these, so that one run reads them once."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """What was known at the end of a day, and what was bought in the 28 days that follow."""
+
+    history: History
+    after: Examination
+
+
+@dataclass(frozen=True)
+class Month:
+    """A test month.
+
+    Args:
+        first: its first day.
+        paper: who bought what before it and in it.
+        shelf: what anybody had bought before.
+        eve: the last day that may be known.
+        pasts: days whose windows had ended by the eve, the newest first.
+        wider: the shelf, and what was sold for the first time in the month.
+        unseen: who bought what of the latter in the month.
+        reading_seconds: that all this took to read.
+    """
+
+    first: date
+    paper: Split
+    shelf: Shelf
+    eve: Past
+    pasts: Sequence[Past]
+    wider: Shelf
+    unseen: Examination
+    reading_seconds: float
+
+    @cached_property
+    def warm(self) -> Whole:
+        """The row on the shelf of each warm item, in the order of the split."""
+        return self.shelf.find(pa.array(self.paper.item_ids[: self.paper.warm], pa.string()))
+
+    @cached_property
+    def rows(self) -> Whole:
+        """The row in the history of each customer of the split."""
+        return self.eve.history.find(pa.array(self.paper.customer_ids, pa.string()))
+
+    @cached_property
+    def asked(self) -> History:
+        """What the customers of the split had bought, in its order."""
+        return self.eve.history.of(self.rows)
+
+    @cached_property
+    def vectors(self) -> Reals:
+        """Of each warm item's text, of unit length, zeros for none, shape (warm, width)."""
+        held = self.shelf.meanings
+        found = np.vstack([held, np.zeros((1, held.shape[1]), np.float32)])[self.shelf.texts[self.warm]]
+        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+
+    @cached_property
+    def shares(self) -> NDArray[np.float64]:
+        """Of all customers who bought each warm item before, shape (warm,)."""
+        buyers = np.bincount(self.eve.history.bought.indices, minlength=len(self.shelf))
+        return buyers[self.warm] / len(self.eve.history)
+
+    @cached_property
+    def sources(self) -> Sources:
+        """As of the eve."""
+        return Sources.fit(self.eve.history, self.shelf, self.offered(self.eve), recommender_settings())
+
+    @cached_property
+    def learned(self) -> tuple[Fit, float]:
+        """The recommender as of the eve, and the seconds that it took to learn."""
+        began = time.monotonic()
+        found = fit(self.sources, self.eve.history, self.windows())
+        return found, time.monotonic() - began
+
+    def windows(self) -> list[Window]:
+        """The past windows, each with sources as of the day before it."""
+        chosen = recommender_settings()
+        return [
+            Window(
+                Sources.fit(past.history, self.shelf, self.offered(past), chosen), past.history, past.after
+            )
+            for past in self.pasts
+        ]
+
+    def offered(self, past: Past) -> NDArray[np.bool_]:
+        """Which items of the shelf are warm by the protocol at a time."""
+        if past is not self.eve:
+            return np.bincount(past.history.items, minlength=len(self.shelf)) >= WARM_PURCHASES
+        found = np.zeros(len(self.shelf), bool)
+        found[self.warm] = True
+        return found
+
+    def probabilities(self, learned: Fit, asked: History) -> Reals:
+        """Of each warm item for customers, −∞ for what is no candidate, shape (customers, warm)."""
+        columns = np.full(len(self.shelf), -1)
+        columns[self.warm] = np.arange(len(self.warm))
+        said = np.full((len(asked), len(self.warm)), -np.inf, np.float32)
+        for rows, block, found in learned.sources.candidates(asked):
+            said[rows[found.rows], columns[found.items]] = learned.ranker.probability(block, found)
+        return said
+
+
+@cache
+def months(*firsts: date) -> dict[date, Month]:
+    """The months that begin on these days, with the vectors of all texts, encoded now."""
+    with year.shop() as lake:
+        shop = _Shop.of(lake)
+        return {first: _month(shop, first) for first in firsts}
+
+
+@dataclass(frozen=True)
+class _Shop:
+    lake: Lake
+    hashes: pa.Table
+    vectors: pa.Table
+
+    @classmethod
+    def of(cls, lake: Lake) -> "_Shop":
+        space = embedding_settings().start
+        said = texts(lake.read("items"), space.text).select("item_id", "text_hash", "text").to_pyarrow()
+        different = said.select(["text_hash", "text"]).group_by(["text_hash", "text"]).aggregate([])
+        return cls(lake, said.select(["item_id", "text_hash"]), _encoded(different.sort_by("text_hash")))
+
+    def wares(self, day: date) -> ir.Table:
+        known = self.lake.known("items", day)
+        return catalogue.merchandise(known, recommender_settings().excluded_categories)
+
+    def bought(self, day: date) -> ir.Table:
+        return catalogue.purchases(self.lake.known("events", day))
+
+    def shelf(self, items: ir.Table) -> Shelf:
+        known = items.select("item_id", "title", "category", "brand").to_pyarrow()
+        return Shelf.of(known, self.hashes, self.vectors)
+
+    def past(self, shelf: Shelf, day: date) -> Past:
+        lines = history.lines(self.lake.known("events", day), day).to_pyarrow()
+        items = ibis.memtable(pa.table({"item_id": shelf.item_ids}))
+        after = bought_after(self.bought(day + WINDOW), items, day, WINDOW)
+        return Past(History.of_lines(lines, shelf), after)
+
+
+def _month(shop: _Shop, first: date) -> Month:
+    eve, end = first - timedelta(days=1), (first + timedelta(days=32)).replace(day=1)
+    wares, before, then = shop.wares(eve), shop.bought(eve), shop.bought(end)
+    new = shop.wares(end).anti_join(before, "item_id")
+    paper, unseen = split(before, then, wares, first), bought_after(then, new, eve, end - first)
+    sold = ibis.memtable(pa.table({"item_id": unseen.item_ids.unique()}))
+    shelf = shop.shelf(wares.semi_join(before, "item_id"))
+    wider = shop.shelf(ibis.union(wares.semi_join(before, "item_id"), new.semi_join(sold, "item_id")))
+    began, ranker = time.monotonic(), recommender_settings().ranker
+    last = shop.past(shelf, eve)
+    days = [eve - WINDOW - timedelta(days=ranker.every_days * back) for back in range(ranker.windows)]
+    pasts = [shop.past(shelf, day) for day in days]
+    return Month(first, paper, shelf, last, pasts, wider, unseen, time.monotonic() - began)
+
+
+def _encoded(different: pa.Table) -> pa.Table:
+    found = encoder.load(embedding_settings().start.encoder).encode(different["text"].to_pylist())
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(found.ravel()), found.shape[1])
+    return pa.table({"text_hash": different["text_hash"], "vector": vectors})

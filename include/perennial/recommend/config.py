@@ -82,7 +82,7 @@ class RecommenderSettings(Part):
     excluded_categories: frozenset[str] = Field(frozenset(), description="any level of an item's category")
     sold_within_days: int = Field(91, ge=1, description="what nobody bought for longer is not recommended")
     customers: int = Field(20_000, ge=100, description="it learns from at most so many, drawn by chance")
-    pool: int = Field(2000, ge=10, description="items with most buyers, for whoever never bought them")
+    pool: int = Field(1000, ge=10, description="items with most buyers, for whoever never bought them")
     item_neighbours: dict[str, ItemNeighboursSettings] = Field(min_length=1, description="models by name")
     customer_neighbours: CustomerNeighboursSettings = CustomerNeighboursSettings()
     content: Weighing = Field(

@@ -27,7 +27,7 @@ _HARDLY_EVER = -9.0
 """Log odds of what was never seen to happen."""
 _THREADS = 1
 """The products are small: a second thread would mostly wait, for seconds on a busy machine."""
-_LEVEL_CASES = 300_000
+_LEVEL_CASES = 100_000
 """Enough for the dozen numbers of the level."""
 
 
@@ -90,11 +90,14 @@ class Listwise:
         found = cls(middle, spread, networks, np.zeros(0), tuple(chosen.hidden))
         # What was drawn of a list stands for all of it: in a whole list the shares are smaller.
         share = found._share(whole.features, whole.starts, np.where(whole.labels, 0, -np.log(negatives)))
-        told = np.column_stack([share, np.repeat(whole.customers, whole.lengths, axis=0)])
-        some = np.random.default_rng(0).permutation(len(told))[:_LEVEL_CASES]
-        weights = np.where(whole.labels, 1.0, 1 / negatives)
-        fitted = LogisticRegression(C=1.0, max_iter=300).fit(told[some], whole.labels[some], weights[some])
-        return cls(middle, spread, networks, np.r_[fitted.intercept_, fitted.coef_[0]], tuple(chosen.hidden))
+        some = np.random.default_rng(0).permutation(len(share))[:_LEVEL_CASES]
+        list_of = np.repeat(np.arange(len(whole.starts)), whole.lengths)[some]
+        told = np.column_stack([share[some], whole.customers[list_of]])
+        wide = told.std(axis=0) + _LEAST_SPREAD
+        labels = whole.labels[some]
+        fitted = LogisticRegression(max_iter=300).fit(told / wide, labels, np.where(labels, 1, 1 / negatives))
+        level = np.r_[fitted.intercept_, fitted.coef_[0] / wide]
+        return cls(middle, spread, networks, level, tuple(chosen.hidden))
 
     def log_odds(self, features: Reals, starts: Whole, customers: Reals) -> NDArray[np.float64]:
         """Log odds that each candidate is bought within the window, shapes as in `Lists`."""

@@ -206,10 +206,12 @@ def _log(
         "items_on_shelf": len(model.served.sources.shelf),
         "texts_on_shelf": len(model.served.sources.shelf.vectors),
     }
-    metrics = model.judged.outcome(paper).figures(JUDGED_AT)
-    for name, rule in RULES.items():
-        found = model.judged.outcome(paper, rule).figures(JUDGED_AT)
-        metrics |= {f"{name}_{figure}": value for figure, value in found.items()}
+    found = model.judged.outcomes(paper, {"": model.judged.ranker.probability, **RULES})
+    metrics = {
+        f"{name}_{figure}".strip("_"): value
+        for name, outcome in found.items()
+        for figure, value in outcome.figures(JUDGED_AT).items()
+    }
     run.log(params=params, metrics=metrics, model=logged)
 
 

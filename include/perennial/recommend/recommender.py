@@ -65,25 +65,28 @@ class Fit:
     ranker: Ranker
     history: History
 
-    def rank(self, history: History, k: int, rule: Rule | None = None) -> Iterator[Ranking]:
-        """The best k items of the customers of a history, block by block, by the ranker or by a rule."""
-        said = rule or self.ranker.probability
+    def rank(self, history: History, k: int) -> Iterator[Ranking]:
+        """The best k items of the customers of a history, block by block."""
         for _, block, found in self.sources.candidates(history):
-            yield Ranking.best(block, found, said(block, found), k)
+            yield Ranking.best(block, found, self.ranker.probability(block, found), k)
 
     def of(self, customer_ids: Names) -> History:
         """What customers had bought; nothing of unknown ones."""
         return self.history.of(self.history.find(pa.array(customer_ids, pa.string())), customer_ids)
 
-    def outcome(self, paper: Examination, rule: Rule | None = None, k: int = JUDGED_AT) -> Outcome:
-        """The measures of each customer of an examination, in its order, by the ranker or by a rule."""
+    def outcome(self, paper: Examination) -> Outcome:
+        """The measures at `JUDGED_AT` of each customer of an examination, in its order."""
+        return self.outcomes(paper, {NAME: self.ranker.probability})[NAME]
+
+    def outcomes(self, paper: Examination, rules: Mapping[str, Rule]) -> dict[str, Outcome]:
+        """The same for several ways to rank the same candidates."""
         asked = self.of(paper.customer_ids)
-        items = np.concatenate([ranking.items for ranking in self.rank(asked, k, rule)])
+        lists: dict[str, list[Whole]] = {name: [] for name in rules}
+        for _, block, found in self.sources.candidates(asked):
+            for name, rule in rules.items():
+                lists[name].append(Ranking.best(block, found, rule(block, found), JUDGED_AT).items)
         wanted = bought_in(paper, asked, self.sources.shelf)
-        hits = np.zeros(items.shape, bool)
-        rows, places = np.nonzero(items >= 0)
-        hits[rows, places] = np.asarray(wanted[rows, items[rows, places]]).ravel()
-        return evaluate(hits, paper.wanted)
+        return {name: _marked(np.concatenate(items), wanted, paper) for name, items in lists.items()}
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,14 @@ def bought_in(paper: Examination, history: History, shelf: Shelf) -> sparse.csr_
     both = (asked >= 0) & (items >= 0)
     at = asked[both], items[both]
     return sparse.csr_array((np.ones(int(both.sum()), bool), at), shape=(len(history), len(shelf)))
+
+
+def _marked(items: Whole, wanted: sparse.csr_array, paper: Examination) -> Outcome:
+    """The measures of lists, one for each customer, −1 where nothing fills a place."""
+    hits = np.zeros(items.shape, bool)
+    rows, places = np.nonzero(items >= 0)
+    hits[rows, places] = np.asarray(wanted[rows, items[rows, places]]).ravel()
+    return evaluate(hits, paper.wanted)
 
 
 def _held(wanted: sparse.csr_array, rows: Whole, items: Whole) -> NDArray[np.bool_]:

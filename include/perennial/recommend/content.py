@@ -5,7 +5,6 @@ texts have in common says nothing of anybody.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -28,24 +27,16 @@ class Content:
     pool: Whole
     weighing: Weighing
 
-    @cached_property
-    def vectors(self) -> Reals:
-        """One for each item, from the middle, of unit length; zeros without a text. Shape (items, width)."""
-        texts = self.shelf.meanings - self.shelf.meanings.sum(axis=0) / max(1, len(self.shelf.meanings))
-        lengths = np.linalg.norm(texts, axis=1, keepdims=True)
-        whole = np.vstack([texts / np.maximum(lengths, 1e-9), np.zeros((1, texts.shape[1]), np.float32)])
-        return whole[self.shelf.texts]
-
     def tastes(self, block: History) -> Reals:
         """One vector of unit length for each customer, shape (customers, width); zeros without a history."""
-        found = self.weighing.matrix(block) @ self.vectors
+        found = self.weighing.matrix(block) @ self.shelf.directions
         return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
 
     def scores(self, block: History) -> Reals:
         """Cosine of taste and text, shape (customers, pool)."""
-        return self.tastes(block) @ self.vectors[self.pool].T
+        return self.tastes(block) @ self.shelf.directions[self.pool].T
 
     def evidence(self, history: History, rows: Whole, columns: Whole) -> Whole:
         """The item bought whose text is most like that of an item of the pool, −1 for none, shape (n,)."""
-        bought, texts = history.bought, self.vectors[self.pool[columns]]
-        return strongest(bought, rows, lambda held, at: self.vectors[held] @ texts[at])
+        bought, texts = history.bought, self.shelf.directions[self.pool[columns]]
+        return strongest(bought, rows, lambda held, at: self.shelf.directions[held] @ texts[at])

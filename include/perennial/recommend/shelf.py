@@ -55,6 +55,17 @@ class Shelf:
         return self.vectors.astype(np.float32)
 
     @cached_property
+    def directions(self) -> NDArray[np.float32]:
+        """One vector for each item, seen from the middle of all texts, of unit length; zeros without a text.
+
+        Shape (items, width).
+        """
+        texts = self.meanings - self.meanings.sum(axis=0) / max(1, len(self.meanings))
+        lengths = np.linalg.norm(texts, axis=1, keepdims=True)
+        whole = np.vstack([texts / np.maximum(lengths, 1e-9), np.zeros((1, texts.shape[1]), np.float32)])
+        return whole[self.texts]
+
+    @cached_property
     def groups(self) -> dict[str, Codes]:
         """The number of each item's group, from 0, for each of `GROUPS`."""
         family, kind, brand = self.levels[:, 1] + 1, self.levels[:, 2] + 1, self.brands + 1

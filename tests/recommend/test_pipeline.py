@@ -82,7 +82,7 @@ def test_the_favourite_is_sure_to_come_and_the_reason_says_how_often(
     regulars = [row for row in found if int(row["customer_id"][1:]) % 2 == 0]
     favourites = [row for row in regulars if row["item_id"] == f"i{int(row['customer_id'][1:]) % ITEMS:02}"]
     assert len(favourites) > 0.9 * CUSTOMERS / 2 * (ITEMS - len(NEVER)) / ITEMS
-    assert np.median([row["score"] for row in favourites]) > 0.8
+    assert np.median([row["score"] for row in favourites]) > 0.7
     for row in favourites:
         assert row["source"] == "repeat"
         assert row["evidence"] == [row["item_id"]]

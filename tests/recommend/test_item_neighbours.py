@@ -31,7 +31,7 @@ def test_the_dual_solution_is_the_textbook_one_for_known_and_for_unknown_custome
     found = ItemNeighbours.fit(known, pool, ItemNeighboursSettings(weighing=weighing, ridge=RIDGE))
     for history in (known, others):
         wanted = weighing.matrix(history).toarray() @ items[:, pool]
-        np.testing.assert_allclose(found.scores(history)[EVER], wanted, atol=1e-3)
+        np.testing.assert_allclose(found.scores(history)[EVER], wanted, atol=1e-5)
 
 
 def test_a_purchase_says_nothing_of_the_item_itself():

@@ -82,7 +82,7 @@ def test_the_favourite_is_sure_to_come_and_the_reason_says_how_often(
     regulars = [row for row in found if int(row["customer_id"][1:]) % 2 == 0]
     favourites = [row for row in regulars if row["item_id"] == f"i{int(row['customer_id'][1:]) % ITEMS:02}"]
     assert len(favourites) > 0.9 * CUSTOMERS / 2 * (ITEMS - len(NEVER)) / ITEMS
-    assert np.median([row["score"] for row in favourites]) > 0.7
+    assert np.median([row["score"] for row in favourites]) > 0.8
     for row in favourites:
         assert row["source"] == "repeat"
         assert row["evidence"] == [row["item_id"]]
@@ -112,7 +112,8 @@ def test_a_stranger_gets_what_is_popular(trained: tuple[Recommender, Examination
     stranger = [row for row in found if row["customer_id"] == "nobody"]
     assert len(stranger) == TOP
     assert {row["source"] for row in stranger} == {"popularity"}
-    assert all("customers in the last 28 days" in row["reason"] for row in stranger)
+    counts = [int(row["reason"].split()[2]) for row in stranger]
+    assert counts == sorted(counts, reverse=True)
 
 
 def test_a_reason_says_how_often_and_when(trained: tuple[Recommender, Examination]):

@@ -30,7 +30,7 @@ def test_item_neighbours_are_the_textbook_ease_also_for_unknown_customers():
         model = ItemNeighbours.fit(held, part, chosen)
         for block in (held, others):
             wanted = chosen.weighing.matrix(block).toarray() @ weights
-            np.testing.assert_allclose(model.scores(block)[EVER], wanted[:, part], atol=1e-3)
+            np.testing.assert_allclose(model.scores(block)[EVER], wanted[:, part], atol=2e-5)
 
 
 def test_what_was_bought_lately_is_a_ridge_regression_in_which_no_item_speaks_for_itself():
@@ -46,7 +46,7 @@ def test_what_was_bought_lately_is_a_ridge_regression_in_which_no_item_speaks_fo
         for item in range(12):
             others = np.delete(bought, item, axis=1)
             weights = np.linalg.solve(others.T @ others + 3 * np.eye(11), others.T @ target[:, item])
-            np.testing.assert_allclose(model.scores(held)[name][:, item], others @ weights, atol=3e-3)
+            np.testing.assert_allclose(model.scores(held)[name][:, item], others @ weights, atol=2e-5)
 
 
 def test_customer_neighbours_are_a_plain_tifu_knn(tmp_path: Path):

@@ -61,6 +61,7 @@ class ListwiseSettings(Part):
     networks: int = Field(2, ge=1, description="their answers are averaged")
     dropout: float = Field(0.1, ge=0, lt=1)
     epochs: int = Field(4, ge=1, description="how often it sees every list")
+    least_steps: int = Field(200, ge=1, description="… in a small shop more often, for so many steps")
     batch: int = Field(128, ge=1, description="lists in a step")
     learning_rate: float = Field(0.003, gt=0, le=1)
     decay: float = Field(0.01, ge=0, description="of the weights")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from perennial.recommend.shelf import Names
 from perennial.recommend.split import Slice, Split, Whole
@@ -94,6 +95,19 @@ def over_months(values: Sequence[Numbers], customer_ids: Sequence[Names], draws:
     means = (sums @ drawn / (there @ drawn)).mean(axis=0)
     low, high = np.quantile(means, [0.025, 0.975])
     return Interval(float((sums.sum(axis=1) / there.sum(axis=1)).mean()), float(low), float(high))
+
+
+def hits(lists: Whole, wanted: sparse.csr_array) -> NDArray[np.bool_]:
+    """Which items of each list were wanted.
+
+    Args:
+        lists: columns of `wanted`, −1 where nothing fills a place, shape (customers, k).
+        wanted: what each customer bought, shape (customers, items).
+    """
+    found = np.zeros(lists.shape, bool)
+    rows, places = np.nonzero(lists >= 0)
+    found[rows, places] = np.asarray(wanted[rows, lists[rows, places]]).ravel()
+    return found
 
 
 def evaluate(hits: NDArray[np.bool_], wanted: NDArray[np.int64]) -> Outcome:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import sparse
 
-from perennial.recommend.evaluation import Interval, evaluate, interval
+from perennial.recommend.evaluation import Interval, evaluate, hits, interval
 from perennial.recommend.shelf import Codes, Names, Shelf, Whole
 
 Numbers = NDArray[np.float64]
@@ -166,18 +166,11 @@ def cost_curve(
     reference = np.zeros(0)
     for setting in settings:
         shown = lists(setting)
-        ndcg = evaluate(_hits(shown, wanted)[asked], np.diff(wanted.indptr)[asked]).ndcg
+        ndcg = evaluate(hits(shown, wanted)[asked], np.diff(wanted.indptr)[asked]).ndcg
         reference = reference if found else ndcg
         spread = Spread.of(counts(shown, len(buyers)), buyers)
         found.append(Step(setting, interval(ndcg), interval(ndcg - reference), spread))
     return found
-
-
-def _hits(lists: Whole, wanted: sparse.csr_array) -> NDArray[np.bool_]:
-    """Which of the items of each list were wanted."""
-    size = wanted.shape[1]
-    keys = np.repeat(np.arange(wanted.shape[0]), np.diff(wanted.indptr)) * size + wanted.indices
-    return np.isin(np.arange(len(lists))[:, None] * size + lists, keys) & (lists >= 0)
 
 
 def _largest(codes: Codes, names: Names, weights: Whole) -> Grouping:

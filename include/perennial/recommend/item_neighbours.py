@@ -61,9 +61,7 @@ class ItemNeighbours:
         for name, target in _lately(known, pool, chosen).items():
             said = cho_solve(factor, target, overwrite_b=True, check_finite=False)
             weights[name] = said + usual * (np.einsum("ui,ui->i", asked, said) / alone)
-        # In half precision: a model of a day is kept for good, and no score needs more.
-        halves = {name: one.astype(np.float16).astype(np.float32) for name, one in weights.items()}
-        return cls(chosen, pool, bought, halves)
+        return cls(chosen, pool, bought, weights)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -102,7 +100,7 @@ class ItemNeighbours:
     def save(self, path: Path) -> None:
         """Write it as one file, without pickle."""
         held = arrays.flat("bought", self.bought) | {"pool": self.pool}
-        held |= {f"weights_{name}": one.astype(np.float16) for name, one in self.weights.items()}
+        held |= {f"weights_{name}": one for name, one in self.weights.items()}
         np.savez(path, **held)  # type: ignore[arg-type]
 
     @classmethod
@@ -110,7 +108,7 @@ class ItemNeighbours:
         """Read what `save` wrote."""
         with np.load(path) as held:
             names = [name.removeprefix("weights_") for name in held.files if name.startswith("weights_")]
-            weights = {name: held[f"weights_{name}"].astype(np.float32) for name in names}
+            weights = {name: held[f"weights_{name}"] for name in names}
             return cls(chosen, held["pool"], arrays.rows("bought", held), weights)
 
 

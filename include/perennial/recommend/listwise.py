@@ -187,12 +187,15 @@ def _learn(lists: Lists, chosen: ListwiseSettings, negatives: float, seed: int) 
     network = _Network(lists.features.shape[1], chosen.hidden, chosen.dropout).train()
     ends = lists.starts + lists.lengths
     told = np.flatnonzero(np.add.reduceat(lists.labels, lists.starts) > 0)
-    steps = -(-len(told) // chosen.batch) * chosen.epochs
+    batches = -(-len(told) // chosen.batch)
+    epochs = max(chosen.epochs, -(-chosen.least_steps // batches))
     optimiser = torch.optim.AdamW(network.parameters(), chosen.learning_rate, weight_decay=chosen.decay)
-    pace = torch.optim.lr_scheduler.OneCycleLR(optimiser, chosen.learning_rate, steps, pct_start=0.15)
-    for _ in range(chosen.epochs):
+    pace = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, chosen.learning_rate, batches * epochs, pct_start=0.15
+    )
+    for _ in range(epochs):
         order = random.permutation(told)
-        for batch in np.array_split(order, -(-len(order) // chosen.batch)):
+        for batch in np.array_split(order, batches):
             rows = np.concatenate([np.arange(lists.starts[one], ends[one]) for one in batch])
             place = np.searchsorted(np.sort(lists.starts[batch]), rows, side="right") - 1
             loss = _loss(network, lists, rows, place, len(batch), negatives)

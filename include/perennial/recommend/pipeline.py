@@ -206,7 +206,7 @@ def _log(
         "items_on_shelf": len(model.served.sources.shelf),
         "texts_on_shelf": len(model.served.sources.shelf.vectors),
     }
-    found = model.judged.outcomes(paper, {"": model.judged.ranker.probability, **RULES})
+    found = model.judged.outcomes(paper, {"": model.judged.probability, **RULES})
     metrics = {
         f"{name}_{figure}".strip("_"): value
         for name, outcome in found.items()

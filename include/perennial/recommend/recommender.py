@@ -19,7 +19,7 @@ from perennial.foundation.gate import Answers
 from perennial.recommend import features, reasons
 from perennial.recommend.candidates import Candidates
 from perennial.recommend.config import RecommenderSettings
-from perennial.recommend.evaluation import Outcome, evaluate
+from perennial.recommend.evaluation import Outcome, evaluate, hits
 from perennial.recommend.examination import Examination
 from perennial.recommend.features import Block
 from perennial.recommend.history import History
@@ -32,7 +32,10 @@ Rule = Callable[[Block, Candidates], NDArray[np.float64]]
 """How much each candidate of a block is wanted."""
 
 NAME = "recommender"
-PACKAGES = ("numpy", "pandas", "pyarrow", "scipy", "lightgbm", "pydantic")
+PACKAGES = (
+    *("ibis-framework", "lightgbm", "numpy", "pandas", "pyarrow"),
+    *("pydantic", "pydantic-settings", "pyyaml", "scikit-learn", "scipy", "torch"),
+)
 FITS = ("served", "judged")
 JUDGED_AT = 10
 _HISTORIES = tuple(f"customers with a {length} history" for length in ("short", "middling", "long"))
@@ -65,10 +68,21 @@ class Fit:
     ranker: Ranker
     history: History
 
+    def probability(self, block: Block, found: Candidates) -> NDArray[np.float64]:
+        """P(bought within the window) for each candidate.
+
+        Of customers who never bought anything the ranker learned nothing: to them an item is as likely as
+        to anybody, by who bought it in the last 28 days.
+        """
+        said = self.ranker.probability(block, found)
+        unknown = (np.diff(block.history.starts) == 0)[found.rows]
+        said[unknown] = popularity(block, found)[unknown] / len(self.history)
+        return said
+
     def rank(self, history: History, k: int) -> Iterator[Ranking]:
         """The best k items of the customers of a history, block by block."""
         for _, block, found in self.sources.candidates(history):
-            yield Ranking.best(block, found, self.ranker.probability(block, found), k)
+            yield Ranking.best(block, found, self.probability(block, found), k)
 
     def of(self, customer_ids: Names) -> History:
         """What customers had bought; nothing of unknown ones."""
@@ -76,7 +90,7 @@ class Fit:
 
     def outcome(self, paper: Examination) -> Outcome:
         """The measures at `JUDGED_AT` of each customer of an examination, in its order."""
-        return self.outcomes(paper, {NAME: self.ranker.probability})[NAME]
+        return self.outcomes(paper, {NAME: self.probability})[NAME]
 
     def outcomes(self, paper: Examination, rules: Mapping[str, Rule]) -> dict[str, Outcome]:
         """The same for several ways to rank the same candidates."""
@@ -86,7 +100,9 @@ class Fit:
             for name, rule in rules.items():
                 lists[name].append(Ranking.best(block, found, rule(block, found), JUDGED_AT).items)
         wanted = bought_in(paper, asked, self.sources.shelf)
-        return {name: _marked(np.concatenate(items), wanted, paper) for name, items in lists.items()}
+        return {
+            name: evaluate(hits(np.concatenate(items), wanted), paper.wanted) for name, items in lists.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -179,14 +195,6 @@ def bought_in(paper: Examination, history: History, shelf: Shelf) -> sparse.csr_
     both = (asked >= 0) & (items >= 0)
     at = asked[both], items[both]
     return sparse.csr_array((np.ones(int(both.sum()), bool), at), shape=(len(history), len(shelf)))
-
-
-def _marked(items: Whole, wanted: sparse.csr_array, paper: Examination) -> Outcome:
-    """The measures of lists, one for each customer, −1 where nothing fills a place."""
-    hits = np.zeros(items.shape, bool)
-    rows, places = np.nonzero(items >= 0)
-    hits[rows, places] = np.asarray(wanted[rows, items[rows, places]]).ravel()
-    return evaluate(hits, paper.wanted)
 
 
 def _held(wanted: sparse.csr_array, rows: Whole, items: Whole) -> NDArray[np.bool_]:

@@ -1,15 +1,20 @@
 # `make` alone lists the targets. Everything local lies in .venv and .perennial.
 
 .DEFAULT_GOAL := help
-.PHONY: help run stop check-sources test check bench acceptance lock clean venv venv-dev
+.PHONY: help run stop check-sources evaluate-recommender test check bench acceptance lock clean venv venv-dev
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV_PYTHON := .venv/bin/python
 INSTALL := $(PYTHON) include/perennial/demo/install.py
 export PYTHONPATH := include
 
+# What evaluate-recommender is told on the command line, and not by the environment.
+NAMES := DATA ITEMS SPLIT FROM MIN_RATING TIME_FORMAT OUT \
+	CUSTOMER ITEM TIME ORDER RATING QUANTITY PRICE PAID TITLE CATEGORY BRAND
+SAID = $(foreach name,$(NAMES),$(if $(findstring command,$(origin $(name))),'$(name)=$($(name))'))
+
 help:
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: venv ## install, start Airflow and MLflow, run the demo shop's days, say what came of it
 	@$(VENV_PYTHON) -m perennial.demo run
@@ -19,6 +24,9 @@ stop: ## end Airflow, MLflow and every child
 
 check-sources: venv ## try sources.yaml on a day, publish nothing; DAY=2024-05-02 [TABLE=events] [ROWS=1000]
 	@$(VENV_PYTHON) -m perennial.demo.check_sources "$(DAY)" "$(TABLE)" "$(ROWS)"
+
+evaluate-recommender: venv ## try the recommender on your own table; DATA=purchases.csv [ITEMS=items.csv] (docs/any_data.md)
+	@$(VENV_PYTHON) -m perennial.demo.evaluate_recommender $(SAID)
 
 test: venv-dev ## run all tests
 	@$(VENV_PYTHON) -m pytest -n 2 --dist loadfile

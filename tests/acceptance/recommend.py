@@ -3,14 +3,22 @@
 from collections.abc import Callable, Iterator
 
 from tests.acceptance.lines import Line
+from tests.acceptance.recommend_any_data import any_data
 from tests.acceptance.recommend_cold import cold
 from tests.acceptance.recommend_drop_one import drop_one
 from tests.acceptance.recommend_metrics import metrics
 from tests.acceptance.recommend_months import months
+from tests.acceptance.recommend_rules import rules
+from tests.acceptance.recommend_speed import speed
+from tests.acceptance.recommend_spread import spread
 
 CASES: dict[str, Callable[[], Iterator[Line]]] = {
     "metrics": metrics,
     "months": months,
     "cold": cold,
     "drop_one": drop_one,
+    "rules": rules,
+    "spread": spread,
+    "speed": speed,
+    "any_data": any_data,
 }

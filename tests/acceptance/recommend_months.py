@@ -22,8 +22,8 @@ from perennial.recommend.evaluation import (
     novelty,
     over_months,
 )
+from perennial.recommend.examination import bought_in
 from perennial.recommend.history import Reals
-from perennial.recommend.recommender import bought_in
 from perennial.recommend.shelf import Names
 from perennial.recommend.split import Slice
 from tests.acceptance import recommend_shop

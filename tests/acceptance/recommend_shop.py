@@ -19,8 +19,8 @@ from perennial.foundation.promotion import WINDOW
 from perennial.recommend import catalogue, history
 from perennial.recommend.config import recommender_settings
 from perennial.recommend.examination import Examination, bought_after
+from perennial.recommend.fit import Fit
 from perennial.recommend.history import History, Reals
-from perennial.recommend.recommender import Fit
 from perennial.recommend.shelf import Shelf, Whole
 from perennial.recommend.sources import Sources
 from perennial.recommend.split import WARM_PURCHASES, Split, split

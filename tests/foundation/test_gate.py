@@ -70,6 +70,27 @@ def test_a_model_that_is_better_but_not_for_a_large_group_is_kept_out():
     assert "extra_loss/few" not in verdict.figures
 
 
+def test_a_model_that_is_better_but_not_on_a_part_of_the_question_is_kept_out():
+    def answers(losses: np.ndarray, of_new: float, cases: int) -> Answers:
+        part = np.where(np.arange(2000) < cases, of_new + RNG.normal(0, 0.05, 2000), np.nan)
+        return Answers(losses, parts={"what is new": part})
+
+    settled = {"fresher": True, "margin": 0.01, "group_margin": 0.02}
+    kept = gate.judge(answers(LOSSES - 0.1, 0.6, 500), answers(LOSSES, 0.5, 500), **settled)  # type: ignore[arg-type]
+    assert not kept.promote
+    assert "clearly worse for what is new (500 cases): extra loss +0.1" in kept.reason
+    assert gate.judge(answers(LOSSES, 0.6, 199), answers(LOSSES, 0.5, 199), **settled).promote  # type: ignore[arg-type]
+
+
+def test_a_model_that_names_ever_the_same_is_kept_out():
+    settled = {"fresher": True, "margin": 0.01, "group_margin": 0.02}
+    kept = gate.judge(Answers(LOSSES, coverage=0.04), Answers(LOSSES, coverage=0.1), **settled)  # type: ignore[arg-type]
+    assert not kept.promote
+    assert kept.reason == "names too few different things: 4.00% of all, the champion 10.00%"
+    assert kept.figures["coverage_of_champion"] == 0.1
+    assert gate.judge(Answers(LOSSES, coverage=0.06), Answers(LOSSES, coverage=0.1), **settled).promote  # type: ignore[arg-type]
+
+
 def test_a_group_that_loses_by_chance_or_is_small_stops_nobody():
     small = np.arange(2000) < 199
     noisy = np.arange(2000) >= 1700

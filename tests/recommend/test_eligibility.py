@@ -7,7 +7,7 @@ import pytest
 
 from perennial.foundation.config import ConfigError, load
 from perennial.recommend.diversity import choose
-from perennial.recommend.eligibility import EligibilitySettings, Rules, adults
+from perennial.recommend.eligibility import EligibilitySettings, Rules, adults, check
 from perennial.recommend.exploration import Chance, explore, keys
 from tests.recommend.goods import GOODS, Goods, Plain, history_of, rules_of, shelf_of
 
@@ -66,7 +66,7 @@ def test_an_unknown_name_is_an_error_that_names_what_comes_close():
         "bought_for_good": [{"category": "Books", "brand": "Cool", "days": 1}],
     }
     with pytest.raises(ConfigError) as caught:
-        rules_of(written, SHELF)
+        check(EligibilitySettings.model_validate(written), SHELF)
     lines = str(caught.value).splitlines()
     where = "models.yaml: recommender.eligibility"
     assert lines[0].startswith(f"{where}.never.0.category: no item has this category; found 'Drinks > Beers'")

@@ -4,16 +4,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from perennial.foundation import contracts, promotion, tracking
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake
 from perennial.foundation.promotion import WINDOW
-from perennial.recommend import pipeline
+from perennial.foundation.settings import settings
+from perennial.recommend import pipeline, recommender
 from perennial.recommend.config import recommender_settings
+from perennial.recommend.diversity import DiversitySettings
+from perennial.recommend.eligibility import EligibilitySettings, adults
 from perennial.recommend.examination import Examination
-from perennial.recommend.recommender import Recommender
+from perennial.recommend.lists import Lists
+from perennial.recommend.marks import mark
+from perennial.recommend.phrases import languages
+from perennial.recommend.recommender import Customers, Recommender
 from tests.learning import CUSTOMERS, DAY, ITEMS, fill, orders, purchases
 
 NEVER = {f"i{ITEMS - 1}", f"i{ITEMS - 2}"}
@@ -48,6 +55,17 @@ def trained(
 
 def everyone(model: Recommender, fit: str = "served") -> pa.Table:
     return model.recommend(pa.array([f"c{customer:02}" for customer in range(CUSTOMERS)]), TOP, fit)
+
+
+def plain(model: Recommender, **rules: object) -> pa.Table:
+    """By score alone, under some rules."""
+    alone = {"diversity": DiversitySettings(), "eligibility": EligibilitySettings.model_validate(rules)}
+    chosen = recommender_settings().model_copy(update=alone)
+    history, fit = model.served.history, model.served
+    ages = pa.array(["19-24" if int(name[1:]) % 4 == 0 else None for name in history.customer_ids])
+    lists = Lists.of(chosen, fit.sources, fit.new_items, model.available, DAY)
+    asked = Customers(history, adults(ages, 18), languages().of(ages))
+    return recommender.recommend(fit, asked, lists, model.languages, TOP)
 
 
 def test_the_judged_fit_has_not_seen_the_window(lake: Lake):
@@ -96,7 +114,7 @@ def test_nothing_unavailable_or_excluded_is_recommended(trained: tuple[Recommend
 
 def test_each_customer_gets_each_item_once_by_falling_score(trained: tuple[Recommender, Examination]):
     model, _ = trained
-    found = everyone(model).to_pandas()
+    found = plain(model).to_pandas()
     assert not found.duplicated(["customer_id", "item_id"]).any()
     assert (
         found.groupby("customer_id")["rank"]
@@ -104,6 +122,47 @@ def test_each_customer_gets_each_item_once_by_falling_score(trained: tuple[Recom
         .all()
     )
     assert (found.groupby("customer_id")["score"].diff().dropna() <= 0).all()
+
+
+def test_the_shops_rules_hold_for_every_list(trained: tuple[Recommender, Examination]):
+    model, _ = trained
+    found = plain(model, never=[{"category": "bread"}], adults_only=[{"category": "wine"}]).to_pandas()
+    kind = found.item_id.str[1:].astype(int) % 3
+    grown = found.customer_id.str[1:].astype(int) % 4 == 0
+    assert not (kind == 0).any()
+    assert set(kind[grown]) == {1, 2}
+    assert set(kind[~grown]) == {1}
+
+
+def test_a_new_item_is_drawn_for_some_with_its_chance_on_record(lake: Lake):
+    fill(lake)
+    items = lake.read("items").to_pyarrow()
+    wine = items.filter(pc.equal(items["item_id"], "i02")).to_pylist()[0] | {"valid_from": DAY}
+    new = [wine | {"item_id": f"n{age}", "listed_on": DAY - timedelta(age)} for age in range(4)]
+    old = wine | {"item_id": "n9", "listed_on": DAY - timedelta(200)}
+    lake.replace("items", pa.Table.from_pylist([*new, old], items.schema), DAY)
+    model, _ = fitted(lake)
+    found = everyone(model).to_pandas()
+    drawn = found[found.propensity < 1]
+    assert set(drawn.item_id) == {row["item_id"] for row in new}
+    assert set(drawn["rank"]) == {TOP}
+    assert (drawn.groupby("customer_id").size() == 1).all()
+    assert set(drawn.source) == {"new_item"}
+    assert drawn.reason.str.startswith("new here").all()
+    assert len(drawn) > 0.9 * CUSTOMERS
+    assert "n9" not in set(found.item_id)
+
+
+def test_a_customer_is_told_why_in_their_language(trained: tuple[Recommender, Examination]):
+    model, _ = trained
+    said = [
+        model.recommend(pa.array(["c02"]), TOP, locales=pa.array([locale], pa.string()))
+        for locale in ("de-DE", "en-US", None)
+    ]
+    german, english, other = (table["reason"].to_pylist() for table in said)
+    assert all(one.startswith(("Sie ", "oft ", "ähnlich ", "viel ", "von ", "Kunden")) for one in german)
+    assert english == other
+    assert said[0]["item_id"] == said[1]["item_id"]
 
 
 def test_a_stranger_gets_what_is_popular(trained: tuple[Recommender, Examination]):
@@ -150,7 +209,7 @@ def test_an_item_without_a_vector_is_recommended_all_the_same(lake: Lake):
     model, paper = fitted(bare)
     assert len(model.served.sources.shelf.vectors) == 0
     assert everyone(model).num_rows == CUSTOMERS * TOP
-    assert model.judged.outcome(paper).ndcg.mean() > 0.2
+    assert mark(model.judged, paper, {"": model.judged.probability})[""].outcome.ndcg.mean() > 0.2
 
 
 def test_saving_and_loading_changes_no_answer(trained: tuple[Recommender, Examination], tmp_path: Path):
@@ -174,6 +233,12 @@ def test_the_gate_sees_customers_by_the_length_of_their_history(
     short, _, long = groups.values()
     assert times[short].max() < times[long].min()
     assert 0.2 < short.mean() < 0.45
+    answers = model.answers(tmp_path / "paper.parquet")
+    again, new = answers.parts.values()
+    assert np.isfinite(again).sum() > np.isfinite(new).sum() > 0
+    assert np.nanmean(again) < np.nanmean(new)
+    assert answers.coverage is not None
+    assert 0.5 < answers.coverage <= 1
     assert len(model.judged.of(np.array(["nobody"], object)).items) == 0
 
 
@@ -199,6 +264,9 @@ def test_a_day_is_trained_promoted_and_recommended(
     registered = mlflow.pyfunc.load_model("models:/recommender@champion")
     answer = registered.predict(pd.DataFrame({"customer_id": ["c02", "nobody"]}), params={"k": 3})
     assert answer["rank"].tolist() == [1, 2, 3, 1, 2, 3]
+    page = (settings().reports / "recommendations" / f"{DAY}.html").read_text()
+    assert f"{CUSTOMERS + 1} customers" in page
+    assert f"{DAY}.html" in (settings().reports / "recommendations" / "index.html").read_text()
     run = mlflow.MlflowClient(endpoint.url, endpoint.url).get_run(done["mlflow_run"])
     assert run.data.metrics.keys() >= {"ndcg_10", "frequency_ndcg_10", "popularity_ndcg_10"}
     assert run.data.tags["verdict"] == "promoted"

@@ -32,7 +32,7 @@ RHYTHMS = ("regular", "random", "bursty")
 DRIFT_LEVELS = ("steady", "shifting", "shifted")
 ARMS = ("treatment", "holdout", "none")
 CHANNELS = ("email", "sms", "push")
-SOURCES = ("repeat", "item_neighbours", "customer_neighbours", "content", "kind", "popularity")
+SOURCES = ("repeat", "item_neighbours", "customer_neighbours", "content", "kind", "popularity", "new_item")
 
 
 @dataclass(frozen=True)
@@ -339,6 +339,9 @@ RECOMMENDATIONS = _contract(
     _column("source", TEXT, "what brought it up", allowed=SOURCES),
     _column("reason", TEXT, "one sentence for a person"),
     _column("evidence", TEXTS, "items the reason rests on"),
+    _column(
+        "propensity?", REAL, "probability with which the item was drawn; 1: without chance", unit="0 to 1"
+    ),
     _column("model_version", INT, "registry version of the recommender"),
 )
 MODEL_LOG = _contract(

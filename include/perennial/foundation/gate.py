@@ -8,7 +8,9 @@ anything. A candidate is promoted when all of this holds:
 - where it says probabilities, they are **honest**: their calibration error is no more than chance alone would
   bring, or no more than the champion's;
 - **no large group pays for it**: of no group of at least 200 cases does the interval begin above the group's
-  margin.
+  margin, nor of a part of the question that so many cases have, such as what is new to them;
+- where it chooses among things, it has **not narrowed**: it names at least half as many different ones as the
+  champion.
 
 Else the champion stays, and the reason names everything that spoke against the candidate.
 """
@@ -25,6 +27,9 @@ Numbers = NDArray[np.float64]
 LEAST_GROUP = 200
 """Of smaller groups an interval says too little."""
 
+LEAST_COVERAGE = 0.5
+"""Of the different things that the champion names, a candidate names at least this part."""
+
 _MOST_PARTS = 20_000
 
 
@@ -38,6 +43,8 @@ class Answers:
             champion's answers nobody asks for them.
         probabilities: what was said, where probabilities are said; shape (n,).
         labels: what came true, 0 or 1; with `probabilities`.
+        parts: by name, the losses of a part of the question, NaN where it does not arise, shape (n,).
+        coverage: share of all things that are named at all, where things are named.
 
     Raises:
         ValueError: a shape differs, a loss is no number, or there are labels without probabilities.
@@ -47,9 +54,11 @@ class Answers:
     groups: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     probabilities: Numbers | None = None
     labels: Numbers | None = None
+    parts: Mapping[str, Numbers] = field(default_factory=dict)
+    coverage: float | None = None
 
     def __post_init__(self) -> None:
-        held = {"probabilities": self.probabilities, "labels": self.labels, **self.groups}
+        held = {"probabilities": self.probabilities, "labels": self.labels, **self.groups, **self.parts}
         for name, values in held.items():
             if values is not None and values.shape != self.losses.shape:
                 raise ValueError(f"{name}: a value for each case is needed; found {values.shape}")
@@ -67,7 +76,7 @@ class Verdict:
         promote: is the candidate the new champion?
         reason: a sentence for people.
         figures: `extra_loss` (candidate − champion, mean) with `_low` and `_high`, `extra_loss/<group>`,
-            `calibration_error` and what it may be by chance.
+            `calibration_error` and what it may be by chance, `coverage` and the champion's.
     """
 
     promote: bool
@@ -135,9 +144,9 @@ def judge(
     if champion is None:
         return Verdict(True, "the first of its kind: there is no champion yet", figures)
     _check(candidate, champion)
-    extra = candidate.losses - champion.losses
-    whole = _extra(extra, draws)
-    groups = {name: _extra(extra[its], draws) for name, its in _large(candidate.groups).items()}
+    whole = _extra(candidate.losses - champion.losses, draws)
+    groups = _groups(candidate, champion)
+    found = {name: _extra(extra, draws) for name, extra in groups.items()}
     better = whole.high < 0
     against = []
     if whole.high > margin:
@@ -147,13 +156,20 @@ def judge(
     if honest is not None and not honest.enough:
         against.append(f"its probabilities are further off than chance allows: {honest}")
     against += [
-        f"clearly worse for {name} ({candidate.groups[name].sum()} cases): {one}, margin {group_margin:g}"
-        for name, one in groups.items()
+        f"clearly worse for {name} ({len(groups[name])} cases): {one}, margin {group_margin:g}"
+        for name, one in found.items()
         if one.low > group_margin
     ]
-    reason = "; ".join(against) or _praise(whole, honest, groups, margin, fresher=fresher, better=better)
+    if candidate.coverage is not None and champion.coverage is not None:
+        figures |= {"coverage": candidate.coverage, "coverage_of_champion": champion.coverage}
+        if candidate.coverage < LEAST_COVERAGE * champion.coverage:
+            against.append(
+                f"names too few different things: {candidate.coverage:.2%} of all, "
+                f"the champion {champion.coverage:.2%}"
+            )
+    reason = "; ".join(against) or _praise(whole, honest, found, margin, fresher=fresher, better=better)
     figures |= {"extra_loss": whole.mean, "extra_loss_low": whole.low, "extra_loss_high": whole.high}
-    return Verdict(not against, reason, figures | {f"extra_loss/{k}": one.mean for k, one in groups.items()})
+    return Verdict(not against, reason, figures | {f"extra_loss/{k}": one.mean for k, one in found.items()})
 
 
 def _check(candidate: Answers, champion: Answers) -> None:
@@ -177,8 +193,14 @@ def _extra(extra: Numbers, draws: int) -> _Extra:
     return _Extra(float(extra.mean()), float(low), float(high))
 
 
-def _large(groups: Mapping[str, NDArray[np.bool_]]) -> dict[str, NDArray[np.bool_]]:
-    return {name: its for name, its in groups.items() if its.sum() >= LEAST_GROUP}
+def _groups(candidate: Answers, champion: Answers) -> dict[str, Numbers]:
+    """Extra losses of each large group, and of each part of the question that many cases have."""
+    extra = candidate.losses - champion.losses
+    found = {name: extra[its] for name, its in candidate.groups.items()}
+    for name in candidate.parts.keys() & champion.parts.keys():
+        part = candidate.parts[name] - champion.parts[name]
+        found[name] = part[np.isfinite(part)]
+    return {name: found[name] for name in sorted(found) if len(found[name]) >= LEAST_GROUP}
 
 
 def _honesty(candidate: Answers, champion: Answers | None) -> _Honesty | None:

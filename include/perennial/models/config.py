@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from perennial.foundation.boosting import TreesSettings
 from perennial.foundation.config import Part, load
 
 _ROUNDING = 1e-9
@@ -25,27 +26,18 @@ class RhythmSettings(Part):
     customers: int = Field(20_000, ge=1, description="it learns from at most so many, drawn at random")
 
 
-class TreesSettings(Part):
+class TreesInBlend(TreesSettings):
     """Boosted trees over the profile."""
 
     share: float = Field(0.35, ge=0, le=1, description="of the blend")
-    rounds: int = Field(ge=1, description="trees")
-    learning_rate: float = Field(gt=0, le=1)
-    leaves: int = Field(ge=2, description="of a tree, at most")
-    least_cases_in_leaf: int = Field(ge=1)
-    feature_share: float = Field(1.0, gt=0, le=1, description="features that a tree may look at")
-    ridge: float = Field(0.0, ge=0, description="L2 penalty on the leaves")
-    random_thresholds: bool = Field(
-        False, description="of each feature one threshold is tried, drawn at random, and not all"
-    )
 
 
 class ReturnModelSettings(Part):
     """How the return model is trained and judged."""
 
     cutoffs: int = Field(5, ge=2, le=26, description="past days it learns from, 28 days apart")
-    trees: TreesSettings = Field(description="many shallow ones")
-    deep_trees: TreesSettings = Field(description="fewer, with more leaves")
+    trees: TreesInBlend = Field(description="many shallow ones")
+    deep_trees: TreesInBlend = Field(description="fewer, with more leaves")
     rhythm: RhythmSettings = RhythmSettings()
     rehearsals: int = Field(3, ge=0, description="past windows on which the level is looked up")
     level_carried: float = Field(

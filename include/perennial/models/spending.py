@@ -7,9 +7,9 @@ from typing import Self
 import lightgbm
 import numpy as np
 
-from perennial.models import trees
+from perennial.foundation import boosting
+from perennial.foundation.boosting import TreesSettings
 from perennial.models.cases import HORIZONS, Cases
-from perennial.models.config import TreesSettings
 from perennial.models.features import NAMES, Numbers
 
 
@@ -21,7 +21,7 @@ class Spending:
 
     def medians(self, matrix: Numbers) -> Numbers:
         """What half of such customers spend less than within the longest horizon, in currency, shape (n,)."""
-        return np.maximum(trees.predict(self.booster, matrix) + _usual(matrix), 0) ** 2
+        return np.maximum(boosting.predict(self.booster, matrix) + _usual(matrix), 0) ** 2
 
     def save(self, path: Path) -> None:
         """Write it as text."""
@@ -36,7 +36,7 @@ class Spending:
 def fit(cases: Cases, chosen: TreesSettings) -> Spending:
     """Learnt by its absolute error, in square roots, as a correction of the usual spend."""
     matrix, roots = cases.matrix, np.sqrt(np.maximum(cases.spend, 0))
-    return Spending(trees.boosted(matrix, roots, "l1", chosen, _usual(matrix)))
+    return Spending(boosting.grow(matrix, roots, "l1", chosen, NAMES, start=_usual(matrix)))
 
 
 def _usual(matrix: Numbers) -> Numbers:

@@ -1,16 +1,16 @@
-"""Gradient-boosted trees over the features: P(order) within each horizon (Ke et al. 2017)."""
+"""Boosted trees over the features: P(order) within each horizon."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import lightgbm
 import numpy as np
 
-from perennial.foundation.settings import settings
+from perennial.foundation import boosting
+from perennial.foundation.boosting import TreesSettings
 from perennial.models.cases import HORIZONS, Cases
-from perennial.models.config import TreesSettings
 from perennial.models.features import NAMES, Numbers
 
 
@@ -22,7 +22,8 @@ class Trees:
 
     def probabilities(self, matrix: Numbers, horizons: Sequence[int] = HORIZONS) -> Numbers:
         """P(order within so many days), shape (n, len(horizons)), of the features of n customers."""
-        return np.column_stack([predict(self.boosters[HORIZONS.index(days)], matrix) for days in horizons])
+        asked = [self.boosters[HORIZONS.index(days)] for days in horizons]
+        return np.column_stack([boosting.predict(booster, matrix) for booster in asked])
 
     def save(self, folder: Path) -> None:
         """Write them as text, a file for each horizon."""
@@ -38,33 +39,6 @@ class Trees:
 
 
 def fit(cases: Cases, chosen: TreesSettings) -> Trees:
-    """Trees on the cases: the same cases give the same trees, whatever the number of threads."""
+    """Trees on the cases: the same cases give the same trees."""
     matrix = cases.matrix
-    return Trees(tuple(boosted(matrix, labels, "binary", chosen) for labels in cases.returns.T))
-
-
-def boosted(
-    matrix: Numbers, labels: Numbers, objective: str, chosen: TreesSettings, start: Numbers | None = None
-) -> lightgbm.Booster:
-    """Trees for one objective of LightGBM, as corrections of `start` where it is given, shape (n,)."""
-    parameters: dict[str, Any] = {
-        "objective": objective,
-        "learning_rate": chosen.learning_rate,
-        "num_leaves": chosen.leaves,
-        "min_data_in_leaf": chosen.least_cases_in_leaf,
-        "feature_fraction": chosen.feature_share,
-        "lambda_l2": chosen.ridge,
-        "extra_trees": chosen.random_thresholds,
-        "deterministic": True,
-        "force_row_wise": True,
-        "num_threads": settings().threads_for(len(labels)),
-        "seed": 0,
-        "verbosity": -1,
-    }
-    data = lightgbm.Dataset(matrix, labels, init_score=start, feature_name=list(NAMES))
-    return lightgbm.train(parameters, data, chosen.rounds)
-
-
-def predict(booster: lightgbm.Booster, matrix: Numbers) -> Numbers:
-    """What the trees say of the features of n customers, shape (n,)."""
-    return np.asarray(booster.predict(matrix, num_threads=settings().threads_for(len(matrix))), float)
+    return Trees(tuple(boosting.grow(matrix, labels, "binary", chosen, NAMES) for labels in cases.returns.T))

@@ -1,4 +1,4 @@
-"""Which items are considered for each customer: what they bought, and the best of what each source names."""
+"""Which items are considered for each customer: the likeliest of what they bought, and what sources name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,12 @@ from numpy.typing import NDArray
 
 from perennial.recommend.history import Reals
 from perennial.recommend.pairs import Pairs
+from perennial.recommend.ragged import Ragged
 from perennial.recommend.shelf import Whole
+
+_BOUGHT = 100
+"""How many of the things that a customer bought are considered; equals of the last one too."""
+_HALF_LIFE_DAYS = 90.0
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,7 @@ class Candidates:
     Args:
         rows: the customer's row in the block, ascending, shape (n,).
         items: the item's row on the shelf.
-        scores: what each source says, shape (n, sources).
+        scores: what each source says, shape (n, sources); not a number where it says nothing.
         pair: position among the block's `Pairs`, −1 where never bought.
     """
 
@@ -33,7 +38,8 @@ class Candidates:
 
     def where(self, kept: np.ndarray) -> "Candidates":
         """Some of them."""
-        return Candidates(self.rows[kept], self.items[kept], self.scores[kept], self.pair[kept])
+        at = np.flatnonzero(kept)
+        return Candidates(self.rows[at], self.items[at], self.scores.T[:, at].T, self.pair[at])
 
 
 def of(
@@ -50,24 +56,52 @@ def of(
         scores: of each source, shape (customers, pool).
         pool: the row of each item of the pool, ascending.
         offered: may the item be a candidate, shape (items,).
-        counts: how many never bought items a source names; a source that is not here names none.
+        counts: how many never bought items a source names, without those that tie with the next; a source
+            that is not here names none.
     """
     at = np.full(len(offered), -1)
     at[pool] = np.arange(len(pool))
-    closed = np.broadcast_to(~offered[pool], (len(pairs.history), len(pool))).copy()
-    inside = at[pairs.items] >= 0
-    closed[pairs.rows[inside], at[pairs.items[inside]]] = True
+    own = _likeliest(pairs, offered)
+    new, columns = np.nonzero(_named(pairs, scores, at[pairs.items], offered[pool], counts))
+    order = np.argsort(np.r_[new * len(offered) + pool[columns], pairs.keys[own]])
+    rows = np.r_[new, pairs.rows[own]][order]
+    place = np.r_[columns, at[pairs.items[own]]][order]
+    said = np.full((len(scores), len(rows)), np.nan, np.float32)
+    known = np.flatnonzero(place >= 0)
+    flat = rows[known] * len(pool) + place[known]
+    for source, one in enumerate(scores.values()):
+        said[source, known] = one.ravel()[flat]
+    items = np.r_[pool[columns], pairs.items[own]][order]
+    return Candidates(rows, items, said.T, np.r_[np.full(len(new), -1), own][order])
+
+
+def _likeliest(pairs: Pairs, offered: NDArray[np.bool_]) -> Whole:
+    """Of what each customer bought and is offered, the positions of what they bought most, lately."""
+    own = np.flatnonzero(offered[pairs.items])
+    lists = Ragged(pairs.rows[own], len(pairs.history))
+    if lists.width <= _BOUGHT:
+        return own
+    weight = pairs.weight(_HALF_LIFE_DAYS)[own]
+    least = np.partition(lists.table(weight, 0), -_BOUGHT, axis=1)[:, -_BOUGHT]
+    return own[weight >= least[lists.rows]]
+
+
+def _named(
+    pairs: Pairs,
+    scores: Mapping[str, Reals],
+    places: Whole,
+    offered: NDArray[np.bool_],
+    counts: Mapping[str, int],
+) -> NDArray[np.bool_]:
+    """What is named, shape (customers, pool); `places`: in the pool, of what was bought, −1 for none."""
+    closed = np.tile(~offered, (len(pairs.history), 1))
+    inside = places >= 0
+    closed[pairs.rows[inside], places[inside]] = True
     named = np.zeros_like(closed)
     for source, count in counts.items():
-        some = np.where(closed, -np.inf, scores[source])
-        best = np.argpartition(some, max(0, len(pool) - count), axis=1)[:, max(0, len(pool) - count) :]
-        np.put_along_axis(named, best, True, axis=1)
-    rows, columns = np.nonzero(named & ~closed)
-    own = np.flatnonzero(offered[pairs.items])
-    rows, items = np.r_[rows, pairs.rows[own]], np.r_[pool[columns], pairs.items[own]]
-    pair = np.r_[np.full(len(columns), -1), own]
-    order = np.lexsort((items, rows))
-    rows, items, pair, place = rows[order], items[order], pair[order], at[items[order]]
-    said = np.column_stack([one[rows, np.maximum(place, 0)] for one in scores.values()]).astype(np.float32)
-    said[place < 0] = np.nan
-    return Candidates(rows, items, said, pair)
+        said = np.where(closed, -np.inf, scores[source])
+        next_best = -np.inf
+        if count < len(offered):
+            next_best = np.partition(said, -count - 1, axis=1)[:, -count - 1, None]
+        named |= said > next_best
+    return named

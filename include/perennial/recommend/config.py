@@ -6,7 +6,11 @@ import numpy as np
 from pydantic import Field
 from scipy import sparse
 
+from perennial.foundation.boosting import TreesSettings
 from perennial.foundation.config import Part, load
+from perennial.recommend.diversity import DiversitySettings
+from perennial.recommend.eligibility import EligibilitySettings
+from perennial.recommend.exploration import ExplorationSettings
 from perennial.recommend.history import History
 
 
@@ -41,17 +45,6 @@ class CustomerNeighboursSettings(Part):
     customers: int = Field(5000, ge=10, description="of whom the neighbours are chosen, drawn by chance")
     neighbours: int = Field(100, ge=1, description="customers that are asked")
     own_share: float = Field(0.7, ge=0, le=1, description="of the customer's own purchases in the score")
-
-
-class TreesSettings(Part):
-    """Boosted trees of the ranker."""
-
-    rounds: int = Field(ge=1, description="trees")
-    learning_rate: float = Field(gt=0, le=1)
-    leaves: int = Field(ge=2, description="of a tree, at most")
-    least_cases_in_leaf: int = Field(ge=1)
-    feature_share: float = Field(1.0, gt=0, le=1, description="features that a tree may look at")
-    ridge: float = Field(0.0, ge=0, description="L2 penalty on the leaves")
 
 
 class ListwiseSettings(Part):
@@ -91,6 +84,9 @@ class RecommenderSettings(Part):
     )
     candidates: dict[str, int] = Field(description="never bought items that each source names")
     ranker: RankerSettings
+    eligibility: EligibilitySettings = EligibilitySettings()
+    diversity: DiversitySettings = DiversitySettings()
+    exploration: ExplorationSettings = ExplorationSettings()
     top: int = Field(20, ge=10, le=1000, description="items kept for each customer")
     margin: float = Field(
         0.01, ge=0, description="extra mean loss (1 - NDCG@10) that is still called not worse"

@@ -5,11 +5,15 @@ texts have in common says nothing of anybody.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
+from perennial.recommend import products
 from perennial.recommend.config import Weighing
-from perennial.recommend.history import History, Reals, strongest
+from perennial.recommend.history import History, Reals
+from perennial.recommend.neighbours import nearest, strongest
 from perennial.recommend.shelf import Shelf, Whole
 
 
@@ -29,14 +33,21 @@ class Content:
 
     def tastes(self, block: History) -> Reals:
         """One vector of unit length for each customer, shape (customers, width); zeros without a history."""
-        found = self.weighing.matrix(block) @ self.shelf.directions
+        found = products.with_dense(self.weighing.matrix(block), self.shelf.directions)
         return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
 
     def scores(self, block: History) -> Reals:
         """Cosine of taste and text, shape (customers, pool)."""
-        return self.tastes(block) @ self.shelf.directions[self.pool].T
+        return self.tastes(block) @ self._texts.T
 
     def evidence(self, history: History, rows: Whole, columns: Whole) -> Whole:
         """The item bought whose text is most like that of an item of the pool, −1 for none, shape (n,)."""
-        bought, texts = history.bought, self.shelf.directions[self.pool[columns]]
-        return strongest(bought, rows, lambda held, at: self.shelf.directions[held] @ texts[at])
+        return strongest(self._alike[columns], history.bought[rows])
+
+    @cached_property
+    def _texts(self) -> Reals:
+        return self.shelf.directions[self.pool]
+
+    @cached_property
+    def _alike(self) -> sparse.csr_array:
+        return nearest(lambda some: self.shelf.directions @ self._texts[some].T, len(self.pool))

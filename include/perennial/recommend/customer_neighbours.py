@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from perennial.recommend import arrays
+from perennial.recommend import arrays, products
 from perennial.recommend.config import CustomerNeighboursSettings
 from perennial.recommend.history import History, Reals
 from perennial.recommend.shelf import Names, Whole, find
@@ -46,23 +46,26 @@ class CustomerNeighbours:
         return _unit(self.rates).T.tocsr()
 
     @cached_property
-    def _of_pool(self) -> sparse.csr_array:
-        return self.rates[:, self.pool]
+    def _of_pool(self) -> Reals:
+        return self.rates[:, self.pool].toarray()
 
     def scores(self, block: History) -> Reals:
         """Shape (customers, pool)."""
         own = _rates(block, self.chosen.half_life_days)
-        alike = (_unit(own) @ self._directions).toarray()
+        alike = products.with_sparse(_unit(own), self._directions)
         itself = find(pa.array(block.customer_ids, pa.string()), self.customer_ids)
         alike[np.flatnonzero(itself >= 0), itself[itself >= 0]] = -1
         count = min(self.chosen.neighbours, alike.shape[1])
-        nearest = np.argpartition(-alike, count - 1, axis=1)[:, :count]
+        nearest = np.argpartition(alike, -count, axis=1)[:, -count:]
         # Nobody is like a customer who never bought anything.
         some = (np.diff(block.starts) > 0).astype(np.float32)
         share = np.repeat(some * np.float32((1 - self.chosen.own_share) / count), count)
         starts = np.arange(0, nearest.size + 1, count)
         picks = sparse.csr_array((share, nearest.ravel(), starts), shape=alike.shape)
-        return (np.float32(self.chosen.own_share) * own[:, self.pool] + picks @ self._of_pool).toarray()
+        found = products.with_dense(picks, self._of_pool)
+        bought = own[:, self.pool].tocoo()
+        found[bought.coords] += np.float32(self.chosen.own_share) * bought.data
+        return found
 
     def save(self, path: Path) -> None:
         """Write it as one file, without pickle."""
@@ -83,10 +86,13 @@ def _rates(history: History, half_life_days: float) -> sparse.csr_array:
     first = np.diff(history.orders, prepend=-1) != 0
     decayed = 0.5 ** (history.ages[first] / half_life_days)
     orders = np.bincount(history.customers[first], decayed, minlength=len(history))
-    rate = (1 / np.maximum(orders, 1e-9)).astype(np.float32)
-    return (sparse.diags_array(rate) @ history.weights(half_life_days)).tocsr()
+    found = history.weights(half_life_days)
+    found.data /= np.repeat(np.maximum(orders, 1e-9), np.diff(found.indptr))
+    return found
 
 
 def _unit(rows: sparse.csr_array) -> sparse.csr_array:
-    lengths = np.sqrt(np.asarray((rows * rows).sum(axis=1)).ravel())
-    return (sparse.diags_array((1 / np.maximum(lengths, 1e-12)).astype(np.float32)) @ rows).tocsr()
+    of_row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    lengths = np.sqrt(np.bincount(of_row, rows.data**2, minlength=rows.shape[0]))
+    data = (rows.data / lengths[of_row]).astype(np.float32)
+    return sparse.csr_array((data, rows.indices, rows.indptr), shape=rows.shape)

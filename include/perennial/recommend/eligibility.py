@@ -10,8 +10,8 @@
       most: {category: [10, 5, 2], brand: 4}    # of one list, for each category of a level and each brand
 
 Items are meant by category (a path from the top, or the name of any level), brand and item; all that is given
-must hold. A name that no item has is an error, so that a slip of the pen does not let through what it should
-keep out.
+must hold. A name that no item of the catalogue has is an error, so that a slip of the pen does not let
+through what it should keep out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -107,13 +107,7 @@ class Rules:
 
     @classmethod
     def of(cls, chosen: EligibilitySettings, shelf: Shelf, available: Flags) -> Self:
-        """The rules of the settings for the items of a shelf, of which some are available.
-
-        Raises:
-            ConfigError: a name that no item of the shelf has; it says which and what comes close to it.
-        """
-        if unknown := list(_unknown(chosen, shelf)):
-            raise ConfigError("\n".join(unknown))
+        """The rules of the settings, which `check` has passed, over a shelf; not all of it is available."""
         codes = (*shelf.levels.T, shelf.brands)
         limits = (*chosen.most.category, *[None] * (LEVELS - len(chosen.most.category)), chosen.most.brand)
         return cls(
@@ -171,6 +165,16 @@ class Rules:
                 ruled_out = np.any((listed >= 0) & other[listed], axis=1)
                 found = np.where(one[items], np.minimum(found, ~ruled_out[rows]), found)
         return found
+
+
+def check(chosen: EligibilitySettings, catalogue: Shelf) -> None:
+    """Do the rules mean anything?
+
+    Raises:
+        ConfigError: a name that no item of the catalogue has; it says which and what comes close to it.
+    """
+    if unknown := list(_unknown(chosen, catalogue)):
+        raise ConfigError("\n".join(unknown))
 
 
 def adults(bands: pa.Array | pa.ChunkedArray, adult_age: int) -> Flags:

@@ -10,8 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from scipy import sparse
 
 from perennial.foundation.lake import end_of
+from perennial.recommend.history import History
+from perennial.recommend.shelf import Shelf
 
 
 @dataclass(frozen=True)
@@ -71,3 +74,12 @@ def bought_after(bought: ir.Table, items: ir.Table, day: date, window: timedelta
     inside = bought.filter(bought.occurred_at >= end_of(day), bought.occurred_at < end_of(day + window))
     pairs = inside.semi_join(items, "item_id").select("customer_id", "item_id").distinct()
     return Examination.of(pairs.order_by("customer_id", "item_id").to_pyarrow())
+
+
+def bought_in(paper: Examination, history: History, shelf: Shelf) -> sparse.csr_array:
+    """Which items of the shelf customers of a history bought in the window, shape (customers, items)."""
+    asked = history.find(pa.array(paper.customer_ids, pa.string()))[paper.rows]
+    items = shelf.find(paper.item_ids)
+    both = (asked >= 0) & (items >= 0)
+    at = asked[both], items[both]
+    return sparse.csr_array((np.ones(int(both.sum()), bool), at), shape=(len(history), len(shelf)))

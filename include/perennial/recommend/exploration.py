@@ -28,6 +28,9 @@ class ExplorationSettings(Part):
     """How much room new items get."""
 
     one_in: int | None = Field(20, ge=2, description="every so-manieth place of a list; null: none")
+    few_buyers: int = Field(5, ge=0, description="what more customers bought is not new any more")
+    items: int = Field(1000, ge=1, description="new items that are considered, those of much bought kinds")
+    named: int = Field(20, ge=1, description="… and of these, so many for each customer")
 
 
 @dataclass(frozen=True)

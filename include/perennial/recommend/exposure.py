@@ -119,7 +119,7 @@ def counts(lists: Whole, size: int) -> Whole:
 
 
 def tempered(
-    scores: NDArray[np.floating], items: Whole, buyers: Whole, penalty: float
+    scores: NDArray[np.floating], items: Whole, buyers: NDArray[np.number], penalty: float
 ) -> NDArray[np.floating]:
     """Scores that lean away from what everybody buys: divided by (buyers + 1) to the power of `penalty`.
 

@@ -1,6 +1,7 @@
 """What everybody's purchases say of each item by the end of a day: how popular, how new, at what price."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -72,7 +73,12 @@ class Facts:
         """One of `NAMES`, shape (items,)."""
         return self.table[:, NAMES.index(name)]
 
-    @property
+    @cached_property
+    def columns(self) -> Reals:
+        """The table column by column, shape (len(NAMES), items)."""
+        return np.ascontiguousarray(self.table.T)
+
+    @cached_property
     def buyers_lately(self) -> Reals:
         """Customers who bought each item in the last 28 days, shape (items,)."""
         return np.expm1(self.column("buyers_28")).round()

@@ -3,19 +3,22 @@
 Counts, shares and ages come as logarithms: trees do not mind, and a network needs them.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import sparse
+from numpy.typing import NDArray
 
 from perennial.recommend import facts
 from perennial.recommend.candidates import Candidates
 from perennial.recommend.facts import Facts
 from perennial.recommend.history import History, Reals
 from perennial.recommend.pairs import NEVER, Pairs
-from perennial.recommend.shelf import GROUPS, Codes, Shelf, Whole
+from perennial.recommend.ragged import Ragged
+from perennial.recommend.shelf import GROUPS, Shelf, Whole
+
+Numbers = NDArray[np.float64]
 
 CUSTOMER = (
     *("orders_14", "orders_28", "orders_91", "orders", "lines_28", "last_order", "first_order"),
@@ -64,7 +67,6 @@ class Block:
     history: History
     shelf: Shelf
     facts: Facts
-    _held: dict[str, dict[str, Reals]] = field(default_factory=dict)
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -72,17 +74,17 @@ class Block:
         return Pairs.of(self.history)
 
     def features(self, candidates: Candidates, *, bought: bool) -> Reals:
-        """One row for each candidate, columns as in `names`; `bought`: all were bought before."""
-        rows, items = candidates.rows, candidates.items
-        parts = [
-            *(() if bought else _said(candidates.scores, rows)),
-            self.facts.table[items],
-            self.customers[rows],
-            self._together(TOGETHER_BOUGHT if bought else TOGETHER_NEW, rows, items),
-        ]
-        if bought:
-            parts.append(self._own(candidates))
-        return np.concatenate(parts, axis=1, dtype=np.float32)
+        """One row for each candidate, columns as in `names`; `bought`: all were bought before, or none."""
+        rows, items, pair = candidates.rows, candidates.items, candidates.pair
+        known = [*(one[items] for one in self.facts.columns), *(one[rows] for one in self.customers.T)]
+        dearer = self.facts.column("dearer_than_kind")[items] - self._dearer[rows]
+        if not bought:
+            cells = {name: self._cells(name, rows, items) for name in GROUPS}
+            together = self._together(TOGETHER_NEW, rows, cells)
+            return _beside([*_said(candidates, len(self.history)), *known, *together.values(), dearer])
+        cells = {name: self._own_cells(name, pair) for name in BOUGHT_GROUPS}
+        together = self._together(TOGETHER_BOUGHT, rows, cells)
+        return _beside([*known, *together.values(), dearer, *self._own(rows, pair, together)])
 
     @cached_property
     def customers(self) -> Reals:
@@ -90,7 +92,7 @@ class Block:
         history, size = self.history, len(self.history)
         first = np.diff(history.orders, prepend=-1) != 0
         of_order, age = history.customers[first], history.ages[first]
-        some, held = np.diff(history.starts) > 0, np.r_[history.ages, NEVER]
+        some, held = np.diff(history.starts) > 0, np.append(history.ages, NEVER)
         listed = np.bincount(history.customers, history.listed, minlength=size)
         paid = np.bincount(history.customers, history.paid, minlength=size)
         counts = [
@@ -102,106 +104,137 @@ class Block:
             np.bincount(self.pairs.rows[self.pairs.first < 28], minlength=size),
         ]
         discounted = np.where(listed > 0, 1 - paid / np.maximum(listed, 0.1), 0)
-        return np.column_stack([np.log1p(np.column_stack(counts)), self._dearer, discounted]).astype(
-            np.float32
-        )
+        return _beside([*map(np.log1p, counts), self._dearer, discounted])
+
+    def share_of(self, name: str, items: Whole) -> Reals:
+        """The share of each item's group in what a customer buys, above 0, shape (customers, items)."""
+        cells = self._cells(name, np.arange(len(self.history))[:, None], items)
+        share = cells.total(self._worth["weight"]) / np.repeat(self._total, cells.count // len(self._total))
+        return (share + _LEAST_SHARE).astype(np.float32)[cells.asked]
 
     @cached_property
-    def _weights(self) -> sparse.csr_array:
-        return self.history.weights(HALF_LIFE_DAYS)
+    def _worth(self) -> dict[str, Numbers]:
+        """What a pair adds to the sums of its groups."""
+        pairs = self.pairs
+        return {
+            "weight": pairs.weight(HALF_LIFE_DAYS),
+            "lines": pairs.times.astype(np.float64),
+            "different": np.ones(len(pairs.starts)),
+            "lately": pairs.total(self.history.ages < 28),
+            "new": (pairs.first < 28).astype(np.float64),
+        }
 
     @cached_property
-    def _total(self) -> Reals:
-        return np.maximum(np.asarray(self._weights.sum(axis=1)).ravel(), 1e-6)
+    def _total(self) -> Numbers:
+        weight = np.bincount(self.pairs.rows, self._worth["weight"], minlength=len(self.history))
+        return np.maximum(weight, 1e-6)
 
     @cached_property
-    def _dearer(self) -> Reals:
+    def _dearer(self) -> Numbers:
         """How much dearer than their kind the things are that the customer buys, in log price."""
-        return (self._weights @ self.facts.column("dearer_than_kind")) / self._total
+        dearer = self._worth["weight"] * self.facts.column("dearer_than_kind")[self.pairs.items]
+        return np.bincount(self.pairs.rows, dearer, minlength=len(self.history)) / self._total
 
-    def part_of(self, group: str) -> Reals:
-        """The log of each group's share in what a customer buys, shape (customers, groups)."""
-        return self._of_group(group)["share"]
+    def _cells(self, name: str, rows: Whole, items: Whole) -> "_Cells":
+        """By customer and group of some items; whatever else they buy is one more group."""
+        group = self.shelf.groups[name]
+        held = np.flatnonzero(np.bincount(group[items]))
+        number = np.full(int(group.max(initial=0)) + 1, len(held))
+        number[held] = np.arange(len(held))
+        size = len(held) + 1
+        own = self.pairs.rows * np.int64(size) + number[group[self.pairs.items]]
+        return _Cells(own, rows * np.int64(size) + number[group[items]], len(self.history) * size)
 
-    def _of_group(self, name: str) -> dict[str, Reals]:
-        """What each customer buys of each group, shape (customers, groups) each, as logarithms."""
-        if name not in self._held:
-            history, group = self.history, self.shelf.groups[name]
-            weight = self._by_group(self._weights, group)
-            last = np.full(weight.shape, NEVER, np.float32)
-            # The oldest line comes first, so the newest age of a group is what stays.
-            last[history.customers, group[history.items]] = history.ages
-            counts = {"lines": history.weights(), "different": history.bought}
-            counts |= {"lately": history.weights(window_days=28), "new": self.pairs.first_since(28)}
-            self._held[name] = {
-                "weight": np.log1p(weight),
-                "share": np.log(weight / self._total[:, None] + _LEAST_SHARE),
-                "last": np.log1p(last),
-                **{part: np.log1p(self._by_group(one, group)) for part, one in counts.items()},
-            }
-        return self._held[name]
+    def _own_cells(self, name: str, pair: Whole) -> "_Cells":
+        """By customer and group of an item that they bought."""
+        group = self.shelf.groups[name]
+        size = np.int64(group.max(initial=0)) + 1
+        held, own = np.unique(self.pairs.rows * size + group[self.pairs.items], return_inverse=True)
+        return _Cells(own, own[pair], len(held))
 
-    def _by_group(self, weights: sparse.csr_array, group: Codes) -> Reals:
-        """The sum over the items of each group, shape (customers, groups)."""
-        shape = self.history.width, int(group.max(initial=0)) + 1
-        member = sparse.csr_array(
-            (np.ones(len(group), np.float32), (np.arange(len(group)), group)), shape=shape
-        )
-        return (weights @ member).toarray()
+    def _together(
+        self, columns: Sequence[str], rows: Whole, cells: Mapping[str, "_Cells"]
+    ) -> dict[str, Numbers]:
+        """Columns named `<part>_of_<group>`, as logarithms."""
+        found = {}
+        for name in columns:
+            part, _, group = name.partition("_of_")
+            if part == "share":
+                weight = cells[group].total(self._worth["weight"])[cells[group].asked]
+                found[name] = np.log(weight / self._total[rows] + _LEAST_SHARE)
+            elif part == "last":
+                found[name] = np.log1p(self._newest(cells[group])[cells[group].asked])
+            elif group:
+                found[name] = np.log1p(cells[group].total(self._worth[part])[cells[group].asked])
+        return found
 
-    def _together(self, columns: Sequence[str], rows: Whole, items: Whole) -> Reals:
-        """Columns named `<part>_of_<group>`, and how much dearer than usual the item is."""
-        split = (name.split("_of_") for name in columns if "_of_" in name)
-        groups = self.shelf.groups
-        found = [self._of_group(group)[part][rows, groups[group][items]] for part, group in split]
-        return np.column_stack([*found, self.facts.column("dearer_than_kind")[items] - self._dearer[rows]])
+    def _newest(self, cells: "_Cells") -> Numbers:
+        """Days since the newest purchase of each cell."""
+        found = np.full(cells.count, float(NEVER))
+        # The oldest line of a customer comes first, so the newest age is what stays.
+        found[cells.own[self.history.pair_of_line]] = self.history.ages
+        return found
 
-    @cached_property
-    def _of_pair(self) -> Reals:
-        """The first columns of `OWN` for each pair."""
+    def _own(self, rows: Whole, pair: Whole, together: Mapping[str, Numbers]) -> list[Numbers]:
+        """`OWN` of pairs."""
         pairs, lines = self.pairs, self.history
-        listed, paid = pairs.total(lines.listed), pairs.total(lines.paid)
-        gap = np.where(pairs.times > 1, (pairs.first - pairs.last) / np.maximum(pairs.times - 1, 1), _NO_GAP)
-        counts: list[np.ndarray] = [
-            *(pairs.times, pairs.last, pairs.first, pairs.one_before),
-            *(pairs.orders_since_last, pairs.orders_since_first),
-            *(pairs.weight(days) for days in (7, 14, 30, 90)),
-            *(pairs.total((lines.ages < days).astype(np.float32)) for days in (28, 91)),
-            pairs.total(lines.quantities) / pairs.times,
+        times, last, first = pairs.times[pair], pairs.last[pair], pairs.first[pair]
+        listed, paid = pairs.total(lines.listed)[pair], pairs.total(lines.paid)[pair]
+        gap = np.where(times > 1, (first - last) / np.maximum(times - 1, 1), _NO_GAP)
+        since_first = pairs.orders_since_first[pair]
+        counts = [
+            *(times, last, first, pairs.one_before[pair], pairs.orders_since_last[pair], since_first),
+            *(pairs.weight(days)[pair] for days in (7, 14, 30, 90)),
+            *(pairs.total(lines.ages < days)[pair] for days in (28, 91)),
+            pairs.total(lines.quantities)[pair] / times,
             np.maximum(paid, 0),
             gap,
-            np.where(gap >= 0, pairs.last / np.maximum(gap, 1), _NO_GAP),
-            pairs.one_before - pairs.last,
+            np.where(gap >= 0, last / np.maximum(gap, 1), _NO_GAP),
+            np.maximum(pairs.one_before[pair] - last, 0),
         ]
-        shares = [
+        share = self._worth["weight"][pair] / self._total[rows]
+        return [
+            *map(np.log1p, counts),
             np.where(listed > 0, 1 - paid / np.maximum(listed, 0.1), 0),
-            pairs.times / np.maximum(pairs.orders_since_first, 1),
+            times / np.maximum(since_first, 1),
+            *(share / np.exp(together[f"share_of_{name}"]) for name in ("kind", "family")),
+            np.log1p(last) - together["last_of_kind"],
         ]
-        return np.column_stack([np.log1p(np.column_stack(counts)), *shares]).astype(np.float32)
-
-    def _own(self, candidates: Candidates) -> Reals:
-        rows, held = candidates.rows, self._of_pair[candidates.pair]
-        groups = self.shelf.groups
-        weight = np.expm1(held[:, OWN.index("weight_90")]) / self._total[rows]
-        shares = [
-            weight / np.exp(self.part_of(name)[rows, groups[name][candidates.items]])
-            for name in ("kind", "family")
-        ]
-        newest = self._of_group("kind")["last"][rows, groups["kind"][candidates.items]]
-        return np.column_stack([held, *shares, held[:, OWN.index("last")] - newest])
 
 
-def _said(scores: Reals, rows: Whole) -> tuple[Reals, Reals, Reals]:
+@dataclass(frozen=True)
+class _Cells:
+    """Customers by groups of items.
+
+    Args:
+        own: the cell of each pair.
+        asked: the cell of each candidate.
+        count: how many cells.
+    """
+
+    own: Whole
+    asked: Whole
+    count: int
+
+    def total(self, of_pairs: np.ndarray) -> Numbers:
+        """The sum over the pairs of each cell."""
+        return np.bincount(self.own, of_pairs, minlength=self.count)
+
+
+def _said(candidates: Candidates, customers: int) -> tuple[Reals, Reals, Reals]:
     """Each source's score, how it compares with its best of the same customer, and its rank (logarithms)."""
-    said = np.log(np.maximum(scores, _LEAST))
-    if not len(rows):
-        return said, said, said
-    changed = np.diff(rows, prepend=-1) != 0
-    starts = np.flatnonzero(changed)
-    place = np.cumsum(changed) - 1
-    best = np.fmax.reduceat(said, starts)
-    ranks = np.empty_like(said)
-    for source, column in enumerate(said.T):
-        order = np.lexsort((-column, rows))
-        ranks[order, source] = np.arange(len(rows)) - starts[place[order]]
-    return said, said - best[place], np.log1p(ranks)
+    lists = Ragged(candidates.rows, customers)
+    said = np.log(np.maximum(candidates.scores.T, _LEAST))
+    best = np.stack([lists.table(one, -np.inf).max(axis=1)[lists.rows] for one in said])
+    ranks = np.stack([lists.ranks(one) for one in said])
+    return said.T, (said - best).T, np.log1p(ranks).T
+
+
+def _beside(parts: Iterable[np.ndarray]) -> Reals:
+    """Columns and tables of as many rows side by side, in memory column by column."""
+    held = [part if part.ndim == 2 else part[:, None] for part in parts]
+    ends = np.cumsum([part.shape[1] for part in held])
+    found = np.empty((ends[-1], len(held[0])), np.float32).T
+    for part, end in zip(held, ends, strict=True):
+        found[:, end - part.shape[1] : end] = part
+    return found

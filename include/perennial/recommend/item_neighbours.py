@@ -21,9 +21,10 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import cho_factor, cho_solve
 
-from perennial.recommend import arrays
+from perennial.recommend import arrays, products
 from perennial.recommend.config import ItemNeighboursSettings
-from perennial.recommend.history import History, Reals, strongest
+from perennial.recommend.history import History, Reals
+from perennial.recommend.neighbours import nearest, strongest
 from perennial.recommend.pairs import Pairs
 from perennial.recommend.shelf import Whole
 
@@ -51,7 +52,7 @@ class ItemNeighbours:
         """Learn from the customers of a history, at most so many as the settings say."""
         known = history.sample(chosen.customers)
         bought = chosen.weighing.matrix(known)
-        alike = (bought @ bought.T).toarray()
+        alike = products.with_sparse(bought, bought.T.tocsr())
         alike[np.diag_indices_from(alike)] += chosen.ridge
         factor = cho_factor(alike, overwrite_a=True, check_finite=False)
         asked = bought[:, pool].toarray()
@@ -84,7 +85,7 @@ class ItemNeighbours:
     def scores(self, block: History) -> dict[str, Reals]:
         """For each question, shape (customers, pool)."""
         bought = self.chosen.weighing.matrix(block)
-        alike = (bought @ self._of_items).toarray()
+        alike = products.with_sparse(bought, self._of_items)
         own = bought[:, self.pool].tocoo()
         found = {}
         for name, weights in self.weights.items():
@@ -94,8 +95,12 @@ class ItemNeighbours:
 
     def evidence(self, history: History, rows: Whole, columns: Whole) -> Whole:
         """The item bought that says most for an item of the pool, −1 where nothing was bought, shape (n,)."""
-        bought, of_items, weights = self.chosen.weighing.matrix(history), self._of_items, self.weights[EVER]
-        return strongest(bought, rows, lambda held, at: of_items[held] @ weights[:, columns[at]])
+        return strongest(self._near[columns], self.chosen.weighing.matrix(history)[rows])
+
+    @cached_property
+    def _near(self) -> sparse.csr_array:
+        weights = self.weights[EVER]
+        return nearest(lambda some: self._of_items @ np.ascontiguousarray(weights[:, some]), len(self.pool))
 
     def save(self, path: Path) -> None:
         """Write it as one file, without pickle."""

@@ -27,6 +27,7 @@ _HARDLY_EVER = -9.0
 """Log odds of what was never seen to happen."""
 _THREADS = 1
 """The products are small: a second thread would mostly wait, for seconds on a busy machine."""
+_ROWS = 2048
 _LEVEL_CASES = 100_000
 """Enough for the dozen numbers of the level."""
 
@@ -79,15 +80,15 @@ class Listwise:
             chosen: how.
             negatives: the share of what nobody bought that the lists hold.
         """
-        rows = np.concatenate([one.features for one in lists])
+        rows = np.ascontiguousarray(np.concatenate([one.features for one in lists]))
         middle, spread = rows.mean(axis=0), rows.std(axis=0) + _LEAST_SPREAD
-        whole = _joined(lists, _even(rows, middle, spread))
+        whole = _joined(lists, _evened(rows, middle, spread, out=rows))
         if not whole.labels.any():
             level = np.r_[_HARDLY_EVER, np.zeros(1 + whole.customers.shape[1])]
             return cls(middle, spread, (), level, tuple(chosen.hidden))
         torch.set_num_threads(_THREADS)
         networks = tuple(_learn(whole, chosen, negatives, seed) for seed in range(chosen.networks))
-        found = cls(middle, spread, networks, np.zeros(0), tuple(chosen.hidden))
+        found = cls(np.zeros_like(middle), np.ones_like(spread), networks, np.zeros(0), tuple(chosen.hidden))
         # What was drawn of a list stands for all of it: in a whole list the shares are smaller.
         share = found._share(whole.features, whole.starts, np.where(whole.labels, 0, -np.log(negatives)))
         some = np.random.default_rng(0).permutation(len(share))[:_LEVEL_CASES]
@@ -101,29 +102,37 @@ class Listwise:
 
     def log_odds(self, features: Reals, starts: Whole, customers: Reals) -> NDArray[np.float64]:
         """Log odds that each candidate is bought within the window, shapes as in `Lists`."""
-        share = self._share(_even(features, self.middle, self.spread), starts)
-        lengths = np.diff(np.r_[starts, len(features)])
+        share = self._share(features, starts)
+        lengths = np.diff(starts, append=len(features))
         return np.repeat(self.level[0] + customers @ self.level[2:], lengths) + self.level[1] * share
 
     def _share(
-        self, even: Reals, starts: Whole, extra: NDArray[np.float64] | float = 0
+        self, features: Reals, starts: Whole, extra: NDArray[np.float64] | float = 0
     ) -> NDArray[np.float64]:
         """The log of each candidate's share in its customer's list, shape (n,).
 
         Args:
-            even: features, evened.
+            features: of the candidates.
             starts: where each list begins.
             extra: log of how many candidates each one stands for in the whole list.
         """
-        torch.set_num_threads(_THREADS)
-        with torch.inference_mode():
-            asked = torch.from_numpy(even)
-            said = [np.asarray(network(asked)[:, 0].double()) for network in self.networks]
-        values = np.mean(said, axis=0) if said else np.zeros(len(even))
-        lengths = np.diff(np.r_[starts, len(values)])
+        values = self._values(features)
+        lengths = np.diff(starts, append=len(values))
         most = np.repeat(np.maximum.reduceat(values, starts), lengths)
         total = np.repeat(np.add.reduceat(np.exp(values + extra - most), starts), lengths)
         return values - most - np.log(total)
+
+    def _values(self, features: Reals) -> NDArray[np.float64]:
+        """What the networks say on average, some rows at a time, so that they stay close to the processor."""
+        found = np.zeros(len(features))
+        torch.set_num_threads(_THREADS)
+        with torch.inference_mode():
+            for start in range(0, len(features) if self.networks else 0, _ROWS):
+                some = slice(start, start + _ROWS)
+                even = torch.from_numpy(_evened(features[some], self.middle, self.spread))
+                for network in self.networks:
+                    found[some] += network(even)[:, 0].numpy() / len(self.networks)
+        return found
 
     def save(self, path: Path) -> None:
         """Write it as one file, without pickle."""
@@ -167,9 +176,11 @@ class _Network(torch.nn.Module):
         return self.deep(rows) + self.plain(rows)
 
 
-def _even(rows: Reals, middle: Reals, spread: Reals) -> Reals:
-    found = np.nan_to_num((rows - middle) / spread, copy=False)
-    return np.clip(found, -_WIDEST, _WIDEST, out=found).astype(np.float32)
+def _evened(rows: Reals, middle: Reals, spread: Reals, out: Reals | None = None) -> Reals:
+    """Rows about their middle in units of their spread, drawn in; in place if `out` are the rows."""
+    found = np.subtract(rows, middle, out=out)
+    found /= spread
+    return np.clip(found, -_WIDEST, _WIDEST, out=found)
 
 
 def _joined(lists: Sequence[Lists], even: Reals) -> Lists:

@@ -25,19 +25,20 @@ class Needs:
 
     def scores(self, block: Block) -> dict[str, Reals]:
         """For each way to group, shape (customers, pool)."""
-        found = {}
-        for name in GROUPS:
-            group = block.shelf.groups[name][self.pool]
-            of_everybody = self.facts.column(f"share_of_{name}")[self.pool]
-            found[name] = np.exp(block.part_of(name)[:, group] + of_everybody)
-        return found
+        return {name: block.share_of(name, self.pool) * self._of_everybody(name) for name in GROUPS}
+
+    def _of_everybody(self, name: str) -> Reals:
+        """The share of each item of the pool in what everybody buys of its group."""
+        return np.exp(self.facts.column(f"share_of_{name}")[self.pool])
 
     def evidence(self, block: Block, name: str, rows: Whole, columns: Whole) -> Whole:
         """The newest item that the customer bought of the same group, −1 for none, shape (n,)."""
         group, history = block.shelf.groups[name], block.history
-        found = np.full(len(rows), -1, np.int64)
-        for at, (row, item) in enumerate(zip(rows, self.pool[columns], strict=True)):
-            bought = history.items[history.starts[row] : history.starts[row + 1]]
-            same = np.flatnonzero(group[bought] == group[item])
-            found[at] = bought[same[-1]] if len(same) else -1
-        return found
+        size = np.int64(group.max(initial=0)) + 1
+        asked = rows * size + group[self.pool[columns]]
+        lines = np.flatnonzero(np.isin(group[history.items], group[self.pool[columns]]))
+        cells = history.customers[lines] * size + group[history.items[lines]]
+        order = np.argsort(cells, kind="stable")
+        behind = np.searchsorted(cells[order], asked, side="right")
+        newest = np.append(-1, history.items[lines[order]])[behind]
+        return np.where(np.append(-1, cells[order])[behind] == asked, newest, -1)

@@ -6,6 +6,7 @@ customer buys of the line, times e to the cosine of the customer's taste and the
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -14,15 +15,19 @@ from scipy import sparse
 
 from perennial.recommend.config import Weighing
 from perennial.recommend.content import Content
+from perennial.recommend.exploration import ExplorationSettings
 from perennial.recommend.history import History, Reals
 from perennial.recommend.shelf import Shelf, Whole
 
-_NEW_DAYS = 91
+NEW_DAYS = 91
+"""For so long an item is new."""
+_WINDOW_DAYS = 28
 _MEAN_ITEMS = 3
 """New items of mean luck that are added to those of a kind."""
 _USUAL_PURCHASES = 20
 """Purchases like everybody's that are added to a customer's."""
 _LEAST = np.float32(1e-9)
+_GROUPS = ("kind", "brand_line")
 
 
 @dataclass(frozen=True)
@@ -33,11 +38,18 @@ class NewItems:
         content: their texts.
         luck: how many buyers the mean new item of their kind had lately, shape (items,).
         usual: of kinds and lines the share that each has in what everybody buys.
+        level: makes a score the probability of a purchase within the window, by what new items came to.
     """
 
     content: Content
     luck: Reals
     usual: dict[str, Reals]
+    level: float
+
+    @property
+    def items(self) -> Whole:
+        """Rows of the items asked about."""
+        return self.content.pool
 
     @classmethod
     def fit(cls, history: History, shelf: Shelf, items: Whole, chosen: Weighing) -> Self:
@@ -52,21 +64,45 @@ class NewItems:
         kind, buyers = shelf.groups["kind"], np.bincount(history.bought.indices, minlength=len(shelf))
         first = np.zeros(len(shelf), np.int32)
         np.maximum.at(first, history.items, history.ages)
-        new = (buyers > 0) & (first < _NEW_DAYS)
+        new = (buyers > 0) & (first < NEW_DAYS)
         found, count = np.bincount(kind, new * buyers), np.bincount(kind, new)
         luck = (found + _MEAN_ITEMS * found.sum() / max(1, count.sum())) / (count + _MEAN_ITEMS)
         usual = {}
-        for name in ("kind", "brand_line"):
+        for name in _GROUPS:
             group = shelf.groups[name]
             lines = np.bincount(group[history.items], minlength=int(group.max(initial=0)) + 1)
             usual[name] = (lines / max(1, len(history.items))).astype(np.float32)
-        return cls(Content(shelf, items, chosen), luck[kind[items]].astype(np.float32), usual)
+        days = float(first[new].mean()) if new.any() else float(NEW_DAYS)
+        level = _WINDOW_DAYS / max(1.0, days) / max(1, len(history))
+        return cls(Content(shelf, items, chosen), luck[kind[items]].astype(np.float32), usual, level)
 
     def scores(self, block: History) -> Reals:
         """Above 0; for customers without purchases the same for all. Shape (customers, items)."""
         known = self.usual["brand_line"][self._asked("brand_line")] > 0
         lift = np.where(known, self._lift(block, "brand_line"), self._lift(block, "kind"))
         return self.luck * lift * np.exp(self.content.scores(block))
+
+    def probability(self, block: History) -> Reals:
+        """P(bought within the window), roughly, shape (customers, items)."""
+        return np.minimum(self.level * self.scores(block), 1)
+
+    def evidence(self, history: History, rows: Whole, items: Whole) -> Whole:
+        """The item bought whose text is most like that of an item asked about, −1 for none, shape (n,)."""
+        if not len(items):
+            return items
+        return self.content.evidence(history, rows, np.searchsorted(self.items, items))
+
+    def save(self, path: Path) -> None:
+        """Write it as one file, without pickle; the shelf is kept by whoever holds it."""
+        usual = {f"usual_{name}": share for name, share in self.usual.items()}
+        np.savez(path, items=self.items, luck=self.luck, level=self.level, **usual)  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, path: Path, shelf: Shelf, chosen: Weighing) -> Self:
+        """Read what `save` wrote."""
+        with np.load(path) as held:
+            usual = {name: held[f"usual_{name}"] for name in _GROUPS}
+            return cls(Content(shelf, held["items"], chosen), held["luck"], usual, float(held["level"]))
 
     def _lift(self, block: History, name: str) -> Reals:
         """How many times its usual share the customer buys of each item's group, shape (customers, items)."""
@@ -80,3 +116,31 @@ class NewItems:
 
     def _asked(self, name: str) -> NDArray[np.int32]:
         return self.content.shelf.groups[name][self.content.pool]
+
+
+def newest(
+    history: History,
+    shelf: Shelf,
+    listed: Whole,
+    available: NDArray[np.bool_],
+    chosen: ExplorationSettings,
+) -> Whole:
+    """Rows of the available items that are new and hardly bought yet, ascending.
+
+    An item is new for 91 days after it entered the catalogue; where that is not known, after its first sale.
+
+    Args:
+        history: of all customers.
+        shelf: the items.
+        listed: days since each item entered the catalogue, −1 where not known, shape (items,).
+        available: may it be sold, shape (items,).
+        chosen: how few buyers, and how many items.
+    """
+    buyers = np.bincount(history.bought.indices, minlength=len(shelf))
+    first = np.full(len(shelf), -1, np.int64)
+    np.maximum.at(first, history.items, history.ages)
+    age = np.where(listed >= 0, listed, first)
+    found = np.flatnonzero(available & (age >= 0) & (age < NEW_DAYS) & (buyers <= chosen.few_buyers))
+    kind = shelf.groups["kind"]
+    weight = np.bincount(kind, buyers)[kind[found]]
+    return np.sort(found[np.argsort(-weight, kind="stable")[: chosen.items]])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from perennial.recommend.history import History
+from perennial.recommend.history import History, decayed
 from perennial.recommend.shelf import Codes, Whole
 
 NEVER = 999
@@ -32,9 +32,7 @@ class Pairs:
     @classmethod
     def of(cls, history: History) -> Self:
         """The pairs of a history."""
-        keys = history.customers.astype(np.int64) * history.width + history.items
-        lines = np.argsort(keys, kind="stable")
-        return cls(history, lines, np.flatnonzero(np.diff(keys[lines], prepend=-1)))
+        return cls(history, history.by_pair, history.pair_starts)
 
     @cached_property
     def rows(self) -> Codes:
@@ -54,7 +52,7 @@ class Pairs:
     @cached_property
     def times(self) -> Whole:
         """In how many orders."""
-        return np.diff(np.r_[self.starts, len(self.lines)])
+        return np.diff(self.starts, append=len(self.lines))
 
     @cached_property
     def last(self) -> Codes:
@@ -82,13 +80,13 @@ class Pairs:
         """Orders of the customer since the oldest with the item, that one included."""
         return self._newest_order[self.rows] - self.history.orders[self.lines[self.starts]] + 1
 
-    def total(self, of_lines: NDArray[np.floating]) -> NDArray[np.floating]:
+    def total(self, of_lines: NDArray[np.floating] | NDArray[np.bool_]) -> NDArray[np.float64]:
         """The sum over each pair's lines."""
-        return np.add.reduceat(of_lines[self.lines], self.starts) if len(self.starts) else of_lines[:0]
+        return np.bincount(self.history.pair_of_line, of_lines, minlength=len(self.starts))
 
-    def weight(self, half_life_days: float) -> NDArray[np.floating]:
+    def weight(self, half_life_days: float) -> NDArray[np.float64]:
         """Purchases, each counting half after so many days."""
-        return self.total(0.5 ** (self.history.ages / np.float32(half_life_days)))
+        return self.total(decayed(self.history.ages, half_life_days))
 
     def first_since(self, days: int) -> sparse.csr_array:
         """1 where the oldest purchase lies within the last days, shape (customers, items), float32."""
@@ -98,7 +96,7 @@ class Pairs:
 
     @cached_property
     def _ends(self) -> Whole:
-        return np.r_[self.starts[1:], len(self.lines)]
+        return np.append(self.starts, len(self.lines))[1:]
 
     @cached_property
     def _newest(self) -> Whole:

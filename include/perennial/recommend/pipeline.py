@@ -1,7 +1,7 @@
 """The steps of the recommender: train a candidate as of a day, recommend with the version in force."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,28 @@ from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.item_vectors import in_force, texts
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.ledger import open_ledger
+from perennial.foundation.pages import report_words
 from perennial.foundation.promotion import WINDOW
 from perennial.foundation.registry import Pyfunc
-from perennial.recommend import catalogue, history, reasons, recommender
+from perennial.foundation.settings import settings
+from perennial.recommend import (
+    catalogue,
+    eligibility,
+    exposure_report,
+    history,
+    new_items,
+    reasons,
+    recommender,
+)
 from perennial.recommend.config import RecommenderSettings, recommender_settings
 from perennial.recommend.examination import Examination, bought_after
+from perennial.recommend.fit import RULES, Fit
 from perennial.recommend.history import History
-from perennial.recommend.recommender import JUDGED_AT, NAME, RULES, Recommender
-from perennial.recommend.shelf import Shelf
+from perennial.recommend.lists import Lists
+from perennial.recommend.marks import mark
+from perennial.recommend.phrases import languages
+from perennial.recommend.recommender import NAME, Customers, Recommender
+from perennial.recommend.shelf import Shelf, find
 from perennial.recommend.sources import Sources
 from perennial.recommend.training import Window, fit
 
@@ -71,7 +85,7 @@ def train(day: str | date, endpoint: Endpoint) -> dict[str, str]:
 
 
 def score(day: str | date, endpoint: Endpoint) -> int:
-    """Write `recommendations` of the day, for every customer with a profile of it; how many rows.
+    """Write `recommendations` of the day, for every customer with a profile of it, and a page; how many rows.
 
     The version in force on the day speaks. A day before the first promotion had none, and gets no rows.
 
@@ -79,35 +93,51 @@ def score(day: str | date, endpoint: Endpoint) -> int:
         NoModelError: no version has ever been promoted.
     """
     day = date.fromisoformat(str(day))
-    lake = open_lake()
+    lake, chosen = open_lake(), recommender_settings()
     version = promotion.version_in_force(lake, NAME, day)
     blocks = []
     if version is not None:
         model: Recommender = tracking.load_model(endpoint, NAME, version)
-        profiles = lake.read("profiles")
-        customers = (
-            profiles.filter(profiles.day == day).select("customer_id").order_by("customer_id").to_pyarrow()
-        )
-        for block in customers.to_batches(_BLOCK):
-            asked = pa.Table.from_batches([block])
-            known = History.of_lines(_lines(lake, day, ibis.memtable(asked)), model.served.sources.shelf)
-            names = block["customer_id"]
-            one = known.of(known.find(names), names.to_numpy(zero_copy_only=False))
-            found = recommender.recommend(model.served, one, recommender_settings().top)
-            blocks.append(_stamped(found, version, day))
+        blocks = [_stamped(found, version, day) for found in _recommended(lake, model.served, day, chosen)]
     table = pa.concat_tables([_stamped(reasons.SCHEMA.empty_table(), 0, day), *blocks])
     lake.replace("recommendations", table, day)
+    if version is not None:
+        shown = exposure_report.shown(table, model.served, version, day)
+        exposure_report.publish(shown, model.served, report_words(), settings().reports)
     return table.num_rows
+
+
+def _recommended(lake: Lake, fit: Fit, day: date, chosen: RecommenderSettings) -> Iterator[pa.Table]:
+    """The lists of every customer with a profile of the day, by today's rules, block by block."""
+    items, shelf = lake.known("items", day), fit.sources.shelf
+    eligibility.check(chosen.eligibility, _catalogue(items))
+    on_sale = items.filter(items.available).select("item_id").to_pyarrow()["item_id"]
+    lists = Lists.of(chosen, fit.sources, fit.new_items, find(pa.array(shelf.item_ids), on_sale) >= 0, day)
+    profiles, users = lake.read("profiles"), lake.known("users", day)
+    asked = profiles.filter(profiles.day == day).select("customer_id")
+    known_of = users.select("customer_id", "age", "locale")
+    customers = asked.left_join(known_of, "customer_id").select("customer_id", "age", "locale")
+    spoken = languages()
+    for batch in customers.order_by("customer_id").to_pyarrow().to_batches(_BLOCK):
+        block = pa.Table.from_batches([batch])
+        names = block["customer_id"]
+        lines = _lines(lake, day, ibis.memtable(block.select(["customer_id"])))
+        known = History.of_lines(lines, shelf)
+        history = known.of(known.find(names), names.to_numpy())
+        adult = eligibility.adults(block["age"], chosen.eligibility.adult_age)
+        who = Customers(history, adult, spoken.of(block["locale"]))
+        yield recommender.recommend(fit, who, lists, spoken, chosen.top)
 
 
 def fit_both(lake: Lake, day: date, chosen: RecommenderSettings) -> tuple[Recommender, Examination]:
     """Both fits, and the examination on the newest window, of which the judged fit knows nothing."""
+    eligibility.check(chosen.eligibility, _catalogue(lake.known("items", day)))
     items = catalogue.merchandise(lake.known("items", day), chosen.excluded_categories)
     backs = _windows(chosen)
     days = [day, *(day - timedelta(back) for back in backs)]
     customers = _drawn(lake, day, chosen.customers)
     bought = [_lines(lake, one, customers) for one in days]
-    shelf, available = _shelf(lake, items, bought[0], day)
+    shelf, available, listed = _shelf(lake, items, bought[0], day)
     histories = [History.of_lines(one, shelf) for one in bought]
     papers = [
         bought_after(catalogue.purchases(lake.known("events", one + WINDOW)), items, one, WINDOW).among(
@@ -125,9 +155,13 @@ def fit_both(lake: Lake, day: date, chosen: RecommenderSettings) -> tuple[Recomm
         if len(paper.rows)
     }
     over = [window for back, window in windows.items() if back >= 2 * WINDOW.days]
-    served = fit(sources[0], histories[0], list(windows.values())[: chosen.ranker.windows])
-    judged = fit(sources[1], histories[1], over[: chosen.ranker.windows])
-    return Recommender(judged, served), papers[0]
+    new = [
+        new_items.newest(history, shelf, listed - back, available, chosen.exploration)
+        for history, back in zip(histories, (0, backs[0]), strict=False)
+    ]
+    served = fit(sources[0], histories[0], list(windows.values())[: chosen.ranker.windows], new[0])
+    judged = fit(sources[1], histories[1], over[: chosen.ranker.windows], new[1])
+    return Recommender(judged, served, available, day, languages()), papers[0]
 
 
 def _windows(chosen: RecommenderSettings) -> list[int]:
@@ -159,19 +193,36 @@ def _lines(lake: Lake, day: date, customers: ir.Table | None) -> pa.Table:
     return history.lines(asked, day).to_pyarrow()
 
 
-def _shelf(lake: Lake, items: ir.Table, bought: pa.Table, day: date) -> tuple[Shelf, NDArray[np.bool_]]:
-    """The items that somebody bought, with the vectors of their texts in force, and which are available."""
+def _shelf(
+    lake: Lake, items: ir.Table, bought: pa.Table, day: date
+) -> tuple[Shelf, NDArray[np.bool_], NDArray[np.int64]]:
+    """The items that somebody bought and those that are new, with the vectors of their texts in force.
+
+    Returns:
+        The shelf; which items are available; days since each entered the catalogue, −1 where not known.
+    """
     space = in_force(lake, day)
-    wanted = items.semi_join(ibis.memtable(bought.select(["item_id"])).distinct(), "item_id")
+    sold = items.item_id.isin(ibis.memtable(bought.select(["item_id"])).distinct().item_id)
+    new = items.available & (items.listed_on > day - timedelta(new_items.NEW_DAYS))
+    wanted = items.filter(sold | new.fill_null(False))
     hashes = texts(wanted, space.text).drop("text").to_pyarrow()
     held = lake.read("item_embeddings")
     needed = ibis.memtable(hashes.select(["text_hash"])).distinct()
     vectors = held.filter(held.encoder == space.key).semi_join(needed, "text_hash")
     known = (
-        wanted.select("item_id", "title", "category", "brand", "available").to_pyarrow().sort_by("item_id")
+        wanted.select("item_id", "title", "category", "brand", "available", "listed_on")
+        .to_pyarrow()
+        .sort_by("item_id")
     )
     shelf = Shelf.of(known, hashes, vectors.select("text_hash", "vector").order_by("text_hash").to_pyarrow())
-    return shelf, known["available"].to_numpy()
+    listed = known["listed_on"].cast(pa.int32()).to_pandas()
+    since = (day - date(1970, 1, 1)).days - listed
+    return shelf, known["available"].to_numpy(), since.fillna(-1).to_numpy().astype(np.int64)
+
+
+def _catalogue(items: ir.Table) -> Shelf:
+    """Every item by its names, sold or not."""
+    return Shelf.of(items.select("item_id", "title", "category", "brand").to_pyarrow())
 
 
 def _stamped(found: pa.Table, version: int, day: date) -> pa.Table:
@@ -206,11 +257,11 @@ def _log(
         "items_on_shelf": len(model.served.sources.shelf),
         "texts_on_shelf": len(model.served.sources.shelf.vectors),
     }
-    found = model.judged.outcomes(paper, {"": model.judged.probability, **RULES})
+    found = mark(model.judged, paper, {"": model.judged.probability, **RULES})
     metrics = {
         f"{name}_{figure}".strip("_"): value
-        for name, outcome in found.items()
-        for figure, value in outcome.figures(JUDGED_AT).items()
+        for name, marks in found.items()
+        for figure, value in marks.figures().items()
     }
     run.log(params=params, metrics=metrics, model=logged)
 

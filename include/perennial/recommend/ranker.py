@@ -12,19 +12,21 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-import lightgbm as lgb
+import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.foundation.settings import settings
+from perennial.foundation import boosting
 from perennial.recommend import features
 from perennial.recommend.candidates import Candidates
-from perennial.recommend.config import RankerSettings, TreesSettings
+from perennial.recommend.config import RankerSettings
 from perennial.recommend.features import Block
 from perennial.recommend.listwise import Lists, Listwise
+from perennial.recommend.ragged import Ragged
 
 Numbers = NDArray[np.float64]
-_BINS = 127
+_FIRST = 32
+"""So many of what a customer bought, by the network, are judged by the trees too, which take their time."""
 
 
 class Question(StrEnum):
@@ -53,7 +55,7 @@ class Lesson:
 class Ranker:
     """Trees for what was bought before, and a network for each question."""
 
-    trees: lgb.Booster
+    trees: lightgbm.Booster
     networks: dict[Question, Listwise]
 
     @classmethod
@@ -67,14 +69,14 @@ class Ranker:
         """
         bought = [one.lists[Question.BOUGHT] for one in lessons]
         labels = np.concatenate([one.labels for one in bought]).astype(float)
-        data = lgb.Dataset(
+        trees = boosting.grow(
             np.concatenate([one.features for one in bought]),
             labels,
-            weight=np.where(labels > 0, 1.0, 1 / chosen.negatives),
-            feature_name=list(features.names(sources, bought=True)),
-            params={"max_bin": _BINS, "verbose": -1},
+            "binary",
+            chosen.trees,
+            features.names(sources, bought=True),
+            weights=np.where(labels > 0, 1.0, 1 / chosen.negatives),
         )
-        trees = lgb.train(_parameters(chosen.trees, len(labels)), data, chosen.trees.rounds)
         networks = {
             question: Listwise.fit([one.lists[question] for one in lessons], chosen.network, chosen.negatives)
             for question in Question
@@ -91,9 +93,9 @@ class Ranker:
             lists = _lists(block, found, nothing, question, ~nothing)
             odds = network.log_odds(lists.features, lists.starts, lists.customers)
             if question is Question.BOUGHT:
-                threads = settings().threads_for(len(lists.features))
-                by_trees = self.trees.predict(lists.features, raw_score=True, num_threads=threads)
-                odds = (odds + np.asarray(by_trees)) / 2
+                first = Ragged(found.rows[asked], len(block.history)).ranks(odds) < _FIRST
+                by_trees = boosting.predict(self.trees, lists.features[first], raw=True, threads=1)
+                odds[first] = (odds[first] + by_trees) / 2
             said[asked] = 1 / (1 + np.exp(-odds))
         return said
 
@@ -107,7 +109,7 @@ class Ranker:
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         networks = {question: Listwise.load(folder / f"{question}.npz") for question in Question}
-        return cls(lgb.Booster(model_file=folder / "trees.txt"), networks)
+        return cls(lightgbm.Booster(model_file=folder / "trees.txt"), networks)
 
 
 def _lists(
@@ -119,23 +121,3 @@ def _lists(
     starts = np.flatnonzero(np.diff(some.rows, prepend=-1))
     rows = block.features(some, bought=question is Question.BOUGHT)
     return Lists(rows, starts, wanted[asked], block.customers[some.rows[starts]])
-
-
-def _parameters(how: TreesSettings, cases: int) -> dict[str, object]:
-    """For LightGBM; the same cases give the same trees."""
-    return {
-        "objective": "binary",
-        "num_leaves": how.leaves,
-        "learning_rate": how.learning_rate,
-        "min_data_in_leaf": how.least_cases_in_leaf,
-        "feature_fraction": how.feature_share,
-        "lambda_l2": how.ridge,
-        "max_bin": _BINS,
-        "bagging_fraction": 0.8,
-        "bagging_freq": 1,
-        "deterministic": True,
-        "force_row_wise": True,
-        "verbose": -1,
-        "seed": 1,
-        "num_threads": settings().threads_for(cases),
-    }

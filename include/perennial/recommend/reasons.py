@@ -1,5 +1,9 @@
-"""One sentence with each recommended item, from the source that carried it, and the items it rests on."""
+"""One sentence with each recommended item, from the source that carried it, and the items it rests on.
 
+The sentences are those of reasons.yaml, in the customer's language.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -9,9 +13,12 @@ from numpy.typing import NDArray
 
 from perennial.recommend.candidates import Candidates
 from perennial.recommend.features import Block
+from perennial.recommend.phrases import Languages, Phrases
+from perennial.recommend.ragged import Ragged
 from perennial.recommend.shelf import Whole
 
 if TYPE_CHECKING:
+    from perennial.recommend.new_items import NewItems
     from perennial.recommend.sources import Sources
 
 SCHEMA = pa.schema(
@@ -23,8 +30,11 @@ SCHEMA = pa.schema(
         ("source", pa.string()),
         ("reason", pa.string()),
         ("evidence", pa.list_(pa.string())),
+        ("propensity", pa.float64()),
     ]
 )
+NEW = ""
+"""In place of a source: what is too new for any."""
 _REGULAR_TIMES = 3
 
 
@@ -37,24 +47,20 @@ class Ranking:
         found: all candidates.
         chosen: position of each recommended item among them, shape (customers, k).
         scores: probability of buying it within the window, of all candidates.
+        chances: probability with which each place got its item, 1 where chance had no say, as `chosen`.
     """
 
     block: Block
     found: Candidates
     chosen: Whole
     scores: NDArray[np.float64]
+    chances: NDArray[np.float64]
 
     @classmethod
     def best(cls, block: Block, found: Candidates, scores: NDArray[np.float64], k: int) -> Self:
         """The k likeliest candidates of each customer; equals in the order of the items."""
-        customers = len(block.history)
-        order = np.lexsort((found.items, -scores, found.rows))
-        counts = np.bincount(found.rows, minlength=customers)
-        place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-        chosen = np.full((customers, k), -1, np.int64)
-        kept = order[place < k]
-        chosen[found.rows[kept], place[place < k]] = kept
-        return cls(block, found, chosen, scores)
+        chosen = Ragged(found.rows, len(block.history)).best(scores, k)
+        return cls(block, found, chosen, scores, np.ones(chosen.shape))
 
     @property
     def items(self) -> Whole:
@@ -62,86 +68,102 @@ class Ranking:
         return np.where(self.chosen >= 0, self.found.items[self.chosen], -1)
 
 
-def table(ranking: Ranking, sources: "Sources") -> pa.Table:
-    """A row of `SCHEMA` for each recommended item, by customer and rank."""
+def table(
+    ranking: Ranking, sources: "Sources", new_items: "NewItems", languages: Languages, spoken: Whole
+) -> pa.Table:
+    """A row of `SCHEMA` for each recommended item, by customer and rank.
+
+    Args:
+        ranking: the lists.
+        sources: who named the items …
+        new_items: … that are not too new for any.
+        languages: what is said.
+        spoken: the place of each customer's language among them, shape (customers,).
+    """
     rows, places = np.nonzero(ranking.chosen >= 0)
     at = ranking.chosen[rows, places]
     found, shelf, block = ranking.found, sources.shelf, ranking.block
     items, pairs = found.items[at], found.pair[at]
-    carriers = _carriers(found)[at]
-    proofs = _evidence(block, sources, rows, np.where(pairs >= 0, -1, items), carriers)
-    said = [
-        _bought(block, pair) if pair >= 0 else _new(sources, item, sources.names[carrier], proof)
-        for item, pair, carrier, proof in zip(items, pairs, carriers, proofs, strict=True)
-    ]
-    names, sentences = zip(*said, strict=True) if said else ((), ())
+    old, new = np.flatnonzero(pairs >= 0), np.flatnonzero(pairs < 0)
+    carriers = _carriers(found, at[new], sources.names, len(block.history))
+    proofs = items.copy()
+    proofs[new] = _evidence(block, sources, rows[new], items[new], carriers)
+    unknown = new[carriers == NEW]
+    proofs[unknown] = new_items.evidence(block.history, rows[unknown], items[unknown])
+    names, sentences = np.full(len(at), "repeat", object), np.empty(len(at), object)
+    sentences[old] = _bought(block, pairs[old], languages, spoken[rows[old]])
+    for one, carrier, item, proof, place in zip(
+        new, carriers, items[new], proofs[new], spoken[rows[new]], strict=True
+    ):
+        names[one], sentences[one] = _new(sources, item, carrier, proof, languages[place])
+    proofs = np.where(proofs >= 0, proofs, items)
     columns = [
-        block.history.customer_ids[rows],
-        places + 1,
-        shelf.item_ids[items],
-        ranking.scores[at],
-        names,
-        sentences,
-        list(shelf.item_ids[np.where(proofs >= 0, proofs, items)][:, None]),
+        pa.array(block.history.customer_ids[rows], pa.string()),
+        pa.array(places + 1),
+        pa.array(shelf.item_ids[items], pa.string()),
+        pa.array(ranking.scores[at]),
+        pa.array(names, pa.string()),
+        pa.array(sentences, pa.string()),
+        pa.ListArray.from_arrays(
+            np.arange(len(at) + 1, dtype=np.int32), pa.array(shelf.item_ids[proofs], pa.string())
+        ),
+        pa.array(ranking.chances[rows, places]),
     ]
-    return pa.table(
-        [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)], SCHEMA
-    )
+    return pa.table(columns, SCHEMA)
 
 
-def _bought(block: Block, pair: int) -> tuple[str, str]:
-    """Of something the customer bought before."""
-    pairs = block.pairs
-    times, age, first = int(pairs.times[pair]), int(pairs.last[pair]), int(pairs.first[pair])
-    lately = "today" if age == 0 else f"{age} day{'' if age == 1 else 's'} ago"
-    if times >= _REGULAR_TIMES and first > age:
-        every = max(1, round((first - age) / (times - 1)))
-        often = "every day" if every == 1 else f"about every {every} days"
-        return "repeat", f"you buy this {often}, last {lately}"
-    return "repeat", f"you bought this {'once' if times == 1 else f'{times} times'}, last {lately}"
+def _bought(block: Block, pairs: Whole, languages: Languages, spoken: Whole) -> NDArray[np.object_]:
+    """Of things that customers bought before."""
+    known = block.pairs
+    facts = np.column_stack([spoken, known.times[pairs], known.last[pairs], known.first[pairs]])
+    different, places = np.unique(facts, axis=0, return_inverse=True)
+    said = [_again(languages[place], *rest) for place, *rest in different.tolist()]
+    return np.array(said, object)[places]
 
 
-def _new(sources: "Sources", item: int, carrier: str, proof: int) -> tuple[str, str]:
+def _again(phrases: Phrases, times: int, age: int, first: int) -> str:
+    """Of something bought so many times, the last and the first time so many days ago."""
+    regular = times >= _REGULAR_TIMES and first > age
+    return phrases.repeat(times, age, round((first - age) / (times - 1)) if regular else None)
+
+
+def _new(sources: "Sources", item: int, carrier: str, proof: int, phrases: Phrases) -> tuple[str, str]:
     """Of something the customer never bought."""
-    by = carrier.partition("_")[0]
-    if proof >= 0:
-        title = sources.shelf.titles[proof]
-        if by == "content":
-            return "content", f"like {title}, which you bought"
-        if by == "needs":
-            return "kind", f"much bought of the kind of {title}, which you bought"
-        return "item_neighbours", f"often bought with {title}"
+    by, title = carrier.partition("_")[0], sources.shelf.titles[proof] if proof >= 0 else ""
+    if carrier == NEW:
+        return "new_item", phrases.new_item_like.format(item=title) if title else phrases.new_item
+    if title and by == "content":
+        return "content", phrases.content.format(item=title)
+    if title and by == "needs":
+        return "kind", phrases.kind.format(item=title)
+    if title:
+        return "item_neighbours", phrases.item_neighbours.format(item=title)
     if by == "customer":
-        return "customer_neighbours", "customers who buy like you buy this"
-    count = int(sources.facts.buyers_lately[item])
-    return "popularity", f"bought by {count} customer{'' if count == 1 else 's'} in the last 28 days"
+        return "customer_neighbours", phrases.customer_neighbours
+    return "popularity", phrases.popular(int(sources.facts.buyers_lately[item]))
 
 
-def _carriers(found: Candidates) -> Whole:
-    """The place of the source that ranks each new candidate highest among its customer's, −1 of others."""
-    carrier = np.full(len(found), -1, np.int64)
+def _carriers(found: Candidates, asked: Whole, names: Sequence[str], customers: int) -> NDArray[np.object_]:
+    """The source that ranks each new candidate highest among its customer's, shape (asked,).
+
+    One that says the same of all has them all on the last rank. Of what no source knows it is `NEW`.
+    """
     new = np.flatnonzero(found.pair < 0)
-    if not len(new):
-        return carrier
-    rows, said = found.rows[new], found.scores[new]
-    changed = np.diff(rows, prepend=-1) != 0
-    starts, list_of = np.flatnonzero(changed), np.cumsum(changed) - 1
-    # A source that says the same of all candidates says nothing.
-    silent = np.maximum.reduceat(said, starts) <= np.minimum.reduceat(said, starts)
-    ranks = np.empty(said.shape)
-    for source, scores in enumerate(said.T):
-        order = np.lexsort((-scores, rows))
-        ranks[order, source] = np.arange(len(new)) - starts[list_of[order]]
-    ranks[silent[list_of]] = np.inf
-    carrier[new] = ranks.argmin(axis=1)
-    return carrier
+    lists, rows = Ragged(found.rows[new], customers), found.rows[asked]
+    ranks = np.empty((len(asked), len(names)), np.int64)
+    for place, said in enumerate(found.scores.T):
+        ranks[:, place] = np.count_nonzero(lists.table(said[new], -np.inf)[rows] >= said[asked, None], axis=1)
+    known = np.isfinite(found.scores[asked]).all(axis=1)
+    return np.where(known, np.array(names, object)[ranks.argmin(axis=1)], NEW)
 
 
-def _evidence(block: Block, sources: "Sources", rows: Whole, items: Whole, carriers: Whole) -> Whole:
+def _evidence(
+    block: Block, sources: "Sources", rows: Whole, items: Whole, carriers: NDArray[np.object_]
+) -> Whole:
     """The item that the customer bought on which each recommendation of a new one rests, −1 for none."""
     found = np.full(len(rows), -1, np.int64)
-    for place, name in enumerate(sources.names):
-        some = np.flatnonzero((items >= 0) & (carriers == place))
+    for name in sources.names:
+        some = np.flatnonzero(carriers == name)
         if len(some):
             found[some] = sources.evidence(name, block, rows[some], items[some])
     return found

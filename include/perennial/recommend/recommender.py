@@ -1,11 +1,12 @@
-"""The recommender: candidates from all sources, ranked by trees that learned from past windows.
+"""The recommender: candidates from all sources, ranked by what was learned from past windows.
 
 A model holds two fits. The *judged* one knows nothing of the window it is judged on; the *served* one knows
 everything through its day. The gate compares judged fits, the recommendations come from the served one.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,23 +14,23 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy import sparse
 
 from perennial.foundation.gate import Answers
-from perennial.recommend import features, reasons
+from perennial.recommend import reasons
 from perennial.recommend.candidates import Candidates
 from perennial.recommend.config import RecommenderSettings
-from perennial.recommend.evaluation import Outcome, evaluate, hits
+from perennial.recommend.eligibility import Flags, adults
 from perennial.recommend.examination import Examination
 from perennial.recommend.features import Block
+from perennial.recommend.fit import Fit
 from perennial.recommend.history import History
-from perennial.recommend.ranker import Lesson, Ranker
-from perennial.recommend.reasons import Ranking
-from perennial.recommend.shelf import Names, Shelf, Whole
+from perennial.recommend.lists import Lists
+from perennial.recommend.marks import mark
+from perennial.recommend.new_items import NewItems
+from perennial.recommend.phrases import Languages
+from perennial.recommend.ranker import Ranker
+from perennial.recommend.shelf import Shelf, Whole
 from perennial.recommend.sources import Sources
-
-Rule = Callable[[Block, Candidates], NDArray[np.float64]]
-"""How much each candidate of a block is wanted."""
 
 NAME = "recommender"
 PACKAGES = (
@@ -37,80 +38,41 @@ PACKAGES = (
     *("pydantic", "pydantic-settings", "pyyaml", "scikit-learn", "scipy", "torch"),
 )
 FITS = ("served", "judged")
-JUDGED_AT = 10
 _HISTORIES = tuple(f"customers with a {length} history" for length in ("short", "middling", "long"))
 
 
-def frequency(block: Block, found: Candidates) -> NDArray[np.float64]:
-    """What the customer bought often and lately, filled up with what is popular."""
-    weight = block.pairs.weight(features.HALF_LIFE_DAYS)
-    popular = popularity(block, found)
-    own = found.pair >= 0
-    said = popular / (1 + popular.max(initial=0.0))
-    said[own] = 1 + weight[found.pair[own]]
-    return said
-
-
-def popularity(block: Block, found: Candidates) -> NDArray[np.float64]:
-    """What many customers bought in the last 28 days."""
-    return block.facts.buyers_lately[found.items].astype(np.float64)
-
-
-RULES: dict[str, Rule] = {"frequency": frequency, "popularity": popularity}
-"""What the ranker has to beat."""
-
-
 @dataclass(frozen=True)
-class Fit:
-    """What was learned, and what every customer had bought by then."""
+class Customers:
+    """Who gets lists.
 
-    sources: Sources
-    ranker: Ranker
+    Args:
+        history: what they bought.
+        adult: who is known to be an adult, shape (customers,).
+        spoken: the place of each one's language among those of reasons.yaml.
+    """
+
     history: History
-
-    def probability(self, block: Block, found: Candidates) -> NDArray[np.float64]:
-        """P(bought within the window) for each candidate.
-
-        Of customers who never bought anything the ranker learned nothing: to them an item is as likely as
-        to anybody, by who bought it in the last 28 days.
-        """
-        said = self.ranker.probability(block, found)
-        unknown = (np.diff(block.history.starts) == 0)[found.rows]
-        said[unknown] = popularity(block, found)[unknown] / len(self.history)
-        return said
-
-    def rank(self, history: History, k: int) -> Iterator[Ranking]:
-        """The best k items of the customers of a history, block by block."""
-        for _, block, found in self.sources.candidates(history):
-            yield Ranking.best(block, found, self.probability(block, found), k)
-
-    def of(self, customer_ids: Names) -> History:
-        """What customers had bought; nothing of unknown ones."""
-        return self.history.of(self.history.find(pa.array(customer_ids, pa.string())), customer_ids)
-
-    def outcome(self, paper: Examination) -> Outcome:
-        """The measures at `JUDGED_AT` of each customer of an examination, in its order."""
-        return self.outcomes(paper, {NAME: self.probability})[NAME]
-
-    def outcomes(self, paper: Examination, rules: Mapping[str, Rule]) -> dict[str, Outcome]:
-        """The same for several ways to rank the same candidates."""
-        asked = self.of(paper.customer_ids)
-        lists: dict[str, list[Whole]] = {name: [] for name in rules}
-        for _, block, found in self.sources.candidates(asked):
-            for name, rule in rules.items():
-                lists[name].append(Ranking.best(block, found, rule(block, found), JUDGED_AT).items)
-        wanted = bought_in(paper, asked, self.sources.shelf)
-        return {
-            name: evaluate(hits(np.concatenate(items), wanted), paper.wanted) for name, items in lists.items()
-        }
+    adult: Flags
+    spoken: Whole
 
 
 @dataclass(frozen=True)
 class Recommender:
-    """Both fits, as they are registered together; they share a shelf."""
+    """Both fits, as they are registered together; they share a shelf.
+
+    Args:
+        judged: knows nothing of the window on which it is judged.
+        served: knows everything through its day.
+        available: which items of the shelf could be sold on the day, shape (items,).
+        day: the day.
+        languages: in which it gives reasons.
+    """
 
     judged: Fit
     served: Fit
+    available: Flags
+    day: date
+    languages: Languages
 
     def save(self, folder: Path) -> None:
         """Write the model into a folder: arrays, numbers and trees as text, no pickle."""
@@ -118,11 +80,14 @@ class Recommender:
         chosen = self.served.sources.chosen
         (folder / "settings.json").write_text(chosen.model_dump_json(indent=1))
         self.served.sources.shelf.save(folder / "shelf.npz")
+        (folder / "languages.json").write_text(self.languages.model_dump_json(indent=1))
+        np.savez(folder / "day.npz", day=str(self.day), available=self.available)
         for name in FITS:
             fit: Fit = getattr(self, name)
             fit.sources.save(folder / name)
             fit.ranker.save(folder / name)
             fit.history.save(folder / name / "history.npz")
+            fit.new_items.save(folder / name / "new_items.npz")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -134,76 +99,92 @@ class Recommender:
                 Sources.load(folder / name, shelf, chosen),
                 Ranker.load(folder / name),
                 History.load(folder / name / "history.npz"),
+                NewItems.load(folder / name / "new_items.npz", shelf, chosen.content),
             )
             for name in FITS
         }
-        return cls(**fits)
+        languages = Languages.model_validate_json((folder / "languages.json").read_text())
+        with np.load(folder / "day.npz") as held:
+            day = date.fromisoformat(str(held["day"]))
+            return cls(**fits, available=held["available"], day=day, languages=languages)
 
     def answers(self, examination: Path) -> Answers:
         """1 − NDCG@10 of the judged fit for each customer of an examination, in its order.
 
-        The groups are thirds of the customers by how many purchases the fit remembers of them.
+        The groups are thirds of the customers by how many purchases the fit remembers of them; the parts of
+        the question are what they bought before and what is new to them.
         """
         paper = Examination.load(examination)
         times = np.diff(self.judged.of(paper.customer_ids).starts)
         third = np.searchsorted(np.quantile(times, [1 / 3, 2 / 3]), times)
         groups = {name: third == number for number, name in enumerate(_HISTORIES)}
-        return Answers(1 - self.judged.outcome(paper).ndcg, groups)
+        found = mark(self.judged, paper, {NAME: self.judged.probability})[NAME]
+        parts = {name: 1 - ndcg for name, ndcg in found.parts.items()}
+        return Answers(1 - found.outcome.ndcg, groups, parts=parts, coverage=found.coverage)
 
-    def recommend(self, customer_ids: pa.Array, k: int, fit: str = "served") -> pa.Table:
-        """The best k items of customers, known or not, as rows of `reasons.SCHEMA`, by customer and rank."""
+    def recommend(
+        self,
+        customer_ids: pa.Array,
+        k: int,
+        fit: str = "served",
+        ages: pa.Array | None = None,
+        locales: pa.Array | None = None,
+    ) -> pa.Table:
+        """The lists of customers, known or not, as rows of `reasons.SCHEMA`, by customer and rank.
+
+        Args:
+            customer_ids: whose.
+            k: length of a list.
+            fit: "served" or "judged".
+            ages: their age bands; of whom it is not known nobody says that they are adults.
+            locales: how to speak to them.
+        """
         chosen: Fit = self.judged if fit == "judged" else self.served
-        return recommend(chosen, chosen.of(customer_ids.to_numpy(zero_copy_only=False)), k)
+        settings, nothing = chosen.sources.chosen, pa.nulls(len(customer_ids), pa.string())
+        asked = Customers(
+            chosen.of(customer_ids.to_numpy(zero_copy_only=False)),
+            adults(nothing if ages is None else ages, settings.eligibility.adult_age),
+            self.languages.of(nothing if locales is None else locales),
+        )
+        lists = Lists.of(settings, chosen.sources, chosen.new_items, self.available, self.day)
+        return recommend(chosen, asked, lists, self.languages, k)
 
     def predict(self, frame: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """What MLflow calls: `customer_id` in, ranked items with score, source, reason and evidence out.
 
         Args:
-            frame: a column `customer_id`; unknown customers get what is popular.
+            frame: a column `customer_id`, and where known `age` (an age band) and `locale`; unknown customers
+                get what is popular.
             params: `k`, items for each customer (20); `fit`, "served" (default) or "judged".
         """
         asked: dict[str, Any] = {"k": 20, "fit": "served", **(params or {})}
+        held = {
+            name: pa.array(frame[name], pa.string(), from_pandas=True) if name in frame else None
+            for name in ("age", "locale")
+        }
         ids = pa.array(frame["customer_id"].astype(str), pa.string())
-        return self.recommend(ids, int(asked["k"]), str(asked["fit"])).to_pandas()
+        found = self.recommend(ids, int(asked["k"]), str(asked["fit"]), held["age"], held["locale"])
+        return found.to_pandas()
 
 
-def recommend(fit: Fit, history: History, k: int) -> pa.Table:
-    """The best k items of the customers of a history, as rows of `reasons.SCHEMA`, by customer and rank."""
-    found = [reasons.table(ranking, fit.sources) for ranking in fit.rank(history, k)]
-    return pa.concat_tables([reasons.SCHEMA.empty_table(), *found])
-
-
-def lessons(before: Sources, history: History, after: Examination) -> list[Lesson]:
-    """What the sources said before a window, and what was bought in it.
+def recommend(fit: Fit, asked: Customers, lists: Lists, languages: Languages, k: int) -> pa.Table:
+    """The lists of customers, as rows of `reasons.SCHEMA`, by customer and rank.
 
     Args:
-        before: as of the day before the window.
-        history: of the customers to learn from, as of that day.
-        after: what was bought in the window.
+        fit: what was learned.
+        asked: whose.
+        lists: how they are chosen.
+        languages: what is said.
+        k: length of a list.
     """
-    wanted, chosen = bought_in(after, history, before.shelf), before.chosen.ranker
-    return [
-        Lesson.of(block, found, _held(wanted[rows], found.rows, found.items), chosen, seed=int(rows[0]))
-        for rows, block, found in before.candidates(history)
-    ]
 
+    def one(rows: Whole, block: Block, found: Candidates, said: NDArray[np.float64]) -> pa.Table:
+        ranking = lists.choose(block, found, said, asked.adult[rows], k)
+        return reasons.table(ranking, fit.sources, fit.new_items, languages, asked.spoken[rows])
 
-def bought_in(paper: Examination, history: History, shelf: Shelf) -> sparse.csr_array:
-    """Which items of the shelf customers of a history bought in the window, shape (customers, items)."""
-    asked = history.find(pa.array(paper.customer_ids, pa.string()))[paper.rows]
-    items = shelf.find(paper.item_ids)
-    both = (asked >= 0) & (items >= 0)
-    at = asked[both], items[both]
-    return sparse.csr_array((np.ones(int(both.sum()), bool), at), shape=(len(history), len(shelf)))
-
-
-def _held(wanted: sparse.csr_array, rows: Whole, items: Whole) -> NDArray[np.bool_]:
-    """Which pairs are in a sparse table."""
-    width = np.int64(wanted.shape[1])
-    held = wanted.tocoo()
-    return np.isin(rows * width + items, held.coords[0] * width + held.coords[1])
+    return pa.concat_tables([reasons.SCHEMA.empty_table(), *fit.each(asked.history, one)])
 
 
 def _load_pyfunc(folder: str) -> Recommender:
-    """MLflow's own name for the loader of a pyfunc."""
+    """MLflow's loader."""
     return Recommender.load(Path(folder))

@@ -1,6 +1,6 @@
 """The sources together: each says of every item of the pool how much a customer may want it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +9,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.recommend import candidates, needs
+from perennial.recommend import blocks, candidates, needs
+from perennial.recommend.blocks import Found
 from perennial.recommend.candidates import Candidates
 from perennial.recommend.config import RecommenderSettings
 from perennial.recommend.content import Content
@@ -21,8 +22,6 @@ from perennial.recommend.item_neighbours import ItemNeighbours
 from perennial.recommend.needs import Needs
 from perennial.recommend.popularity import Popularity
 from perennial.recommend.shelf import Shelf, Whole
-
-_BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,11 @@ class Sources:
         """What is mostly bought of the kinds of things that a customer buys."""
         return Needs(self.facts, self.pool)
 
+    @cached_property
+    def popularity(self) -> Popularity:
+        """What many buy."""
+        return Popularity.of(self.facts, self.pool)
+
     @property
     def names(self) -> tuple[str, ...]:
         """The sources in the order of their scores."""
@@ -110,16 +114,29 @@ class Sources:
             "customer_neighbours": self.customer_neighbours.scores(history),
             "content": self.content.scores(history),
             **{f"needs_{name}": said for name, said in self.needs.scores(block).items()},
-            "popularity": Popularity.of(self.facts, self.pool).scores(history),
+            "popularity": self.popularity.scores(history),
         }
+
+    def each(self, history: History, work: Callable[[Whole, Block, Candidates], Found]) -> Iterator[Found]:
+        """What becomes of the candidates of each block of customers, in order.
+
+        Args:
+            history: of the customers.
+            work: from rows of the history, what is known of them, and what is considered for them; called by
+                several threads at once.
+        """
+
+        def one(rows: Whole) -> Found:
+            block = Block(history.of(rows), self.shelf, self.facts)
+            counts = self.chosen.candidates
+            found = candidates.of(block.pairs, self.scores(block), self.pool, self.offered, counts)
+            return work(rows, block, found)
+
+        return blocks.each(len(history), one)
 
     def candidates(self, history: History) -> Iterator[tuple[Whole, Block, Candidates]]:
         """What is considered for each customer: rows of the history, what is known of them, candidates."""
-        for start in range(0, len(history), _BLOCK):
-            rows = np.arange(start, min(start + _BLOCK, len(history)))
-            block = Block(history.of(rows), self.shelf, self.facts)
-            counts = self.chosen.candidates
-            yield rows, block, candidates.of(block.pairs, self.scores(block), self.pool, self.offered, counts)
+        return self.each(history, lambda rows, block, found: (rows, block, found))
 
     def evidence(self, name: str, block: Block, rows: Whole, items: Whole) -> Whole:
         """What each customer bought on which a source's score for an item of the pool rests, −1 for nothing.

@@ -1,0 +1,44 @@
+"""Work on many customers block by block, several blocks at a time."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from perennial.foundation.settings import settings
+from perennial.recommend.shelf import Whole
+
+SIZE = 256
+Found = TypeVar("Found")
+
+
+def each(customers: int, work: Callable[[Whole], Found]) -> Iterator[Found]:
+    """What becomes of each block of customers, in order; never more of it is held than threads work on.
+
+    NumPy, torch and LightGBM let go of the interpreter while they compute, so threads are enough. Matrix
+    products get one thread each meanwhile: more would only wait for one another.
+
+    Args:
+        customers: how many there are.
+        work: from rows of customers; called by several threads at once, unless there is but one block.
+    """
+    blocks = [np.arange(start, min(start + SIZE, customers)) for start in range(0, customers, SIZE)]
+    threads = min(settings().threads, len(blocks))
+    if len(blocks) < 2:
+        yield from map(work, blocks)
+        return
+    waiting: deque[Future[Found]] = deque()
+    with (
+        threadpool_limits(1, "blas"),
+        ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+    ):
+        for rows in blocks:
+            waiting.append(pool.submit(work, rows))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,92 @@
+"""What is learned as of a day: sources, a ranker of what they name, and what customers had bought by then."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from perennial.recommend import features
+from perennial.recommend.candidates import Candidates
+from perennial.recommend.examination import Examination, bought_in
+from perennial.recommend.features import Block
+from perennial.recommend.history import History
+from perennial.recommend.new_items import NewItems
+from perennial.recommend.ranker import Lesson, Ranker
+from perennial.recommend.shelf import Names, Whole
+from perennial.recommend.sources import Sources
+
+Rule = Callable[[Block, Candidates], NDArray[np.float64]]
+"""How much each candidate of a block is wanted."""
+Found = TypeVar("Found")
+
+
+def frequency(block: Block, found: Candidates) -> NDArray[np.float64]:
+    """What the customer bought often and lately, filled up with what is popular."""
+    weight = block.pairs.weight(features.HALF_LIFE_DAYS)
+    popular = popularity(block, found)
+    own = found.pair >= 0
+    said = popular / (1 + popular.max(initial=0.0))
+    said[own] = 1 + weight[found.pair[own]]
+    return said
+
+
+def popularity(block: Block, found: Candidates) -> NDArray[np.float64]:
+    """What many customers bought in the last 28 days."""
+    return block.facts.buyers_lately[found.items].astype(np.float64)
+
+
+RULES: dict[str, Rule] = {"frequency": frequency, "popularity": popularity}
+"""What the ranker has to beat."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What was learned, and what every customer had bought by then."""
+
+    sources: Sources
+    ranker: Ranker
+    history: History
+    new_items: NewItems
+
+    def probability(self, block: Block, found: Candidates) -> NDArray[np.float64]:
+        """P(bought within the window) for each candidate.
+
+        Of customers who never bought anything the ranker learned nothing: to them an item is as likely as
+        to anybody, by who bought it in the last 28 days.
+        """
+        said = self.ranker.probability(block, found)
+        unknown = (np.diff(block.history.starts) == 0)[found.rows]
+        said[unknown] = popularity(block, found)[unknown] / len(self.history)
+        return said
+
+    def each(
+        self, history: History, work: Callable[[Whole, Block, Candidates, NDArray[np.float64]], Found]
+    ) -> Iterator[Found]:
+        """What becomes of the candidates of each block of customers and their probabilities, in order."""
+        return self.sources.each(
+            history, lambda rows, block, found: work(rows, block, found, self.probability(block, found))
+        )
+
+    def of(self, customer_ids: Names) -> History:
+        """What customers had bought; nothing of unknown ones."""
+        return self.history.of(self.history.find(pa.array(customer_ids, pa.string())), customer_ids)
+
+
+def lessons(before: Sources, history: History, after: Examination) -> list[Lesson]:
+    """What the sources said before a window, and what was bought in it.
+
+    Args:
+        before: as of the day before the window.
+        history: of the customers to learn from, as of that day.
+        after: what was bought in the window.
+    """
+    wanted, chosen = bought_in(after, history, before.shelf), before.chosen.ranker
+
+    def one(rows: Whole, block: Block, found: Candidates) -> Lesson:
+        bought = np.asarray(wanted[rows[found.rows], found.items]).ravel()
+        return Lesson.of(block, found, bought, chosen, seed=int(rows[0]))
+
+    return list(before.each(history, one))

@@ -1,0 +1,86 @@
+"""What does it cost to lean away from what everybody buys, and to vary a list? Accuracy and spread."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+
+from perennial.recommend import exposure_pictures
+from perennial.recommend.diversity import DiversitySettings
+from perennial.recommend.evaluation import diversity
+from perennial.recommend.examination import bought_in
+from perennial.recommend.exploration import ExplorationSettings
+from perennial.recommend.exposure import Step, cost_curve
+from perennial.recommend.lists import Lists
+from perennial.recommend.shelf import Whole
+from tests.acceptance import recommend_shop
+from tests.acceptance.lines import Line, at_least, at_most
+from tests.acceptance.recommend_shop import TUNED_ON, Month
+
+K = 10
+PENALTIES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
+STRENGTHS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
+MOST_COST = 0.01
+"""Of NDCG@10, that the values shipped may cost."""
+
+
+def spread() -> Iterator[Line]:
+    """Curves of a penalty on popularity and of variety; what is shipped costs at most 1 % of NDCG@10."""
+    month = recommend_shop.months(TUNED_ON)[TUNED_ON]
+    folder = Path(tempfile.mkdtemp(prefix="perennial-spread-"))
+    for name, values, settings in (
+        ("popularity_penalty", PENALTIES, lambda value: DiversitySettings(popularity_penalty=value)),
+        ("strength", STRENGTHS, lambda value: DiversitySettings(strength=value)),
+    ):
+        steps, varied = _curve(month, values, settings)
+        picture = folder / f"{name}.svg"
+        picture.write_text(exposure_pictures.cost(steps, name.replace("_", " ")))
+        for step, variety in zip(steps, varied, strict=True):
+            change, wide = step.change, step.spread
+            print(
+                f"  {name} {step.setting:<4} NDCG@{K} {step.ndcg.mean:.4f} ({change.mean:+.4f}, "
+                f"95 % {change.low:+.4f} to {change.high:+.4f}, paired), coverage {wide.coverage:.1%}, "
+                f"Gini {wide.gini:.3f}, {wide.head:.1%} from the most bought tenth, "
+                f"distance within a list {variety:.3f}",
+                flush=True,
+            )
+        print(f"  picture: {picture}", flush=True)
+        if name == "strength":
+            yield at_least("recommend.variety_gained", varied[-1] / varied[0], 1.05, "x")
+        else:
+            last, first = steps[-1].spread, steps[0].spread
+            yield at_least("recommend.coverage_gained", last.coverage / first.coverage, 1.05, "x")
+    shipped, _ = _curve(
+        month, (0.0, 1.0), lambda on: month.sources.chosen.diversity if on else DiversitySettings()
+    )
+    yield at_most("recommend.shipped_cost", -shipped[1].change.mean / shipped[0].ndcg.mean, MOST_COST, "")
+
+
+def _curve(
+    month: Month, values: Sequence[float], settings: Callable[[float], DiversitySettings]
+) -> tuple[list[Step], list[float]]:
+    """The steps, and the mean distance of the texts within the lists of each."""
+    learned = month.learned[0]
+    found = [
+        (block, candidates, learned.probability(block, candidates))
+        for _, block, candidates in learned.sources.candidates(month.asked)
+    ]
+    varied: list[float] = []
+    directions = month.shelf.directions
+
+    def lists(value: float) -> Whole:
+        chosen = learned.sources.chosen.model_copy(
+            update={"diversity": settings(value), "exploration": ExplorationSettings(one_in=None)}
+        )
+        eve = month.first - timedelta(days=1)
+        how = Lists.of(chosen, learned.sources, learned.new_items, np.ones(len(month.shelf), bool), eve)
+        rankings = [how.choose(*one, np.ones(len(one[0].history), bool), K) for one in found]
+        shown = np.concatenate([ranking.items for ranking in rankings])
+        varied.append(float(diversity(shown, directions).mean()))
+        return shown
+
+    buyers = np.bincount(month.eve.history.bought.indices, minlength=len(month.shelf))
+    wanted = bought_in(month.eve.after, month.asked, month.shelf)
+    return cost_curve(values, lists, wanted, buyers), varied

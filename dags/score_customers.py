@@ -2,7 +2,8 @@
 
 **Makes** `scores` and `recommendations` of the day with the models in force on that day: those last promoted
 on or before it, also when a past day is made again. Beside them `drift` and a page: do customers still look
-like those the return model learnt from, and does a score mean the same for every group?
+like those the return model learnt from, and does a score mean the same for every group? And a page of what is
+recommended: which brands, categories and prices are shown.
 
 **Wakes** when the day's models are settled (`models`).
 

@@ -270,4 +270,9 @@ def test_a_day_is_trained_promoted_and_recommended(
     run = mlflow.MlflowClient(endpoint.url, endpoint.url).get_run(done["mlflow_run"])
     assert run.data.metrics.keys() >= {"ndcg_10", "frequency_ndcg_10", "popularity_ndcg_10"}
     assert run.data.tags["verdict"] == "promoted"
+    client, within = mlflow.MlflowClient(endpoint.url), f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+    children = client.search_runs([run.info.experiment_id], within)
+    assert {one.data.tags["way"] for one in children} > {"ranker", "frequency", "popularity", "tastes_ever"}
+    assert all("all_ndcg_10" in one.data.metrics for one in children)
+    assert "who_wins.svg" in [one.path for one in client.list_artifacts(run.info.run_id)]
     assert tracking.load_model(endpoint, "recommender", int(done["version"])).served.history.customer_ids.size

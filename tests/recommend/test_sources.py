@@ -2,9 +2,16 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
-from perennial.recommend import candidates
-from perennial.recommend.config import CustomerNeighboursSettings, ItemNeighboursSettings, Weighing
+from perennial.foundation.settings import settings
+from perennial.recommend import blocks, candidates
+from perennial.recommend.config import (
+    CustomerNeighboursSettings,
+    ItemNeighboursSettings,
+    Weighing,
+    recommender_settings,
+)
 from perennial.recommend.content import Content
 from perennial.recommend.customer_neighbours import CustomerNeighbours
 from perennial.recommend.examination import Examination
@@ -14,6 +21,7 @@ from perennial.recommend.item_neighbours import EVER, ItemNeighbours
 from perennial.recommend.needs import Needs
 from perennial.recommend.pairs import Pairs
 from perennial.recommend.shelf import Shelf
+from perennial.recommend.sources import Sources
 from tests.recommend.test_history import known, random_rows, shelf
 
 ALL = np.arange(12)
@@ -120,6 +128,26 @@ def test_candidates_are_what_was_bought_and_the_best_of_what_never_was():
             inside = np.flatnonzero(pool == item)
             told = [one[row, inside[0]] if len(inside) else np.nan for one in scores.values()]
             np.testing.assert_array_equal(said, np.array(told, np.float32), err_msg=str(place))
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_candidates_are_the_same_whatever_the_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch, threads: str
+):
+    held, goods = known(random_rows(6, customers=60)), shelf(12)
+    sources = Sources.fit(held, goods, np.ones(12, bool), recommender_settings())
+    whole = next(iter(sources.candidates(held)))[2]
+    monkeypatch.setenv("PERENNIAL_THREADS", threads)
+    monkeypatch.setattr(blocks, "SIZE", 7)
+    settings.cache_clear()
+    rows, parts = zip(*((rows, found) for rows, _, found in sources.candidates(held)), strict=True)
+    settings.cache_clear()
+    np.testing.assert_array_equal(np.concatenate(rows), np.arange(60))
+    for at, found in zip(rows, parts, strict=True):
+        mine = whole.where(np.isin(whole.rows, at))
+        np.testing.assert_array_equal(found.rows + at[0], mine.rows)
+        np.testing.assert_array_equal(found.items, mine.items)
+        np.testing.assert_allclose(found.scores, mine.scores, rtol=0.02, atol=1e-3)
 
 
 def test_an_examination_keeps_its_order(tmp_path: Path):

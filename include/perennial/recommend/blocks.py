@@ -27,15 +27,13 @@ def each(customers: int, work: Callable[[Whole], Found]) -> Iterator[Found]:
         work: from rows of customers; called by several threads at once, unless there is but one block.
     """
     blocks = [np.arange(start, min(start + SIZE, customers)) for start in range(0, customers, SIZE)]
-    threads = min(settings().threads, len(blocks))
     if len(blocks) < 2:
         yield from map(work, blocks)
         return
+    threads = min(settings().threads, len(blocks))
+    alone = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     waiting: deque[Future[Found]] = deque()
-    with (
-        threadpool_limits(1, "blas"),
-        ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
-    ):
+    with threadpool_limits(1, "blas"), alone as pool:
         for rows in blocks:
             waiting.append(pool.submit(work, rows))
             if len(waiting) > threads:

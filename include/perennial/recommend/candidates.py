@@ -100,8 +100,8 @@ def _named(
     named = np.zeros_like(closed)
     for source, count in counts.items():
         said = np.where(closed, -np.inf, scores[source])
-        next_best = -np.inf
         if count < len(offered):
-            next_best = np.partition(said, -count - 1, axis=1)[:, -count - 1, None]
-        named |= said > next_best
+            named |= said > np.partition(said, -count - 1, axis=1)[:, -count - 1, None]
+        else:
+            named |= ~closed
     return named

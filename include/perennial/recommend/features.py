@@ -18,7 +18,7 @@ from perennial.recommend.pairs import NEVER, Pairs
 from perennial.recommend.ragged import Ragged
 from perennial.recommend.shelf import GROUPS, Shelf, Whole
 
-Numbers = NDArray[np.float64]
+Numbers = NDArray[np.floating]
 
 CUSTOMER = (
     *("orders_14", "orders_28", "orders_91", "orders", "lines_28", "last_order", "first_order"),
@@ -216,9 +216,9 @@ class _Cells:
     asked: Whole
     count: int
 
-    def total(self, of_pairs: np.ndarray) -> Numbers:
+    def total(self, of_pairs: np.ndarray) -> np.ndarray:
         """The sum over the pairs of each cell."""
-        return np.bincount(self.own, of_pairs, minlength=self.count)
+        return np.bincount(self.own, of_pairs, self.count)
 
 
 def _said(candidates: Candidates, customers: int) -> tuple[Reals, Reals, Reals]:

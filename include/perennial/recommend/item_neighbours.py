@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import torch
 from scipy import sparse
 from scipy.linalg import cho_factor, cho_solve
 
@@ -62,7 +63,7 @@ class ItemNeighbours:
         for name, target in _lately(known, pool, chosen).items():
             said = cho_solve(factor, target, overwrite_b=True, check_finite=False)
             weights[name] = said + usual * (np.einsum("ui,ui->i", asked, said) / alone)
-        return cls(chosen, pool, bought, weights)
+        return cls(chosen, pool, bought, {name: np.ascontiguousarray(one) for name, one in weights.items()})
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,15 +83,20 @@ class ItemNeighbours:
             for name, held in self.weights.items()
         }
 
-    def scores(self, block: History) -> dict[str, Reals]:
-        """For each question, shape (customers, pool)."""
+    @cached_property
+    def _quick(self) -> dict[str, torch.Tensor]:
+        return {name: products.quick(weights) for name, weights in self.weights.items()}
+
+    def scores(self, block: History, *, quick: bool = False) -> dict[str, Reals]:
+        """For each question, shape (customers, pool); `quick`: three digits are enough."""
         bought = self.chosen.weighing.matrix(block)
         alike = products.with_sparse(bought, self._of_items)
         own = bought[:, self.pool].tocoo()
         found = {}
         for name, weights in self.weights.items():
-            found[name] = alike @ weights
-            found[name][own.coords] -= own.data * self._own[name][own.coords[1]]
+            said = products.with_quick(alike, self._quick[name]) if quick else alike @ weights
+            said[own.coords] -= own.data * self._own[name][own.coords[1]]
+            found[name] = said
         return found
 
     def evidence(self, history: History, rows: Whole, columns: Whole) -> Whole:
@@ -100,7 +106,7 @@ class ItemNeighbours:
     @cached_property
     def _near(self) -> sparse.csr_array:
         weights = self.weights[EVER]
-        return nearest(lambda some: self._of_items @ np.ascontiguousarray(weights[:, some]), len(self.pool))
+        return nearest(lambda some: self._of_items @ weights[:, some], len(self.pool))
 
     def save(self, path: Path) -> None:
         """Write it as one file, without pickle."""

@@ -80,11 +80,11 @@ class Pairs:
         """Orders of the customer since the oldest with the item, that one included."""
         return self._newest_order[self.rows] - self.history.orders[self.lines[self.starts]] + 1
 
-    def total(self, of_lines: NDArray[np.floating] | NDArray[np.bool_]) -> NDArray[np.float64]:
+    def total(self, of_lines: NDArray[np.floating] | NDArray[np.bool_]) -> np.ndarray:
         """The sum over each pair's lines."""
-        return np.bincount(self.history.pair_of_line, of_lines, minlength=len(self.starts))
+        return np.bincount(self.history.pair_of_line, of_lines, len(self.starts))
 
-    def weight(self, half_life_days: float) -> NDArray[np.float64]:
+    def weight(self, half_life_days: float) -> np.ndarray:
         """Purchases, each counting half after so many days."""
         return self.total(decayed(self.history.ages, half_life_days))
 

@@ -24,6 +24,9 @@ from perennial.foundation.registry import Pyfunc
 from perennial.foundation.settings import settings
 from perennial.recommend import (
     catalogue,
+    comparison,
+    comparison_pictures,
+    comparison_report,
     eligibility,
     exposure_report,
     history,
@@ -47,6 +50,8 @@ _READ = ("model_log", "events", "items", "item_embeddings")
 """The log first: a space that it has in force is whole by then."""
 _EXAMPLE_CUSTOMERS = 3
 _BLOCK = 20_000
+_COMPARED = 500
+"""Customers on whom every source is judged alone, every day."""
 _PROTOCOL = (
     "different merchandise items bought in the 28 days, warm or cold, by customers who had bought before; "
     "every sellable item ranked, none sampled"
@@ -80,6 +85,7 @@ def train(day: str | date, endpoint: Endpoint) -> dict[str, str]:
             run.log_file(Path(folder) / "bought.parquet", tracking.EXAMINATION)
         run.log_tables(lake)
         _log(run, model, paper, chosen, registered.model_id)
+        _log_comparison(run, model, paper)
     tracking.set_aliases(endpoint, NAME, {tracking.CHALLENGER: registered.version})
     return {"model": NAME, "version": str(registered.version), "mlflow_run": run.id}
 
@@ -264,6 +270,18 @@ def _log(
         for figure, value in marks.figures().items()
     }
     run.log(params=params, metrics=metrics, model=logged)
+
+
+def _log_comparison(run: tracking.Run, model: Recommender, paper: Examination) -> None:
+    """A run within the run for the ranker and each source alone, and the picture of who wins where."""
+    found = comparison.compare(model.judged, paper, paper, most=_COMPARED)
+    for way, metrics in comparison.by_way(found.figures).items():
+        with run.child(way, {"way": way}) as child:
+            child.log(metrics=metrics)
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / comparison_report.PICTURE
+        picture.write_text(comparison_pictures.who_wins(found.figures, comparison_report.labels(found)))
+        run.log_file(picture)
 
 
 def _flat(held: Mapping[str, Any], before: str = "") -> dict[str, Any]:

@@ -5,6 +5,7 @@ import torch
 from scipy import sparse
 from sklearn.utils.extmath import safe_sparse_dot
 
+from perennial.foundation.encoder import Precision, kind
 from perennial.recommend.history import Reals
 
 
@@ -15,9 +16,22 @@ def with_sparse(rows: sparse.csr_array, others: sparse.csr_array) -> Reals:
 
 def with_dense(rows: sparse.csr_array, table: Reals) -> Reals:
     """`rows @ table`: each row is a weighted bag of rows of the table."""
-    parts = (torch.from_numpy(part) for part in (rows.indices, table, rows.indptr))
-    weights = torch.from_numpy(rows.data)
     found = torch.nn.functional.embedding_bag(
-        *parts, mode="sum", per_sample_weights=weights, include_last_offset=True
+        torch.from_numpy(rows.indices),
+        torch.from_numpy(table),
+        torch.from_numpy(rows.indptr),
+        mode="sum",
+        per_sample_weights=torch.from_numpy(rows.data),
+        include_last_offset=True,
     )
     return np.asarray(found)
+
+
+def quick(table: Reals) -> torch.Tensor:
+    """The table in the precision that the processor multiplies quickest: bfloat16 where it can."""
+    return torch.from_numpy(table).to(kind(Precision.AUTO, "cpu"))
+
+
+def with_quick(rows: Reals, table: torch.Tensor) -> Reals:
+    """`rows @ table`, to three digits where the table holds no more."""
+    return np.asarray((torch.from_numpy(rows).to(table.dtype) @ table).float())

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.recommend.shelf import Whole
+from perennial.recommend.shelf import Codes, Whole
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Ragged:
         count: how many lists.
     """
 
-    rows: Whole
+    rows: Whole | Codes
     count: int
 
     @cached_property

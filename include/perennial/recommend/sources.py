@@ -109,7 +109,7 @@ class Sources:
             **{
                 f"{name}_{one}": said
                 for name, model in self.item_neighbours.items()
-                for one, said in model.scores(history).items()
+                for one, said in model.scores(history, quick=True).items()
             },
             "customer_neighbours": self.customer_neighbours.scores(history),
             "content": self.content.scores(history),

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from perennial.embeddings import pipeline as embeddings
 from perennial.recommend import pipeline, recommender
@@ -86,7 +87,7 @@ def _implicit(model: Recommender) -> Iterator[tuple[str, float]]:
     bought = sparse.csr_matrix(model.served.history.weights())
     customers = np.arange(bought.shape[0])
     for peer in (AlternatingLeastSquares(), BM25Recommender()):
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings(action="ignore"), threadpool_limits(1, "blas"):
             peer.fit(bought, show_progress=False)
         work = partial(peer.recommend, customers, bought, TOP, filter_already_liked_items=False)
         yield f"implicit's {type(peer).__name__}", _customers_a_second(work, len(customers))

@@ -20,13 +20,19 @@ def nearest(said: Callable[[slice], Reals], pool: int) -> sparse.csr_array:
         said: what each item says for some of the pool, shape (items, some).
         pool: how many it has.
     """
-    parts = []
+    items, worth = [], []
     for start in range(0, pool, _AT_ONCE):
-        worth = said(slice(start, start + _AT_ONCE)).T
-        if worth.shape[1] > _NEAREST:
-            worth = np.where(worth >= np.partition(worth, -_NEAREST, axis=1)[:, -_NEAREST, None], worth, 0)
-        parts.append(sparse.csr_array(np.maximum(worth, 0)))
-    return sparse.vstack(parts, format="csr")
+        one = said(slice(start, start + _AT_ONCE)).T
+        width = one.shape[1]
+        count = min(_NEAREST, width)
+        best = np.sort(np.argpartition(one, width - count, axis=1)[:, width - count :], axis=1)
+        items.append(best.astype(np.int32))
+        worth.append(np.maximum(np.take_along_axis(one, best, axis=1), 0))
+    starts = np.arange(0, pool * count + 1, count, dtype=np.int32)
+    parts = np.concatenate(worth).ravel(), np.concatenate(items).ravel(), starts
+    found = sparse.csr_array(parts, shape=(pool, width))
+    found.eliminate_zeros()
+    return found
 
 
 def strongest(near: sparse.csr_array, bought: sparse.csr_array) -> Whole:

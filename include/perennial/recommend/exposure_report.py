@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from perennial.foundation.pages import ReportWords, templates, write
 from perennial.recommend import exposure_pictures
 from perennial.recommend.exposure import Spread, exposure, groupings
 from perennial.recommend.fit import Fit
-from perennial.recommend.shelf import Whole
+from perennial.recommend.shelf import Shelf, Whole
 
 FOLDER = "recommendations"
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -20,18 +21,14 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True)
 class Shown:
-    """What was recommended on a day.
+    """What was recommended.
 
     Args:
-        day: the day.
-        version: of the recommender in force.
         customers: who got a list.
         drawn: places that chance filled.
         counts: how often each item of the shelf was shown, shape (items,).
     """
 
-    day: date
-    version: int
     customers: int
     drawn: int
     counts: Whole
@@ -41,16 +38,34 @@ class Shown:
         """Of all lists."""
         return int(self.counts.sum())
 
+    @classmethod
+    def nothing(cls, items: int) -> Self:
+        """Before the first list."""
+        return cls(0, 0, np.zeros(items, np.int64))
 
-def shown(table: pa.Table, fit: Fit, version: int, day: date) -> Shown:
-    """From the rows of `recommendations`."""
-    counts = np.bincount(fit.sources.shelf.find(table["item_id"]), minlength=len(fit.sources.shelf))
-    drawn = int((table["propensity"].to_numpy() < 1).sum())
-    return Shown(day, version, len(table["customer_id"].unique()), drawn, counts)
+    @classmethod
+    def of(cls, lists: pa.Table, shelf: Shelf) -> Self:
+        """From rows of `reasons.SCHEMA`, all of a customer's together."""
+        counts = np.bincount(shelf.find(lists["item_id"]), minlength=len(shelf))
+        drawn = int((lists["propensity"].to_numpy() < 1).sum())
+        return cls(len(lists["customer_id"].unique()), drawn, counts)
+
+    def __add__(self, other: "Shown") -> "Shown":
+        """Both together, of different customers."""
+        return Shown(self.customers + other.customers, self.drawn + other.drawn, self.counts + other.counts)
 
 
-def publish(found: Shown, fit: Fit, words: ReportWords, reports: Path) -> str:
-    """Write the page of the day and the list of all days; the page's path below the folder of the reports."""
+def publish(found: Shown, fit: Fit, version: int, day: date, words: ReportWords, reports: Path) -> str:
+    """Write the page of a day and the list of all days; the page's path below the folder of the reports.
+
+    Args:
+        found: what was recommended on the day.
+        fit: by what.
+        version: of the recommender.
+        day: the day.
+        words: how reports speak.
+        reports: their folder.
+    """
     facts, shelf = fit.sources.facts, fit.sources.shelf
     buyers = facts.buyers_lately.astype(np.int64)
     bought = np.bincount(fit.history.items, minlength=len(shelf)).astype(float)
@@ -63,6 +78,8 @@ def publish(found: Shown, fit: Fit, words: ReportWords, reports: Path) -> str:
         .render(
             words=words,
             shown=found,
+            version=version,
+            day=day,
             rows=table.to_pylist(),
             picture=exposure_pictures.shares(table),
             sentence=lambda one: _sentence(one, spread),
@@ -71,12 +88,12 @@ def publish(found: Shown, fit: Fit, words: ReportWords, reports: Path) -> str:
         )
     )
     folder = reports / FOLDER
-    write(folder / f"{found.day}.html", page)
+    write(folder / f"{day}.html", page)
     days: list[date] = []
     while days != (days := sorted(_days(folder.glob("*-*-*.html")), reverse=True)):
         index = templates(_TEMPLATES).get_template("exposure_days.html.j2")
         write(folder / "index.html", index.render(words=words, days=days, day_of=_day_of))
-    return f"{FOLDER}/{found.day}.html"
+    return f"{FOLDER}/{day}.html"
 
 
 def _sentence(found: Shown, spread: Spread) -> str:

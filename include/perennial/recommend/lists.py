@@ -96,7 +96,9 @@ class Lists:
         said = self.new_items.probability(block.history)
         best = np.sort(np.argpartition(-said, count - 1, axis=1)[:, :count], axis=1)
         rows, named = np.repeat(np.arange(len(said)), count), items[best.ravel()]
-        there = np.isin(rows * width + named, np.r_[found.rows * width + found.items, block.pairs.keys])
+        held = np.sort(np.r_[found.rows * width + found.items, block.pairs.keys, -1])
+        asked = rows * width + named
+        there = held[np.searchsorted(held, asked, side="right") - 1] == asked
         rows, named, likely = rows[~there], named[~there], said[rows, best.ravel()][~there]
         order = np.argsort(np.r_[found.rows, rows], kind="stable")
         nothing = np.full((len(rows), found.scores.shape[1]), np.nan, found.scores.dtype)

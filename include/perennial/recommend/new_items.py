@@ -6,6 +6,7 @@ customer buys of the line, times e to the cosine of the customer's taste and the
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from perennial.recommend import products
 from perennial.recommend.config import Weighing
 from perennial.recommend.content import Content
 from perennial.recommend.exploration import ExplorationSettings
@@ -106,13 +108,22 @@ class NewItems:
 
     def _lift(self, block: History, name: str) -> Reals:
         """How many times its usual share the customer buys of each item's group, shape (customers, items)."""
-        group, asked = self.content.shelf.groups[name], self._asked(name)
+        asked = self._asked(name)
         bought = block.weights(self.content.weighing.half_life_days)
-        member = sparse.csr_array((np.ones(len(group), np.float32), (np.arange(len(group)), group)))
-        own = (bought @ member[:, asked]).toarray()
+        own = products.with_sparse(bought, self._members[name])
         total = np.asarray(bought.sum(axis=1))[:, None]
         share = np.maximum(self.usual[name][asked], _LEAST)
         return (own + _USUAL_PURCHASES * share) / ((total + _USUAL_PURCHASES) * share)
+
+    @cached_property
+    def _members(self) -> dict[str, sparse.csr_array]:
+        """Which items are of the group of each item asked about, shape (shelf, items)."""
+        found = {}
+        for name in _GROUPS:
+            group = self.content.shelf.groups[name]
+            at = np.arange(len(group)), group
+            found[name] = sparse.csr_array((np.ones(len(group), np.float32), at))[:, self._asked(name)]
+        return found
 
     def _asked(self, name: str) -> NDArray[np.int32]:
         return self.content.shelf.groups[name][self.content.pool]

@@ -11,9 +11,10 @@ import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from perennial.foundation import promotion, tracking
+from perennial.foundation import engine, promotion, tracking
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.item_vectors import in_force, texts
 from perennial.foundation.lake import Lake, open_lake
@@ -36,6 +37,7 @@ from perennial.recommend import (
 )
 from perennial.recommend.config import RecommenderSettings, recommender_settings
 from perennial.recommend.examination import Examination, bought_after
+from perennial.recommend.exposure_report import Shown
 from perennial.recommend.fit import RULES, Fit
 from perennial.recommend.history import History
 from perennial.recommend.lists import Lists
@@ -93,7 +95,8 @@ def train(day: str | date, endpoint: Endpoint) -> dict[str, str]:
 def score(day: str | date, endpoint: Endpoint) -> int:
     """Write `recommendations` of the day, for every customer with a profile of it, and a page; how many rows.
 
-    The version in force on the day speaks. A day before the first promotion had none, and gets no rows.
+    It goes in blocks of customers: what it holds in memory does not grow with them. The version in force on
+    the day speaks. A day before the first promotion had none, and gets no rows.
 
     Raises:
         NoModelError: no version has ever been promoted.
@@ -101,16 +104,22 @@ def score(day: str | date, endpoint: Endpoint) -> int:
     day = date.fromisoformat(str(day))
     lake, chosen = open_lake(), recommender_settings()
     version = promotion.version_in_force(lake, NAME, day)
-    blocks = []
-    if version is not None:
-        model: Recommender = tracking.load_model(endpoint, NAME, version)
-        blocks = [_stamped(found, version, day) for found in _recommended(lake, model.served, day, chosen)]
-    table = pa.concat_tables([_stamped(reasons.SCHEMA.empty_table(), 0, day), *blocks])
-    lake.replace("recommendations", table, day)
-    if version is not None:
-        shown = exposure_report.shown(table, model.served, version, day)
-        exposure_report.publish(shown, model.served, report_words(), settings().reports)
-    return table.num_rows
+    if version is None:
+        lake.replace("recommendations", _stamped(reasons.SCHEMA.empty_table(), 0, day), day)
+        return 0
+    model: Recommender = tracking.load_model(endpoint, NAME, version)
+    fit, staging = model.served, settings().staging.resolve()
+    shown = Shown.nothing(len(fit.sources.shelf))
+    staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="recommendations-", dir=staging) as folder:
+        file = Path(folder) / "rows.parquet"
+        with pq.ParquetWriter(file, _stamped(reasons.SCHEMA.empty_table(), 0, day).schema) as writer:
+            for found in _recommended(lake, fit, day, chosen):
+                writer.write_table(_stamped(found, version, day))
+                shown += Shown.of(found, fit.sources.shelf)
+        lake.replace("recommendations", engine.files([str(file)]), day)
+    exposure_report.publish(shown, fit, version, day, report_words(), settings().reports)
+    return shown.places
 
 
 def _recommended(lake: Lake, fit: Fit, day: date, chosen: RecommenderSettings) -> Iterator[pa.Table]:

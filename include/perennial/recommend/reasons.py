@@ -115,9 +115,10 @@ def table(
 def _bought(block: Block, pairs: Whole, languages: Languages, spoken: Whole) -> NDArray[np.object_]:
     """Of things that customers bought before."""
     known = block.pairs
-    facts = np.column_stack([spoken, known.times[pairs], known.last[pairs], known.first[pairs]])
-    different, places = np.unique(facts, axis=0, return_inverse=True)
-    said = [_again(languages[place], *rest) for place, *rest in different.tolist()]
+    facts = ((spoken << 16 | known.times[pairs]) << 16 | known.last[pairs]) << 16 | known.first[pairs]
+    different, places = np.unique(facts, return_inverse=True)
+    parts = (different[:, None] >> np.array([48, 32, 16, 0]) & 0xFFFF).tolist()
+    said = [_again(languages[place], *rest) for place, *rest in parts]
     return np.array(said, object)[places]
 
 

@@ -35,7 +35,7 @@ from perennial.recommend.sources import Sources
 NAME = "recommender"
 PACKAGES = (
     *("ibis-framework", "lightgbm", "numpy", "pandas", "pyarrow"),
-    *("pydantic", "pydantic-settings", "pyyaml", "scikit-learn", "scipy", "torch"),
+    *("pydantic", "pydantic-settings", "pyyaml", "scikit-learn", "scipy", "threadpoolctl", "torch"),
 )
 FITS = ("served", "judged")
 _HISTORIES = tuple(f"customers with a {length} history" for length in ("short", "middling", "long"))

@@ -32,7 +32,7 @@ def test_make_alone_lists_every_target() -> None:
     done = subprocess.run(["make", "-s"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     listed = [line.split()[1] for line in done.stdout.splitlines()]
     assert listed == [
-        *("run", "stop", "check-sources", "test", "check"),
+        *("run", "stop", "check-sources", "evaluate-recommender", "test", "check"),
         *("bench", "acceptance", "lock", "clean"),
     ]
 

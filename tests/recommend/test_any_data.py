@@ -1,8 +1,10 @@
 """The recommender tried on tables of others: baskets, and ratings of films that nobody watches twice."""
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -26,7 +28,8 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     chosen["recommender"]["ranker"]["network"] |= {"least_steps": 20, "epochs": 2}
     chosen["recommender"]["ranker"]["trees"]["rounds"] = 20
     (config / "models.yaml").write_text(yaml.safe_dump(chosen))
-    with pytest.MonkeyPatch.context() as patch:
+    # The command puts the demo's settings into the environment; here they end with the module.
+    with mock.patch.dict(os.environ), pytest.MonkeyPatch.context() as patch:
         patch.setenv("PERENNIAL_CONFIG", str(config))
         patch.setenv("PERENNIAL_STATE", str(folder))
         settings.settings.cache_clear()

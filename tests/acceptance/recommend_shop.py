@@ -83,9 +83,7 @@ class Month:
     @cached_property
     def vectors(self) -> Reals:
         """Of each warm item's text, of unit length, zeros for none, shape (warm, width)."""
-        held = self.shelf.meanings
-        found = np.vstack([held, np.zeros((1, held.shape[1]), np.float32)])[self.shelf.texts[self.warm]]
-        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+        return self.shelf.meanings_of(self.warm)
 
     @cached_property
     def shares(self) -> NDArray[np.float64]:

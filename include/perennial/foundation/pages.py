@@ -2,6 +2,7 @@
 
 import os
 import re
+from datetime import date
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -41,6 +42,10 @@ STYLE: Any = {
     "savefig.facecolor": "none",
 }
 """How pictures in reports look: matplotlib's parameters."""
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 
 
 class ReportWords(Part):
@@ -54,6 +59,11 @@ class ReportWords(Part):
 def report_words() -> ReportWords:
     """What reports.yaml says."""
     return load("reports", ReportWords)
+
+
+def date_of(day: date) -> str:
+    """A day as people write it, the same in every locale."""
+    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
 
 
 @cache

@@ -6,6 +6,7 @@ from typing import Any
 import ibis.expr.types as ir
 
 from perennial.foundation.measures import DEFINITIONS, Measure
+from perennial.foundation.pages import date_of
 from perennial.measurement import wording
 from perennial.measurement.campaigns import Campaign, Segment
 from perennial.measurement.effects import DIFFERENCE, Findings
@@ -87,7 +88,7 @@ def parameters(findings: Findings) -> dict[str, object]:
 
 
 def _window(campaign: Campaign) -> str:
-    return f"{wording.date_of(campaign.starts_on)} to {wording.date_of(campaign.ends_on)}"
+    return f"{date_of(campaign.starts_on)} to {date_of(campaign.ends_on)}"
 
 
 def _card(measure: Measure, row: Mapping[str, Any] | None, currency: str) -> Card:

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from perennial.foundation.measures import DEFINITIONS, Measure
-from perennial.foundation.pages import ReportWords, templates
+from perennial.foundation.pages import ReportWords, date_of, templates
 from perennial.measurement import wording
 from perennial.measurement.campaigns import Design, Segment
 from perennial.measurement.effects import DIFFERENCE, Findings
@@ -105,7 +105,7 @@ def page(findings: Findings, day: date, words: ReportWords) -> str:
         redemptions_picture=pictures.redemptions(redeemed, window_weeks, first) if redeemed else "",
         retention=[_retention_row(findings, segment) for segment in _ordered(findings)],
         definitions=[DEFINITIONS[measure] for measure in _shown(findings)],
-        date_of=wording.date_of,
+        date_of=date_of,
     )  # fmt: skip
 
 

@@ -1,9 +1,9 @@
 """What the reports say, in sentences that follow from the figures."""
 
-from datetime import date
 from enum import StrEnum
 
 from perennial.foundation.measures import Measure
+from perennial.foundation.pages import date_of
 from perennial.measurement.campaigns import Design, Segment
 from perennial.measurement.effects import DIFFERENCE, Findings
 from perennial.measurement.groups import BEFORE, WINDOW
@@ -170,25 +170,6 @@ def relative(gap: Estimate | None, base: Estimate | None) -> str:
     if gap is None or base is None or gap.value is None or not base.value:
         return ""
     return f"{gap.value / base.value * 100:+.0f}{_PER_CENT}".replace("-", "−")
-
-
-def date_of(day: date) -> str:
-    """A day as people write it, the same in every locale."""
-    months = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ]
-    return f"{day.day} {months[day.month - 1]} {day.year}"
 
 
 def _reached(findings: Findings, first: Segment) -> str:

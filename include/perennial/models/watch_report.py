@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from perennial.foundation.pages import ReportWords, templates
+from perennial.foundation.pages import ReportWords, date_of, templates
 from perennial.models.drift import Level, Measured
 from perennial.models.fairness import Dimension, Figure
 
@@ -56,7 +56,7 @@ def page(watched: Watched, words: ReportWords) -> str:
         widest=max(ends, default=1.0),
         percent=percent,
         interval=interval,
-        day_of=day_of,
+        date_of=date_of,
     )
 
 
@@ -66,7 +66,7 @@ def index(days: Mapping[date, Sequence[Measured]], words: ReportWords) -> str:
     return (
         templates(_TEMPLATES)
         .get_template("watched_days.html.j2")
-        .render(words=words, days=rows, day_of=day_of)
+        .render(words=words, days=rows, date_of=date_of)
     )
 
 
@@ -108,8 +108,3 @@ def interval(figure: Figure, *, signed: bool = False) -> str:
     """The 95 % interval of a share."""
     low, high = (f"{100 * end:{'+' if signed else ''}.1f}" for end in (figure.low, figure.high))
     return f"{low} to {high}"
-
-
-def day_of(day: date) -> str:
-    """A day as people write it."""
-    return f"{day.day} {day:%B %Y}"

@@ -20,6 +20,7 @@ from perennial.recommend import comparison, cuts, training
 from perennial.recommend.comparison import Comparison, Told
 from perennial.recommend.config import RecommenderSettings
 from perennial.recommend.cuts import Cuts, SplitKind, TooShortError
+from perennial.recommend.draw import drawn
 from perennial.recommend.history import History
 from perennial.recommend.shelf import Shelf
 from perennial.recommend.sources import Sources
@@ -113,8 +114,8 @@ def _drawn(events: pa.Table, most: int, say: Say) -> pa.Table:
     if len(names) <= most:
         return events
     say(f"{most:,} of {len(names):,} customers are looked at, drawn by chance")
-    kept = np.sort(np.random.default_rng(0).permutation(len(names))[:most])
-    return events.filter(pc.is_in(events["customer_id"], names.take(pa.array(kept))))
+    kept = names.take(pa.array(drawn(len(names), most)))
+    return events.filter(pc.is_in(events["customer_id"], kept))
 
 
 def _foreseen(found: Cuts, kind: SplitKind) -> str:
@@ -155,8 +156,7 @@ def _shelves(
     unsold = known.filter(pc.invert(sold))
     if unsold.num_rows > MOST_UNSOLD:
         say(f"{MOST_UNSOLD:,} of {unsold.num_rows:,} items that nobody had bought are ranked")
-        drawn = np.random.default_rng(0).permutation(unsold.num_rows)[:MOST_UNSOLD]
-        unsold = unsold.take(pa.array(np.sort(drawn)))
+        unsold = unsold.take(pa.array(drawn(unsold.num_rows, MOST_UNSOLD)))
     if items is None:
         return Shelf.of(on_shelf), Shelf.of(on_shelf)
     if len(missing):

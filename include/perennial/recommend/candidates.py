@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.recommend.history import Reals
-from perennial.recommend.pairs import Pairs
+from perennial.recommend.pairs import HALF_LIFE_DAYS, Pairs
 from perennial.recommend.ragged import Ragged
 from perennial.recommend.shelf import Whole
 
 _BOUGHT = 100
 """How many of the things that a customer bought are considered; equals of the last one too."""
-_HALF_LIFE_DAYS = 90.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def _likeliest(pairs: Pairs, offered: NDArray[np.bool_]) -> Whole:
     lists = Ragged(pairs.rows[own], len(pairs.history))
     if lists.width <= _BOUGHT:
         return own
-    weight = pairs.weight(_HALF_LIFE_DAYS)[own]
+    weight = pairs.weight(HALF_LIFE_DAYS)[own]
     least = np.partition(lists.table(weight, 0), -_BOUGHT, axis=1)[:, -_BOUGHT]
     return own[weight >= least[lists.rows]]
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from perennial.foundation import calibration
 from perennial.recommend import ways
+from perennial.recommend.draw import drawn
 from perennial.recommend.evaluation import (
     DEPTHS,
     MEASURES,
@@ -163,7 +164,7 @@ def _drawn(split: Split, most: int) -> Split:
     count = len(split.customer_ids)
     if count <= most:
         return split
-    return _some(split, np.sort(np.random.default_rng(0).permutation(count)[:most]))
+    return _some(split, drawn(count, most))
 
 
 def _some(split: Split, rows: Whole) -> Split:
@@ -239,9 +240,7 @@ class _Spread:
         shelf = fit.sources.shelf
         buyers = np.bincount(fit.history.bought.indices, minlength=len(shelf))[rows]
         if len(shelf.vectors):
-            held = np.vstack([shelf.meanings, np.zeros((1, shelf.meanings.shape[1]), np.float32)])
-            found = held[shelf.texts[rows]]
-            found = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+            found = shelf.meanings_of(rows)
         else:
             kinds = shelf.levels[rows, 2]
             found = np.eye(int(kinds.max(initial=0)) + 1, dtype=np.float32)[kinds] * (kinds >= 0)[:, None]

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from perennial.recommend import arrays, products
 from perennial.recommend.config import CustomerNeighboursSettings
-from perennial.recommend.history import History, Reals
+from perennial.recommend.history import History, Reals, decayed
 from perennial.recommend.shelf import Names, Whole, find
 
 
@@ -84,8 +84,8 @@ class CustomerNeighbours:
 def _rates(history: History, half_life_days: float) -> sparse.csr_array:
     """Decayed purchases of each item for each decayed order."""
     first = np.diff(history.orders, prepend=-1) != 0
-    decayed = 0.5 ** (history.ages[first] / half_life_days)
-    orders = np.bincount(history.customers[first], decayed, minlength=len(history))
+    counted = decayed(history.ages[first], half_life_days)
+    orders = np.bincount(history.customers[first], counted, minlength=len(history))
     found = history.weights(half_life_days)
     found.data /= np.repeat(np.maximum(orders, 1e-9), np.diff(found.indptr))
     return found

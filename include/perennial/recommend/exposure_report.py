@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from perennial.foundation.pages import ReportWords, templates, write
+from perennial.foundation.pages import ReportWords, date_of, templates, write
 from perennial.recommend import exposure_pictures
 from perennial.recommend.exposure import Spread, exposure, groupings
 from perennial.recommend.fit import Fit
@@ -84,7 +84,7 @@ def publish(found: Shown, fit: Fit, version: int, day: date, words: ReportWords,
             picture=exposure_pictures.shares(table),
             sentence=lambda one: _sentence(one, spread),
             percent=lambda share: f"{share:.1%}",
-            day_of=_day_of,
+            date_of=date_of,
         )
     )
     folder = reports / FOLDER
@@ -92,7 +92,7 @@ def publish(found: Shown, fit: Fit, version: int, day: date, words: ReportWords,
     days: list[date] = []
     while days != (days := sorted(_days(folder.glob("*-*-*.html")), reverse=True)):
         index = templates(_TEMPLATES).get_template("exposure_days.html.j2")
-        write(folder / "index.html", index.render(words=words, days=days, day_of=_day_of))
+        write(folder / "index.html", index.render(words=words, days=days, date_of=date_of))
     return f"{FOLDER}/{day}.html"
 
 
@@ -107,7 +107,3 @@ def _sentence(found: Shown, spread: Spread) -> str:
 
 def _days(pages: Iterable[Path]) -> list[date]:
     return [date.fromisoformat(page.stem) for page in pages]
-
-
-def _day_of(day: date) -> str:
-    return f"{day.day} {day:%B %Y}"

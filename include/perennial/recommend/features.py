@@ -14,7 +14,7 @@ from perennial.recommend import facts
 from perennial.recommend.candidates import Candidates
 from perennial.recommend.facts import Facts
 from perennial.recommend.history import History, Reals
-from perennial.recommend.pairs import NEVER, Pairs
+from perennial.recommend.pairs import HALF_LIFE_DAYS, NEVER, Pairs
 from perennial.recommend.ragged import Ragged
 from perennial.recommend.shelf import GROUPS, Shelf, Whole
 
@@ -45,7 +45,6 @@ OWN = (
     *("quantity", "paid", "gap", "due", "newest_gap", "discount_of_item", "rate"),
     *("share_in_kind", "share_in_family", "switched"),
 )
-HALF_LIFE_DAYS = 90.0
 _LEAST = 1e-5
 _NO_GAP = -0.9
 _LEAST_SHARE = 1e-4

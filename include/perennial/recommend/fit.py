@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from perennial.recommend import features
 from perennial.recommend.candidates import Candidates
 from perennial.recommend.examination import Examination, bought_in
 from perennial.recommend.features import Block
 from perennial.recommend.history import History
 from perennial.recommend.new_items import NewItems
+from perennial.recommend.pairs import HALF_LIFE_DAYS
 from perennial.recommend.ranker import Lesson, Ranker
 from perennial.recommend.shelf import Names, Whole
 from perennial.recommend.sources import Sources
@@ -25,7 +25,7 @@ Found = TypeVar("Found")
 
 def frequency(block: Block, found: Candidates) -> NDArray[np.float64]:
     """What the customer bought often and lately, filled up with what is popular."""
-    weight = block.pairs.weight(features.HALF_LIFE_DAYS)
+    weight = block.pairs.weight(HALF_LIFE_DAYS)
     popular = popularity(block, found)
     own = found.pair >= 0
     said = popular / (1 + popular.max(initial=0.0))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from perennial.foundation.lake import end_of
+from perennial.recommend.draw import drawn
 from perennial.recommend.shelf import Codes, Names, Shelf, Whole, find
 
 Reals = NDArray[np.float32]
@@ -120,7 +121,7 @@ class History:
         """At most so many of the customers, drawn by chance, the same ones for the same history."""
         if len(self) <= customers:
             return self
-        return self.of(np.sort(np.random.default_rng(0).permutation(len(self))[:customers]))
+        return self.of(drawn(len(self), customers))
 
     def of(self, rows: Whole, customer_ids: Names | None = None) -> "History":
         """The histories of some customers, in the order asked for; of row −1 an empty one.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from perennial.recommend.config import ListwiseSettings
+from perennial.recommend.draw import drawn
 from perennial.recommend.history import Reals
 from perennial.recommend.shelf import Whole
 
@@ -91,7 +92,7 @@ class Listwise:
         found = cls(np.zeros_like(middle), np.ones_like(spread), networks, np.zeros(0), tuple(chosen.hidden))
         # What was drawn of a list stands for all of it: in a whole list the shares are smaller.
         share = found._share(whole.features, whole.starts, np.where(whole.labels, 0, -np.log(negatives)))
-        some = np.random.default_rng(0).permutation(len(share))[:_LEVEL_CASES]
+        some = drawn(len(share), _LEVEL_CASES)
         list_of = np.repeat(np.arange(len(whole.starts)), whole.lengths)[some]
         told = np.column_stack([share[some], whole.customers[list_of]])
         wide = told.std(axis=0) + _LEAST_SPREAD

@@ -36,10 +36,11 @@ class Marks:
 
     def figures(self) -> dict[str, float]:
         """Means with their intervals, those of the parts without, and the coverage."""
-        parts = {
-            f"ndcg_{JUDGED_AT}_{_SHORT[name]}": float(np.nanmean(one)) for name, one in self.parts.items()
-        }
-        return self.outcome.figures(JUDGED_AT) | parts | {f"coverage_{JUDGED_AT}": self.coverage}
+        found = self.outcome.figures(JUDGED_AT) | {f"coverage_{JUDGED_AT}": self.coverage}
+        for name, ndcg in self.parts.items():
+            if len(there := ndcg[~np.isnan(ndcg)]):
+                found[f"ndcg_{JUDGED_AT}_{_SHORT[name]}"] = float(there.mean())
+        return found
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from perennial.recommend.shelf import Codes, Whole
 
 NEVER = 999
 """Days, where something has not happened."""
+HALF_LIFE_DAYS = 90.0
+"""Of purchases, where how much of them is asked."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ from perennial.recommend import (
     recommender,
 )
 from perennial.recommend.config import RecommenderSettings, recommender_settings
+from perennial.recommend.draw import drawn
 from perennial.recommend.examination import Examination, bought_after
 from perennial.recommend.exposure_report import Shown
 from perennial.recommend.fit import RULES, Fit
@@ -197,8 +198,7 @@ def _drawn(lake: Lake, day: date, most: int) -> ir.Table | None:
     if names.count().to_pyarrow().as_py() <= most:
         return None
     held = names.order_by("customer_id").to_pyarrow()
-    chosen = np.sort(np.random.default_rng(0).permutation(held.num_rows)[:most])
-    return ibis.memtable(held.take(pa.array(chosen)))
+    return ibis.memtable(held.take(pa.array(drawn(held.num_rows, most))))
 
 
 def _lines(lake: Lake, day: date, customers: ir.Table | None) -> pa.Table:

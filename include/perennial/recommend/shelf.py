@@ -60,10 +60,12 @@ class Shelf:
 
         Shape (items, width).
         """
-        texts = self.meanings - self.meanings.sum(axis=0) / max(1, len(self.meanings))
-        lengths = np.linalg.norm(texts, axis=1, keepdims=True)
-        whole = np.vstack([texts / np.maximum(lengths, 1e-9), np.zeros((1, texts.shape[1]), np.float32)])
-        return whole[self.texts]
+        middle = self.meanings.sum(axis=0) / max(1, len(self.meanings))
+        return _of_length_one(self.meanings - middle)[self.texts]
+
+    def meanings_of(self, rows: Whole) -> NDArray[np.float32]:
+        """The vector of each item's text, of unit length; zeros without a text. Shape (n, width)."""
+        return _of_length_one(self.meanings)[self.texts[rows]]
 
     @cached_property
     def groups(self) -> dict[str, Codes]:
@@ -137,6 +139,12 @@ def find(wanted: pa.Array | pa.ChunkedArray, among: Names) -> Whole:
     if isinstance(found, pa.ChunkedArray):
         found = found.combine_chunks()
     return pc.fill_null(found, -1).cast(pa.int64()).to_numpy()
+
+
+def _of_length_one(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The vectors, and behind them zeros, which stand for none."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.vstack([vectors / np.maximum(lengths, 1e-9), np.zeros((1, vectors.shape[1]), np.float32)])
 
 
 def _level(category: pa.ChunkedArray, level: int) -> tuple[Codes, Names]:

@@ -7,10 +7,11 @@ import numpy as np
 import pyarrow as pa
 
 from perennial.recommend.config import Weighing
-from perennial.recommend.features import HALF_LIFE_DAYS, Block
+from perennial.recommend.features import Block
 from perennial.recommend.fit import Fit
 from perennial.recommend.history import History, Reals
 from perennial.recommend.new_items import NewItems
+from perennial.recommend.pairs import HALF_LIFE_DAYS
 from perennial.recommend.shelf import Shelf, Whole
 from perennial.recommend.sources import Sources
 

@@ -8,8 +8,11 @@ recommended: which brands, categories and prices are shown.
 **Wakes** when the day's models are settled (`models`).
 
 **When it is red**: most often no model has ever been promoted; the message says so. See `train_models`. The
-day does not wait for `watch`: where it alone is red, nothing else is missing.
+day does not wait for `watch`: where it alone is red, nothing else is missing. A shard of `recommend` can be
+cleared by itself.
 """
+
+from typing import Any
 
 from airflow.sdk import PartitionedAssetTimetable, dag, task
 
@@ -39,15 +42,32 @@ def score_customers() -> None:
 
         return watch.watch(day, connections.mlflow())
 
-    @task(**publishes(SCORES))
-    def recommend(day: str) -> int:
-        """The twenty items each customer is most likely to want, with reasons."""
+    @task
+    def plan(day: str) -> list[dict[str, Any]]:
+        """Which customers are recommended to together, as shards."""
+        from perennial.recommend import scoring
+
+        return scoring.plan(day)
+
+    @task
+    def recommend(shard: dict[str, Any], day: str) -> int:
+        """The twenty items each customer of a shard is most likely to want, with reasons."""
         from perennial.orchestration import connections
-        from perennial.recommend import pipeline
+        from perennial.recommend import scoring
 
-        return pipeline.score(day, connections.mlflow())
+        return scoring.score(shard, day, connections.mlflow())
 
-    score(DAY) >> [watch(DAY), recommend(DAY)]
+    @task(**publishes(SCORES))
+    def show(day: str) -> int:
+        """The page of what is recommended; the day is whole."""
+        from perennial.orchestration import connections
+        from perennial.recommend import scoring
+
+        return scoring.show(day, connections.mlflow())
+
+    planned = plan(DAY)
+    score(DAY) >> [watch(DAY), planned]
+    recommend.partial(day=DAY).expand(shard=planned) >> show(DAY)
 
 
 score_customers()

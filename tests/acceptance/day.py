@@ -117,7 +117,7 @@ def past_stays() -> Iterator[Line]:
     from perennial.foundation.endpoint import Endpoint
     from perennial.models import pipeline as models
     from perennial.profiles import pipeline as profiles
-    from perennial.recommend import pipeline as recommend
+    from perennial.recommend import scoring
 
     made = reference()
     copied = _copy(made.lake)
@@ -125,7 +125,7 @@ def past_stays() -> Iterator[Line]:
     with _settings_of(made, lake=copied.uri):
         profiles.build(str(DEC_1))
         models.score(str(DEC_1), endpoint)
-        recommend.score(str(DEC_1), endpoint)
+        scoring.recommend(str(DEC_1), endpoint)
     yield none_of("day.past_profiles", "differences", differences(made.lake, copied, ["profiles"]))
     yield none_of(
         "day.past_scores", "differences", differences(made.lake, copied, ["scores", "recommendations"])

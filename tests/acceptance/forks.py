@@ -5,7 +5,8 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,23 @@ def settle(shop: Path) -> None:
     os.environ |= {"PERENNIAL_LEDGER": f"sqlite:///{shop}/ledger.db", "PERENNIAL_PSEUDONYM_KEY": _KEY}
     settings.settings.cache_clear()
     ledger.open_ledger.cache_clear()
+
+
+@contextmanager
+def settled(shop: Path) -> Iterator[None]:
+    """This process works in the shop for a while."""
+    from perennial.foundation import ledger, settings
+
+    before = dict(os.environ)
+    with chdir(shop):
+        try:
+            settle(shop)
+            yield
+        finally:
+            os.environ.clear()
+            os.environ |= before
+            settings.settings.cache_clear()
+            ledger.open_ledger.cache_clear()
 
 
 def forked(work: Callable[[], Any], shop: Path) -> Any:

@@ -6,6 +6,7 @@ from tests.acceptance.lines import Line
 from tests.acceptance.recommend_any_data import any_data
 from tests.acceptance.recommend_cold import cold
 from tests.acceptance.recommend_drop_one import drop_one
+from tests.acceptance.recommend_gate import gate
 from tests.acceptance.recommend_metrics import metrics
 from tests.acceptance.recommend_months import months
 from tests.acceptance.recommend_rules import rules
@@ -21,4 +22,5 @@ CASES: dict[str, Callable[[], Iterator[Line]]] = {
     "spread": spread,
     "speed": speed,
     "any_data": any_data,
+    "gate": gate,
 }

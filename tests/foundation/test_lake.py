@@ -1,15 +1,19 @@
 import multiprocessing
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
+import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
 
 from perennial.foundation import contracts
+from perennial.foundation.delta import Stretch
 from perennial.foundation.lake import Lake, LakeError, open_vault
 
 MONDAY = date(2017, 12, 4)
@@ -48,6 +52,32 @@ def test_replacing_a_day_leaves_the_other_days_alone(lake: Lake):
     lake.replace("events", events({"event_id": "c", "landed_on": MONDAY}), MONDAY)
     assert ids(lake.read("events")) == ["b", "c"]
     assert lake.days("events") == {MONDAY, tuesday}
+
+
+def test_stretches_of_a_day_are_replaced_at_the_same_time_and_by_themselves(lake: Lake):
+    tuesday = MONDAY + timedelta(days=1)
+    customers, edges = ["Ada", "O'Hara", "Zoë", "o b"], [None, "O'Hara", "Zoë", None]
+
+    def bought(by: str, day: date, *names: str) -> pa.Table:
+        return events(*({"event_id": f"{by} {n}", "customer_id": n, "landed_on": day} for n in names))
+
+    lake.replace("events", bought("old", MONDAY, *customers, "gone"), MONDAY)
+    lake.replace("events", bought("old", tuesday, "Ada"), tuesday)
+    stretches = [Stretch("customer_id", start, end) for start, end in pairwise(edges)]
+    whole = ibis.memtable(bought("new", MONDAY, *customers))
+    parts = [one.of(whole).to_pyarrow() for one in stretches]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda one, part: lake.replace("events", part, MONDAY, only=one), stretches, parts))
+    assert ids(lake.read("events")) == sorted([f"new {name}" for name in customers] + ["old Ada"])
+    lake.replace(
+        "events",
+        stretches[1].of(ibis.memtable(bought("again", MONDAY, *customers))),
+        MONDAY,
+        only=stretches[1],
+    )
+    assert [name for name in ids(lake.read("events")) if name.startswith("again")] == ["again O'Hara"]
+    with pytest.raises(LakeError, match="events"):
+        lake.replace("events", bought("new", MONDAY, "Ada"), MONDAY, only=stretches[1])
 
 
 def test_a_lake_may_lie_in_a_folder_with_blanks_in_its_name(tmp_path: Path):

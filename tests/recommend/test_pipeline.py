@@ -12,7 +12,7 @@ from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake
 from perennial.foundation.promotion import WINDOW
 from perennial.foundation.settings import settings
-from perennial.recommend import pipeline, recommender
+from perennial.recommend import pipeline, recommender, scoring
 from perennial.recommend.config import recommender_settings
 from perennial.recommend.diversity import DiversitySettings
 from perennial.recommend.eligibility import EligibilitySettings, adults
@@ -248,6 +248,17 @@ def test_training_needs_a_past(lake: Lake):
         fitted(lake)
 
 
+def by_shards(lake: Lake, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recommend again in shards of 30 customers; the second one twice, as after a kill."""
+    chosen = recommender_settings().model_copy(update={"customers_per_shard": 30})
+    monkeypatch.setattr(scoring, "recommender_settings", lambda: chosen)
+    shards = scoring.plan(DAY)
+    assert [shard["start"] for shard in shards] == [None, "c30", "c60"]
+    assert [shard["end"] for shard in shards] == ["c30", "c60", None]
+    rows = [scoring.score(shards[number], DAY, endpoint) for number in (2, 1, 0, 1)]
+    assert rows == [(CUSTOMERS + 1 - 60) * TOP, 30 * TOP, 30 * TOP, 30 * TOP]
+
+
 def test_a_day_is_trained_promoted_and_recommended(
     filled: Lake, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ):
@@ -256,8 +267,12 @@ def test_a_day_is_trained_promoted_and_recommended(
     monkeypatch.setattr(promotion, "MODELS", ("recommender",))
     done = pipeline.train(str(DAY), endpoint)
     assert promotion.promote(DAY, endpoint)["recommender"].startswith("promoted")
-    assert pipeline.score(DAY, endpoint) == (CUSTOMERS + 1) * TOP
+    assert scoring.recommend(DAY, endpoint) == (CUSTOMERS + 1) * TOP
     held = filled.read("recommendations").to_pyarrow()
+    by_shards(filled, endpoint, monkeypatch)
+    again = filled.read("recommendations").to_pyarrow()
+    whole, shared = (one.to_pandas().sort_values(["customer_id", "rank"]) for one in (held, again))
+    pd.testing.assert_frame_equal(whole.reset_index(drop=True), shared.reset_index(drop=True), rtol=1e-9)
     assert set(held["model_version"].to_pylist()) == {int(done["version"])}
     assert set(held["source"].to_pylist()) <= set(contracts.RECOMMENDATIONS.allowed("source"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", endpoint.url)

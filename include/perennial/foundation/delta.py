@@ -32,6 +32,28 @@ class LakeError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """Rows by the values of a text column: from `start` on, and before `end`; open where there is none."""
+
+    column: str
+    start: str | None
+    end: str | None
+
+    def of(self, rows: ir.Table) -> ir.Table:
+        """Those of the rows that lie in it."""
+        if self.start is not None:
+            rows = rows.filter(rows[self.column] >= self.start)
+        return rows if self.end is None else rows.filter(rows[self.column] < self.end)
+
+    @property
+    def predicate(self) -> str:
+        """The same as Delta understands it; empty where both ends are open."""
+        ends = {">=": self.start, "<": self.end}
+        quoted = {sign: end.replace("'", "''") for sign, end in ends.items() if end is not None}
+        return " AND ".join(f"\"{self.column}\" {sign} '{end}'" for sign, end in quoted.items())
+
+
+@dataclass(frozen=True)
 class Table:
     """A table at a place, which need not exist yet."""
 
@@ -79,9 +101,11 @@ class Table:
         uris = found.file_uris()
         return uris if "://" in self.path else [unquote(uri) for uri in uris]
 
-    def replace(self, rows: Rows, first: date, last: date) -> int:
-        """Make `rows` all that the table holds for these days; the new version."""
-        return self.commit(lambda: self._overwrite(self._ready(), rows, predicate=self._days(first, last)))
+    def replace(self, rows: Rows, first: date, last: date, only: Stretch | None = None) -> int:
+        """Make `rows` all that the table holds for these days, or only for a stretch; the new version."""
+        parts = [self._days(first, last), "" if only is None else only.predicate]
+        predicate = " AND ".join(filter(None, parts))
+        return self.commit(lambda: self._overwrite(self._ready(), rows, predicate=predicate))
 
     def add(self, rows: Rows) -> int:
         """Add the rows whose key is not there yet; the new version."""

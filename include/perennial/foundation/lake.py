@@ -17,7 +17,7 @@ import ibis.expr.types as ir
 from ibis.backends import BaseBackend
 
 from perennial.foundation import contracts, engine
-from perennial.foundation.delta import LakeError, Rows, Table, conform
+from perennial.foundation.delta import LakeError, Rows, Stretch, Table, conform
 from perennial.foundation.settings import settings
 
 __all__ = ["Lake", "LakeError", "conform", "end_of", "open_lake", "open_vault"]
@@ -80,13 +80,17 @@ class Lake:
             return set()
         return {date.fromisoformat(partition[column]) for partition in found.partitions()}
 
-    def replace(self, name: str, rows: Rows, first: date, last: date | None = None) -> int:
+    def replace(
+        self, name: str, rows: Rows, first: date, last: date | None = None, only: Stretch | None = None
+    ) -> int:
         """Make `rows` all that the table holds for the days from `first` to `last`; the new version.
+
+        With `only`, all that it holds of a stretch on those days: so tasks can share the work of a day.
 
         Raises:
             LakeError: a column is missing or of another type, or a required value is null.
         """
-        return self.table(name).replace(rows, first, last or first)
+        return self.table(name).replace(rows, first, last or first, only)
 
     def create(self, name: str, rows: Rows, day: date) -> bool:
         """Write a day's record unless it is there already; whether it was written. The first write wins."""

@@ -3,12 +3,18 @@
 from collections.abc import Collection
 
 import ibis.expr.types as ir
+import pyarrow as pa
 
 
 def purchases(events: ir.Table) -> ir.Table:
     """The purchases among events: `customer_id, item_id, occurred_at`, one row for each line of an order."""
     bought = events.filter(events.event_type == "purchase", events.item_id.notnull(), events.quantity > 0)
     return bought.select("customer_id", "item_id", "occurred_at")
+
+
+def names(items: ir.Table) -> pa.Table:
+    """Every item, sold or not, by what it is called: `item_id, title, category, brand`."""
+    return items.select("item_id", "title", "category", "brand").to_pyarrow()
 
 
 def merchandise(items: ir.Table, excluded: Collection[str]) -> ir.Table:

@@ -88,6 +88,7 @@ class RecommenderSettings(Part):
     diversity: DiversitySettings = DiversitySettings()
     exploration: ExplorationSettings = ExplorationSettings()
     top: int = Field(20, ge=10, le=1000, description="items kept for each customer")
+    customers_per_shard: int = Field(200_000, ge=1, description="one task recommends to so many")
     margin: float = Field(
         0.01, ge=0, description="extra mean loss (1 - NDCG@10) that is still called not worse"
     )

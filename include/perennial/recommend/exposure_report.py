@@ -4,16 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Self
 
 import numpy as np
-import pyarrow as pa
 
 from perennial.foundation.pages import ReportWords, date_of, templates, write
 from perennial.recommend import exposure_pictures
 from perennial.recommend.exposure import Spread, exposure, groupings
 from perennial.recommend.fit import Fit
-from perennial.recommend.shelf import Shelf, Whole
+from perennial.recommend.shelf import Whole
 
 FOLDER = "recommendations"
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -37,22 +35,6 @@ class Shown:
     def places(self) -> int:
         """Of all lists."""
         return int(self.counts.sum())
-
-    @classmethod
-    def nothing(cls, items: int) -> Self:
-        """Before the first list."""
-        return cls(0, 0, np.zeros(items, np.int64))
-
-    @classmethod
-    def of(cls, lists: pa.Table, shelf: Shelf) -> Self:
-        """From rows of `reasons.SCHEMA`, all of a customer's together."""
-        counts = np.bincount(shelf.find(lists["item_id"]), minlength=len(shelf))
-        drawn = int((lists["propensity"].to_numpy() < 1).sum())
-        return cls(len(lists["customer_id"].unique()), drawn, counts)
-
-    def __add__(self, other: "Shown") -> "Shown":
-        """Both together, of different customers."""
-        return Shown(self.customers + other.customers, self.drawn + other.drawn, self.counts + other.counts)
 
 
 def publish(found: Shown, fit: Fit, version: int, day: date, words: ReportWords, reports: Path) -> str:

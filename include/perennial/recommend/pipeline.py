@@ -1,7 +1,7 @@
-"""The steps of the recommender: train a candidate as of a day, recommend with the version in force."""
+"""The step of training: a candidate as of a day, registered with its examination and what it was worth."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,48 +11,40 @@ import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from perennial.foundation import engine, promotion, tracking
+from perennial.foundation import promotion, tracking
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.item_vectors import in_force, texts
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.ledger import open_ledger
-from perennial.foundation.pages import report_words
 from perennial.foundation.promotion import WINDOW
-from perennial.foundation.registry import Pyfunc
-from perennial.foundation.settings import settings
+from perennial.foundation.registry import Pyfunc, Registered
 from perennial.recommend import (
     catalogue,
     comparison,
     comparison_pictures,
     comparison_report,
     eligibility,
-    exposure_report,
     history,
     new_items,
-    reasons,
     recommender,
 )
 from perennial.recommend.config import RecommenderSettings, recommender_settings
 from perennial.recommend.draw import drawn
 from perennial.recommend.examination import Examination, bought_after
-from perennial.recommend.exposure_report import Shown
-from perennial.recommend.fit import RULES, Fit
+from perennial.recommend.fit import RULES
 from perennial.recommend.history import History
-from perennial.recommend.lists import Lists
 from perennial.recommend.marks import mark
 from perennial.recommend.phrases import languages
-from perennial.recommend.recommender import NAME, Customers, Recommender
-from perennial.recommend.shelf import Shelf, find
+from perennial.recommend.recommender import NAME, Recommender
+from perennial.recommend.shelf import Shelf
 from perennial.recommend.sources import Sources
 from perennial.recommend.training import Window, fit
 
 _READ = ("model_log", "events", "items", "item_embeddings")
 """The log first: a space that it has in force is whole by then."""
 _EXAMPLE_CUSTOMERS = 3
-_BLOCK = 20_000
 _COMPARED = 500
 """Customers on whom every source is judged alone, every day."""
 _PROTOCOL = (
@@ -82,10 +74,7 @@ def train(day: str | date, endpoint: Endpoint) -> dict[str, str]:
     lake, chosen = open_lake().pinned(*_READ), recommender_settings()
     with tracking.run(endpoint, NAME, f"{NAME} {day}", {"day": str(day)}) as run:
         model, paper = fit_both(lake, day, chosen)
-        with tempfile.TemporaryDirectory() as folder:
-            registered = run.register(_packed(model, Path(folder) / NAME))
-            paper.save(Path(folder) / "bought.parquet")
-            run.log_file(Path(folder) / "bought.parquet", tracking.EXAMINATION)
+        registered = register(run, model, paper)
         run.log_tables(lake)
         _log(run, model, paper, chosen, registered.model_id)
         _log_comparison(run, model, paper)
@@ -93,61 +82,17 @@ def train(day: str | date, endpoint: Endpoint) -> dict[str, str]:
     return {"model": NAME, "version": str(registered.version), "mlflow_run": run.id}
 
 
-def score(day: str | date, endpoint: Endpoint) -> int:
-    """Write `recommendations` of the day, for every customer with a profile of it, and a page; how many rows.
-
-    It goes in blocks of customers: what it holds in memory does not grow with them. The version in force on
-    the day speaks. A day before the first promotion had none, and gets no rows.
-
-    Raises:
-        NoModelError: no version has ever been promoted.
-    """
-    day = date.fromisoformat(str(day))
-    lake, chosen = open_lake(), recommender_settings()
-    version = promotion.version_in_force(lake, NAME, day)
-    if version is None:
-        lake.replace("recommendations", _stamped(reasons.SCHEMA.empty_table(), 0, day), day)
-        return 0
-    model: Recommender = tracking.load_model(endpoint, NAME, version)
-    fit, staging = model.served, settings().staging.resolve()
-    shown = Shown.nothing(len(fit.sources.shelf))
-    staging.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="recommendations-", dir=staging) as folder:
-        file = Path(folder) / "rows.parquet"
-        with pq.ParquetWriter(file, _stamped(reasons.SCHEMA.empty_table(), 0, day).schema) as writer:
-            for found in _recommended(lake, fit, day, chosen):
-                writer.write_table(_stamped(found, version, day))
-                shown += Shown.of(found, fit.sources.shelf)
-        lake.replace("recommendations", engine.files([str(file)]), day)
-    exposure_report.publish(shown, fit, version, day, report_words(), settings().reports)
-    return shown.places
-
-
-def _recommended(lake: Lake, fit: Fit, day: date, chosen: RecommenderSettings) -> Iterator[pa.Table]:
-    """The lists of every customer with a profile of the day, by today's rules, block by block."""
-    items, shelf = lake.known("items", day), fit.sources.shelf
-    eligibility.check(chosen.eligibility, _catalogue(items))
-    on_sale = items.filter(items.available).select("item_id").to_pyarrow()["item_id"]
-    lists = Lists.of(chosen, fit.sources, fit.new_items, find(pa.array(shelf.item_ids), on_sale) >= 0, day)
-    profiles, users = lake.read("profiles"), lake.known("users", day)
-    asked = profiles.filter(profiles.day == day).select("customer_id")
-    known_of = users.select("customer_id", "age", "locale")
-    customers = asked.left_join(known_of, "customer_id").select("customer_id", "age", "locale")
-    spoken = languages()
-    for batch in customers.order_by("customer_id").to_pyarrow().to_batches(_BLOCK):
-        block = pa.Table.from_batches([batch])
-        names = block["customer_id"]
-        lines = _lines(lake, day, ibis.memtable(block.select(["customer_id"])))
-        known = History.of_lines(lines, shelf)
-        history = known.of(known.find(names), names.to_numpy())
-        adult = eligibility.adults(block["age"], chosen.eligibility.adult_age)
-        who = Customers(history, adult, spoken.of(block["locale"]))
-        yield recommender.recommend(fit, who, lists, spoken, chosen.top)
+def register(run: tracking.Run, model: Recommender, paper: Examination) -> Registered:
+    """Register a model, with its examination beside it."""
+    with tempfile.TemporaryDirectory() as folder:
+        paper.save(Path(folder) / "bought.parquet")
+        run.log_file(Path(folder) / "bought.parquet", tracking.EXAMINATION)
+        return run.register(_packed(model, Path(folder) / NAME))
 
 
 def fit_both(lake: Lake, day: date, chosen: RecommenderSettings) -> tuple[Recommender, Examination]:
     """Both fits, and the examination on the newest window, of which the judged fit knows nothing."""
-    eligibility.check(chosen.eligibility, _catalogue(lake.known("items", day)))
+    eligibility.check(chosen.eligibility, Shelf.of(catalogue.names(lake.known("items", day))))
     items = catalogue.merchandise(lake.known("items", day), chosen.excluded_categories)
     backs = _windows(chosen)
     days = [day, *(day - timedelta(back) for back in backs)]
@@ -233,17 +178,6 @@ def _shelf(
     listed = known["listed_on"].cast(pa.int32()).to_pandas()
     since = (day - date(1970, 1, 1)).days - listed
     return shelf, known["available"].to_numpy(), since.fillna(-1).to_numpy().astype(np.int64)
-
-
-def _catalogue(items: ir.Table) -> Shelf:
-    """Every item by its names, sold or not."""
-    return Shelf.of(items.select("item_id", "title", "category", "brand").to_pyarrow())
-
-
-def _stamped(found: pa.Table, version: int, day: date) -> pa.Table:
-    n = found.num_rows
-    days, versions = pa.array([day] * n, pa.date32()), pa.array([version] * n, pa.int64())
-    return found.append_column("day", days).append_column("model_version", versions)
 
 
 def _packed(model: Recommender, folder: Path) -> Pyfunc:

@@ -1,0 +1,145 @@
+"""The recommender's gate, through the real promotion and a real MLflow: five situations, five decisions.
+
+The models are the demo's, learned once. A worse one is made of it by noise on the weights of its networks;
+one that is bad for a slice by turning what it learned of things never bought upside down.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import torch
+
+from perennial.embeddings import pipeline as embeddings
+from perennial.foundation import promotion, tracking
+from perennial.foundation.endpoint import Endpoint
+from perennial.recommend import pipeline
+from perennial.recommend.config import recommender_settings
+from perennial.recommend.examination import Examination
+from perennial.recommend.fit import Fit
+from perennial.recommend.listwise import Listwise
+from perennial.recommend.marks import NEW
+from perennial.recommend.ranker import Question
+from perennial.recommend.recommender import FITS, NAME, Recommender
+from tests.acceptance import year
+from tests.acceptance.forks import settled
+from tests.acceptance.lines import Line
+from tests.learning import empty_mlflow
+
+DAY = date(2017, 9, 30)
+_NOISE = 1.0
+"""Standard deviations of each weight."""
+
+Made = Callable[[Recommender], Recommender]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Who is champion, who comes so many days later, what is decided, and what the reason must say."""
+
+    champion: Made
+    candidate: Made
+    days: int
+    verdict: str
+    reason: str
+
+
+def gate() -> Iterator[Line]:
+    """Five candidates for what customers want next against one champion each: who is promoted, and why."""
+    with year.shop() as lake:
+        embeddings.embed(str(DAY))
+        model, paper = pipeline.fit_both(lake, DAY, recommender_settings())
+    yield from decided(model, paper)
+
+
+def decided(model: Recommender, paper: Examination) -> Iterator[Line]:
+    """The five decisions on what is made of a model."""
+    for name, asked in SITUATIONS.items():
+        said = _played(asked, model, paper)
+        print(f"  {name}: {said}", flush=True)
+        decision, _, reason = said.partition(": ")
+        right = decision == asked.verdict and asked.reason in reason
+        yield Line(f"recommend.gate_{name}", decision, f"={asked.verdict}", right)
+
+
+def same(model: Recommender) -> Recommender:
+    """As it is."""
+    return model
+
+
+def worse(model: Recommender) -> Recommender:
+    """Everything it learned to rank by is blurred."""
+    return _changed(model, dict.fromkeys(Question, _blurred))
+
+
+def unfair(model: Recommender) -> Recommender:
+    """What customers never bought is ranked the wrong way round."""
+    return _changed(model, {Question.NEW: _turned})
+
+
+SITUATIONS = {
+    "copy_of_the_champion_but_fresher": Situation(same, same, 1, "promoted", "fresher and not worse"),
+    "worse_model": Situation(same, worse, 1, "kept", "not shown to be as good as the champion"),
+    "better_model": Situation(worse, same, 1, "promoted", "fresher and better"),
+    "better_model_that_is_bad_for_a_slice": Situation(worse, unfair, 1, "kept", f"clearly worse for {NEW}"),
+    "older_days_candidate_arriving_late": Situation(same, same, -2, "none", "too late"),
+}
+
+
+def _played(asked: Situation, model: Recommender, paper: Examination) -> str:
+    """What the promotion says of the candidate, in a shop and an MLflow of their own."""
+    everybody = promotion.MODELS
+    with tempfile.TemporaryDirectory(prefix="perennial-gate-") as name, settled(Path(name)):
+        shutil.copy(empty_mlflow(Path(name) / "empty"), Path(name) / "mlflow.db")
+        endpoint = Endpoint(f"sqlite:///{name}/mlflow.db")
+        promotion.MODELS = (NAME,)
+        try:
+            _train(endpoint, DAY, asked.champion(model), paper)
+            promotion.promote(DAY, endpoint)
+            day = DAY + timedelta(asked.days)
+            _train(endpoint, day, asked.candidate(model), paper)
+            return promotion.promote(day, endpoint)[NAME]
+        finally:
+            promotion.MODELS = everybody
+
+
+def _train(endpoint: Endpoint, day: date, model: Recommender, paper: Examination) -> None:
+    chosen = recommender_settings()
+    with tracking.run(endpoint, NAME, f"{NAME} {day}", {"day": str(day)}) as run:
+        registered = pipeline.register(run, model, paper)
+        margins = {"margin": chosen.margin, "group_margin": chosen.group_margin}
+        run.log(params=margins, metrics={}, model=registered.model_id)
+    tracking.set_aliases(endpoint, NAME, {tracking.CHALLENGER: registered.version})
+
+
+def _changed(model: Recommender, how: dict[Question, Callable[[Listwise], Listwise]]) -> Recommender:
+    def fit(one: Fit) -> Fit:
+        networks = {question: change(one.ranker.networks[question]) for question, change in how.items()}
+        return replace(one, ranker=replace(one.ranker, networks=one.ranker.networks | networks))
+
+    return replace(model, **{name: fit(getattr(model, name)) for name in FITS})
+
+
+def _blurred(network: Listwise) -> Listwise:
+    chance = torch.Generator().manual_seed(0)
+
+    def blurred(held: torch.Tensor) -> torch.Tensor:
+        return held + _NOISE * held.abs().mean() * torch.randn(held.shape, generator=chance)
+
+    return _with(network, blurred)
+
+
+def _turned(network: Listwise) -> Listwise:
+    # Only the last layers have one output.
+    return _with(network, lambda held: -held if held.shape[0] == 1 else held)
+
+
+def _with(network: Listwise, weights: Callable[[torch.Tensor], torch.Tensor]) -> Listwise:
+    networks = deepcopy(network.networks)
+    for one in networks:
+        one.load_state_dict({name: weights(held) for name, held in one.state_dict().items()})
+    return replace(network, networks=networks)

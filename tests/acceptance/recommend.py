@@ -10,6 +10,7 @@ from tests.acceptance.recommend_gate import gate
 from tests.acceptance.recommend_metrics import metrics
 from tests.acceptance.recommend_months import months
 from tests.acceptance.recommend_rules import rules
+from tests.acceptance.recommend_sequence import sequence
 from tests.acceptance.recommend_speed import speed
 from tests.acceptance.recommend_spread import spread
 
@@ -18,6 +19,7 @@ CASES: dict[str, Callable[[], Iterator[Line]]] = {
     "months": months,
     "cold": cold,
     "drop_one": drop_one,
+    "sequence": sequence,
     "rules": rules,
     "spread": spread,
     "speed": speed,

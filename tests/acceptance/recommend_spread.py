@@ -68,7 +68,7 @@ def _curve(
         for _, block, candidates in learned.sources.candidates(month.asked)
     ]
     varied: list[float] = []
-    directions = month.shelf.directions
+    directions = month.shelf.directions[month.shelf.texts]
 
     def lists(value: float) -> Whole:
         chosen = learned.sources.chosen.model_copy(

@@ -1,6 +1,8 @@
 """The acceptance runs of the recommender, on a shop of a few goods."""
 
 from datetime import date
+from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pyarrow as pa
@@ -8,8 +10,15 @@ import pytest
 
 from perennial.recommend.examination import Examination
 from perennial.recommend.history import History
+from perennial.recommend.sequence_settings import SequenceSettings
 from perennial.recommend.split import Split
-from tests.acceptance import recommend_cold, recommend_drop_one, recommend_metrics, recommend_months
+from tests.acceptance import (
+    recommend_cold,
+    recommend_drop_one,
+    recommend_metrics,
+    recommend_months,
+    recommend_sequence,
+)
 from tests.acceptance import recommend_peers as peers
 from tests.acceptance.recommend_cold import first_orders
 from tests.acceptance.recommend_shop import Month, Past
@@ -103,3 +112,24 @@ def test_every_case_prints_its_lines(month: Month, monkeypatch: pytest.MonkeyPat
     ok = {line.name: line.ok for line in lines}
     assert len(ok) == len(lines) == 16
     assert ok["recommend.metrics_difference"]
+
+
+def test_the_sequence_model_is_judged_alone_on_every_slice(
+    month: Month, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(recommend_sequence, "DEPTH", 1)
+    few = SequenceSettings(width=8, heads=2, customers=50, drawn=5)
+    lines = [*recommend_sequence.alone(month, few, [0.01, 0.02])]
+    ok = {line.name.removeprefix("recommend.sequence_"): line.ok for line in lines}
+    said = (
+        "all",
+        "repeat",
+        "explore",
+        "short_histories",
+        "items_first_sold",
+        *(f"{n}_orders" for n in (1, 2, 3)),
+    )
+    assert [*ok] == [f"{part}_less_popularity_low" for part in said]
+    assert ok["repeat_less_popularity_low"]
+    picture = Path(capsys.readouterr().out.splitlines()[-1].removeprefix("  picture: "))
+    assert ElementTree.parse(picture).getroot().tag.endswith("svg")

@@ -6,18 +6,23 @@ import pytest
 import torch
 
 from perennial.recommend import sequence_reading as reading
+from perennial.recommend.config import recommender_settings
+from perennial.recommend.features import Block
 from perennial.recommend.history import History
 from perennial.recommend.sequence import Sequence
+from perennial.recommend.sequence_market import Market
 from perennial.recommend.sequence_settings import SequenceSettings
 from perennial.recommend.sequence_training import Lesson, begin, loss
 from perennial.recommend.shelf import Shelf
+from perennial.recommend.sources import Sources
+from perennial.recommend.training import followed
 
 CUSTOMERS, PAIRS, WEEKS = 120, 6, 30
 ITEMS = 2 * PAIRS + 2
 UNSEEN = ITEMS - 1
 CHOSEN = SequenceSettings(
-    width=16,
-    layers=1,
+    width=24,
+    layers=2,
     weeks=20,
     customers=40,
     moments=6,
@@ -26,7 +31,7 @@ CHOSEN = SequenceSettings(
     learning_rate=0.02,
     vectors_rate=0.5,
     averaged=0.9,
-    steps=200,
+    steps=120,
 )
 
 
@@ -110,9 +115,10 @@ def test_who_never_bought_anything_is_offered_what_sells(learnt: Sequence):
 
 
 def test_the_same_history_gives_the_same_weights_and_they_can_be_kept(learnt: Sequence, tmp_path: Path):
-    again = Sequence.fit(planted(), shelf(), CHOSEN)
-    assert all(torch.equal(held, again.weights[name]) for name, held in learnt.weights.items())
-    assert again.losses == learnt.losses
+    few = CHOSEN.model_copy(update={"steps": 5})
+    once, again = (Sequence.fit(planted(), shelf(), few) for _ in range(2))
+    assert all(torch.equal(held, again.weights[name]) for name, held in once.weights.items())
+    assert again.losses == once.losses
     learnt.save(tmp_path)
     block = planted().of(np.array([5, -1, 7]))
     loaded = Sequence.load(tmp_path)
@@ -136,9 +142,12 @@ def test_nothing_after_a_moment_is_read():
     whole, weeks = planted(), 10
     ended = reading.kept(whole, whole.ages >= 7 * weeks)
     one, other = (reading.Reading.of(of, np.array([7 * weeks])) for of in (whole, ended))
-    np.testing.assert_array_equal(one.known, other.known)
-    np.testing.assert_array_equal(one.facts, other.facts)
-    assert one.wanted.shape[1] > other.wanted.shape[1] == 0
+    (known, facts, wanted), (known_then, facts_then, nothing) = (
+        reading.pairs(of, read.places, np.array([7 * weeks])) for of, read in ((whole, one), (ended, other))
+    )
+    np.testing.assert_array_equal(known, known_then)
+    np.testing.assert_array_equal(facts, facts_then)
+    assert wanted.shape[1] > nothing.shape[1] == 0
     lesson = Lesson.of(whole, shelf(), CHOSEN)
     network = lesson.network(CHOSEN).eval()
     begin(network, lesson)
@@ -151,8 +160,8 @@ def test_nothing_after_a_moment_is_read():
         ]
     torch.testing.assert_close(*said, atol=1e-5, rtol=1e-5)
     np.testing.assert_array_equal(
-        reading.trends(reading.older(whole), np.array([weeks])),
-        reading.trends(reading.older(ended), np.array([weeks])),
+        Market.of(whole, shelf()).facts(np.array([weeks])),
+        Market.of(ended, shelf()).facts(np.array([weeks])),
     )
 
 
@@ -174,3 +183,41 @@ def test_a_sample_of_the_catalogue_stands_for_the_whole():
     found = [total(sampled, random.random(ITEMS) < shares) for _ in range(500)]
     assert np.std(found) > 0.05 * exact
     assert abs(np.mean(found) - exact) < 4 * np.std(found) / np.sqrt(500)
+
+
+def test_as_a_source_it_learns_on_the_oldest_day_and_reads_as_of_each(learnt: Sequence, tmp_path: Path):
+    chosen = recommender_settings().model_copy(
+        update={"sequence": CHOSEN.model_copy(update={"steps": 3}), "candidates": {"sequence": 2}}
+    )
+    days = [planted(), aged(planted(), 70)]
+    fits = [Sources.fit(one, shelf(), np.ones(ITEMS, bool), chosen) for one in days]
+    assert "sequence" not in fits[0].names
+    now, before = followed(fits, days)
+    assert now.sequence is not None
+    assert before.sequence is not None
+    oldest = Sequence.fit(days[1], shelf(), chosen.sequence)
+    assert all(torch.equal(held, now.sequence.weights[name]) for name, held in oldest.weights.items())
+    assert torch.equal(before.sequence.prior, oldest.prior)
+    assert not torch.equal(now.sequence.prior, oldest.prior)
+
+    learned = replace(now, sequence=learnt.on(planted(), shelf()))
+    learned.save(tmp_path)
+    block = Block(planted(), shelf(), now.facts)
+    said = Sources.load(tmp_path, shelf(), chosen).scores(block)["sequence"]
+    assert tuple(learned.scores(block)) == learned.names
+    np.testing.assert_array_equal(said, learned.scores(block)["sequence"])
+    never = planted().bought.toarray()[:, now.pool] == 0
+    less = (np.log(said) - learnt.scores(planted())[:, now.pool])[never]
+    rows = np.nonzero(never)[0]
+    np.testing.assert_allclose(less, less[np.searchsorted(rows, rows)], atol=1e-4)
+
+    asked, items = np.arange(CUSTOMERS), np.full(CUSTOMERS, now.pool[0])
+    proofs = learned.evidence("sequence", block, asked, items)
+    assert (proofs >= 0).mean() > 0.5
+    assert planted().bought.toarray()[asked, proofs][proofs >= 0].all()
+
+
+def aged(history: History, days: int) -> History:
+    """As it was so many days ago."""
+    then = reading.kept(history, history.ages >= days)
+    return replace(then, ages=(then.ages - days).astype(np.int32))

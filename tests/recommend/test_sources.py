@@ -70,7 +70,8 @@ def test_customer_neighbours_are_a_plain_tifu_knn(tmp_path: Path):
         alike[row] = -1
         nearest = np.argsort(-alike)[:3]
         wanted = 0.6 * rates[row] + 0.4 * rates[nearest].mean(axis=0)
-        np.testing.assert_allclose(model.scores(held)[row], wanted, rtol=1e-4, atol=1e-6)
+        # What the others buy is multiplied to three digits.
+        np.testing.assert_allclose(model.scores(held)[row], wanted, rtol=8e-3, atol=1e-6)
     model.save(tmp_path / "model.npz")
     again = CustomerNeighbours.load(tmp_path / "model.npz", chosen)
     np.testing.assert_array_equal(again.scores(held), model.scores(held))

@@ -12,7 +12,8 @@ from threadpoolctl import threadpool_limits
 from perennial.foundation.settings import settings
 from perennial.recommend.shelf import Whole
 
-SIZE = 256
+SIZE = 640
+"""Customers of a block at most: enough to be worth the calls, few enough to stay close to the processor."""
 Found = TypeVar("Found")
 
 
@@ -26,10 +27,11 @@ def each(customers: int, work: Callable[[Whole], Found]) -> Iterator[Found]:
         customers: how many there are.
         work: from rows of customers; called by several threads at once, unless there is but one block.
     """
-    blocks = [np.arange(start, min(start + SIZE, customers)) for start in range(0, customers, SIZE)]
-    if len(blocks) < 2:
-        yield from map(work, blocks)
+    if customers <= SIZE:
+        yield from map(work, [np.arange(customers)] if customers else [])
         return
+    # Equal blocks, and an even number of them: two threads have as much to do.
+    blocks = np.array_split(np.arange(customers), 2 * -(-customers // (2 * SIZE)))
     threads = min(settings().threads, len(blocks))
     alone = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     waiting: deque[Future[Found]] = deque()

@@ -62,15 +62,16 @@ def of(
     at[pool] = np.arange(len(pool))
     own = _likeliest(pairs, offered)
     new, columns = np.nonzero(_named(pairs, scores, at[pairs.items], offered[pool], counts))
-    order = np.argsort(np.r_[new * len(offered) + pool[columns], pairs.keys[own]])
-    rows = np.r_[new, pairs.rows[own]][order]
-    place = np.r_[columns, at[pairs.items[own]]][order]
-    said = np.full((len(scores), len(rows)), np.nan, np.float32)
-    known = np.flatnonzero(place >= 0)
-    flat = rows[known] * len(pool) + place[known]
-    for source, one in enumerate(scores.values()):
-        said[source, known] = one.ravel()[flat]
-    items = np.r_[pool[columns], pairs.items[own]][order]
+    items = np.r_[pool[columns], pairs.items[own]]
+    rows = np.r_[new, pairs.rows[own]]
+    # Both parts are in order already, which a stable sort notices.
+    order = np.argsort(rows * len(offered) + items, kind="stable")
+    rows, items = rows[order], items[order]
+    flat = rows * len(pool) + at[items]
+    said = np.empty((len(scores), len(rows)), np.float32)
+    for row, one in zip(said, scores.values(), strict=True):
+        np.take(one, flat, out=row, mode="clip")
+    said[:, at[items] < 0] = np.nan
     return Candidates(rows, items, said.T, np.r_[np.full(len(new), -1), own][order])
 
 
@@ -80,8 +81,9 @@ def _likeliest(pairs: Pairs, offered: NDArray[np.bool_]) -> Whole:
     lists = Ragged(pairs.rows[own], len(pairs.history))
     if lists.width <= _BOUGHT:
         return own
-    weight = pairs.weight(HALF_LIFE_DAYS)[own]
-    least = np.partition(lists.table(weight, 0), -_BOUGHT, axis=1)[:, -_BOUGHT]
+    weight = pairs.weight(HALF_LIFE_DAYS)[own].astype(np.float32)
+    # Where most is equal, sorting is quicker than looking for one place.
+    least = np.sort(lists.table(weight, 0), axis=1)[:, -_BOUGHT]
     return own[weight >= least[lists.rows]]
 
 

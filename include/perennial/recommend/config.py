@@ -12,6 +12,7 @@ from perennial.recommend.diversity import DiversitySettings
 from perennial.recommend.eligibility import EligibilitySettings
 from perennial.recommend.exploration import ExplorationSettings
 from perennial.recommend.history import History
+from perennial.recommend.sequence_settings import SequenceSettings
 
 
 class Weighing(Part):
@@ -82,6 +83,7 @@ class RecommenderSettings(Part):
     content: Weighing = Field(
         Weighing(half_life_days=90, power=3), description="of a text in a customer's taste"
     )
+    sequence: SequenceSettings | None = Field(None, description="none: it is not asked")
     candidates: dict[str, int] = Field(description="never bought items that each source names")
     ranker: RankerSettings
     eligibility: EligibilitySettings = EligibilitySettings()

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from scipy import sparse
 
 from perennial.recommend import products
 from perennial.recommend.config import Weighing
 from perennial.recommend.history import History, Reals
 from perennial.recommend.neighbours import nearest, strongest
-from perennial.recommend.shelf import Shelf, Whole
+from perennial.recommend.shelf import Codes, Shelf, Whole
 
 
 @dataclass(frozen=True)
@@ -33,21 +34,39 @@ class Content:
 
     def tastes(self, block: History) -> Reals:
         """One vector of unit length for each customer, shape (customers, width); zeros without a history."""
-        found = products.with_dense(self.weighing.matrix(block), self.shelf.directions)
+        bought = self.weighing.matrix(block)
+        parts, shape = (
+            (bought.data, self._text_of[bought.indices], bought.indptr),
+            (len(block), len(self.shelf.directions)),
+        )
+        found = products.of_bags(sparse.csr_array(parts, shape=shape), self._directions)
         return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
 
     def scores(self, block: History) -> Reals:
         """Cosine of taste and text, shape (customers, pool)."""
-        return self.tastes(block) @ self._texts.T
+        return products.with_quick(self.tastes(block), self._texts)
 
     def evidence(self, history: History, rows: Whole, columns: Whole) -> Whole:
         """The item bought whose text is most like that of an item of the pool, −1 for none, shape (n,)."""
         return strongest(self._alike[columns], history.bought[rows])
 
     @cached_property
-    def _texts(self) -> Reals:
-        return self.shelf.directions[self.pool]
+    def _text_of(self) -> Codes:
+        """The row of each item's text among the directions."""
+        return (self.shelf.texts % len(self.shelf.directions)).astype(np.int32)
+
+    @cached_property
+    def _directions(self) -> torch.Tensor:
+        return products.quick(self.shelf.directions)
+
+    @cached_property
+    def _texts(self) -> torch.Tensor:
+        """Of the pool, shape (width, pool)."""
+        return self._directions[self.shelf.texts[self.pool]].T.contiguous()
 
     @cached_property
     def _alike(self) -> sparse.csr_array:
-        return nearest(lambda some: self.shelf.directions @ self._texts[some].T, len(self.pool))
+        directions, texts = self.shelf.directions, self.shelf.texts
+        return nearest(
+            lambda some: (directions @ directions[texts[self.pool[some]]].T)[texts], len(self.pool)
+        )

@@ -11,6 +11,7 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
+import torch
 from scipy import sparse
 
 from perennial.recommend import arrays, products
@@ -46,8 +47,8 @@ class CustomerNeighbours:
         return _unit(self.rates).T.tocsr()
 
     @cached_property
-    def _of_pool(self) -> Reals:
-        return self.rates[:, self.pool].toarray()
+    def _of_pool(self) -> torch.Tensor:
+        return products.quick(self.rates[:, self.pool].toarray())
 
     def scores(self, block: History) -> Reals:
         """Shape (customers, pool)."""
@@ -57,14 +58,16 @@ class CustomerNeighbours:
         alike[np.flatnonzero(itself >= 0), itself[itself >= 0]] = -1
         count = min(self.chosen.neighbours, alike.shape[1])
         nearest = np.argpartition(alike, -count, axis=1)[:, -count:]
+        asked = np.zeros_like(alike)
+        np.put_along_axis(asked, nearest, 1, axis=1)
+        found = products.with_quick(asked, self._of_pool)
         # Nobody is like a customer who never bought anything.
         some = (np.diff(block.starts) > 0).astype(np.float32)
-        share = np.repeat(some * np.float32((1 - self.chosen.own_share) / count), count)
-        starts = np.arange(0, nearest.size + 1, count)
-        picks = sparse.csr_array((share, nearest.ravel(), starts), shape=alike.shape)
-        found = products.with_dense(picks, self._of_pool)
+        found *= some[:, None] * np.float32((1 - self.chosen.own_share) / count)
         bought = own[:, self.pool].tocoo()
-        found[bought.coords] += np.float32(self.chosen.own_share) * bought.data
+        found.ravel()[bought.row * len(self.pool) + bought.col] += (
+            np.float32(self.chosen.own_share) * bought.data
+        )
         return found
 
     def save(self, path: Path) -> None:

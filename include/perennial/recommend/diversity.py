@@ -9,6 +9,7 @@ the determinant itself.
 """
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -20,7 +21,7 @@ from perennial.recommend.shelf import Shelf, Whole
 Reals = NDArray[np.float32]
 _POOL = 3
 """Variety is sought among the best, so many times a list's length; all that is behind them only fills up."""
-_BLOCK = 128
+_BLOCK = 32
 _LEAST_SCORE = np.float32(1e-12)
 _LEAST = 1e-3
 """Texts that have so little of their own are equal, and scores weigh so much at least: they decide then."""
@@ -70,11 +71,11 @@ def choose(
     listed, gain = items[places], np.where(places >= 0, scores[places], -np.inf).astype(np.float32)
     if strength:
         gain *= np.float32(max(1 - strength, _LEAST)) / np.maximum(gain[:, :1], _LEAST_SCORE)
-    pool = np.where(places >= 0, shelf.texts[listed], -1)[:, : _POOL * k]
+    pool = np.where(places >= 0, shelf.texts[listed], -1)[:, : _POOL * k] % (len(shelf.vectors) + 1)
     variety = _Variety(pool, shelf, k, strength) if strength else None
     limits = _Limits(rules, listed, k)
     for rank in range(k):
-        best = (gain if variety is None else variety.added_to(gain)).argmax(axis=1)
+        best = gain.argmax(axis=1) if variety is None else variety.best(gain)
         some = np.flatnonzero(gain[np.arange(customers), best] > -np.inf)
         if not len(some):
             break
@@ -91,7 +92,7 @@ class _Variety:
     """What each of the best candidates would add to those chosen, 1 for all of its text, 0 for nothing.
 
     Args:
-        texts: row of each candidate's vector, −1 for none, shape (customers, pool).
+        texts: row of each candidate's vector, the last for none, shape (customers, pool).
         shelf: with the vectors.
         k: how many are going to be chosen.
         strength: how much it counts.
@@ -100,30 +101,33 @@ class _Variety:
     def __init__(self, texts: Whole, shelf: Shelf, k: int, strength: float) -> None:
         customers, pool = texts.shape
         self.strength, self.pool = strength, pool
-        self.likeness = np.zeros((customers, pool, pool), np.float32)
-        for start in range(0, customers, _BLOCK) if len(shelf.vectors) else ():
-            some = texts[start : start + _BLOCK]
-            vectors = shelf.meanings[some]
-            vectors[some < 0] = 0
-            np.matmul(vectors, vectors.transpose(0, 2, 1), out=self.likeness[start : start + _BLOCK])
+        likeness = torch.empty(customers, pool, pool)
+        meanings = torch.from_numpy(shelf.text_meanings)
+        for some, found in zip(torch.from_numpy(texts).split(_BLOCK), likeness.split(_BLOCK), strict=True):
+            vectors = torch.nn.functional.embedding(some, meanings)
+            torch.bmm(vectors, vectors.mT, out=found)
+        self.likeness = likeness.numpy()
         self.left = np.ones((customers, pool), np.float32)
-        self.factor = np.zeros((k, customers, pool), np.float32)
+        self.factor = np.zeros((customers, k, pool), np.float32)
 
-    def added_to(self, gain: Reals) -> Reals:
-        """The gain of each candidate with what it adds; of those behind the pool nothing."""
-        found = gain.copy()
-        found[:, : self.pool] += self.strength * self.left
+    def best(self, gain: Reals) -> Whole:
+        """The candidate of most gain with what it adds; one from behind the pool where that is empty."""
+        found = (gain[:, : self.pool] + self.strength * self.left).argmax(axis=1)
+        empty = gain[np.arange(len(gain)), found] == -np.inf
+        found[empty] = gain[empty].argmax(axis=1)
         return found
 
     def add(self, rank: int, customers: Whole, chosen: Whole) -> None:
         """Some customers got a candidate: one more row of the factor."""
         within = chosen < self.pool
         customers, chosen = customers[within], chosen[within]
-        before = self.factor[:rank, customers]
-        said = np.einsum("rc,rcp->cp", before[:, np.arange(len(chosen)), chosen], before)
+        before = (
+            self.factor[:, :rank] if len(customers) == len(self.factor) else self.factor[customers, :rank]
+        )
+        said = np.matmul(before[np.arange(len(chosen)), :, chosen][:, None], before)[:, 0]
         root = np.sqrt(np.maximum(self.left[customers, chosen], _LEAST))
         row = (self.likeness[customers, chosen] - said) / root[:, None]
-        self.factor[rank, customers] = row
+        self.factor[customers, rank] = row
         self.left[customers] = np.maximum(self.left[customers] - row**2, 0)
 
 

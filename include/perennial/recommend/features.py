@@ -3,7 +3,7 @@
 Counts, shares and ages come as logarithms: trees do not mind, and a network needs them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from perennial.recommend import facts
 from perennial.recommend.candidates import Candidates
 from perennial.recommend.facts import Facts
-from perennial.recommend.history import History, Reals
+from perennial.recommend.history import History, Reals, sorting
 from perennial.recommend.pairs import HALF_LIFE_DAYS, NEVER, Pairs
 from perennial.recommend.ragged import Ragged
 from perennial.recommend.shelf import GROUPS, Shelf, Whole
@@ -74,16 +74,32 @@ class Block:
 
     def features(self, candidates: Candidates, *, bought: bool) -> Reals:
         """One row for each candidate, columns as in `names`; `bought`: all were bought before, or none."""
+        columns = names([str(source) for source in range(candidates.scores.shape[1])], bought=bought)
+        found = np.empty((len(columns), len(candidates)), np.float32)
+        told = dict(zip(columns, found, strict=True))
+        # One column after the other, so that what each takes to work out stays close to the processor.
+        for column, values in zip(found, self._columns(candidates, told, bought=bought), strict=True):
+            column[:] = values
+        return found.T
+
+    def _columns(
+        self, candidates: Candidates, told: Mapping[str, Reals], *, bought: bool
+    ) -> Iterator[Numbers]:
+        """The columns in the order of `names`; each is in `told` when the next is asked for."""
         rows, items, pair = candidates.rows, candidates.items, candidates.pair
-        known = [*(one[items] for one in self.facts.columns), *(one[rows] for one in self.customers.T)]
-        dearer = self.facts.column("dearer_than_kind")[items] - self._dearer[rows]
         if not bought:
+            yield from _said(candidates, len(self.history))
+        yield from (one[items] for one in self.facts.columns)
+        yield from (one[rows] for one in self.customers.T)
+        if bought:
+            cells = {name: self._own_cells(name, pair) for name in BOUGHT_GROUPS}
+        else:
             cells = {name: self._cells(name, rows, items) for name in GROUPS}
-            together = self._together(TOGETHER_NEW, rows, cells)
-            return _beside([*_said(candidates, len(self.history)), *known, *together.values(), dearer])
-        cells = {name: self._own_cells(name, pair) for name in BOUGHT_GROUPS}
-        together = self._together(TOGETHER_BOUGHT, rows, cells)
-        return _beside([*known, *together.values(), dearer, *self._own(rows, pair, together)])
+        together = TOGETHER_BOUGHT if bought else TOGETHER_NEW
+        yield from (self._together(name, rows, cells) for name in together[:-1])
+        yield self.facts.column("dearer_than_kind")[items] - self._dearer[rows]
+        if bought:
+            yield from self._own(rows, pair, told)
 
     @cached_property
     def customers(self) -> Reals:
@@ -103,13 +119,14 @@ class Block:
             np.bincount(self.pairs.rows[self.pairs.first < 28], minlength=size),
         ]
         discounted = np.where(listed > 0, 1 - paid / np.maximum(listed, 0.1), 0)
-        return _beside([*map(np.log1p, counts), self._dearer, discounted])
+        return np.column_stack([*map(np.log1p, counts), self._dearer, discounted]).astype(np.float32)
 
     def share_of(self, name: str, items: Whole) -> Reals:
         """The share of each item's group in what a customer buys, above 0, shape (customers, items)."""
-        cells = self._cells(name, np.arange(len(self.history))[:, None], items)
-        share = cells.total(self._worth["weight"]) / np.repeat(self._total, cells.count // len(self._total))
-        return (share + _LEAST_SHARE).astype(np.float32)[cells.asked]
+        own, asked, size = self._numbered(name, items)
+        weight = np.bincount(own, self._worth["weight"], len(self.history) * size).reshape(-1, size)
+        share = weight / self._total[:, None] + _LEAST_SHARE
+        return np.take(share.astype(np.float32), asked, axis=1)
 
     @cached_property
     def _worth(self) -> dict[str, Numbers]:
@@ -136,36 +153,36 @@ class Block:
 
     def _cells(self, name: str, rows: Whole, items: Whole) -> "_Cells":
         """By customer and group of some items; whatever else they buy is one more group."""
+        own, asked, size = self._numbered(name, items)
+        return _Cells(own, rows * size + asked, len(self.history) * size)
+
+    def _numbered(self, name: str, items: Whole) -> tuple[Whole, Whole, int]:
+        """The cell of each pair, the number of each item's group, and how many groups there are."""
         group = self.shelf.groups[name]
         held = np.flatnonzero(np.bincount(group[items]))
         number = np.full(int(group.max(initial=0)) + 1, len(held))
         number[held] = np.arange(len(held))
         size = len(held) + 1
-        own = self.pairs.rows * np.int64(size) + number[group[self.pairs.items]]
-        return _Cells(own, rows * np.int64(size) + number[group[items]], len(self.history) * size)
+        return self.pairs.rows * np.int64(size) + number[group[self.pairs.items]], number[group[items]], size
 
     def _own_cells(self, name: str, pair: Whole) -> "_Cells":
         """By customer and group of an item that they bought."""
         group = self.shelf.groups[name]
-        size = np.int64(group.max(initial=0)) + 1
-        held, own = np.unique(self.pairs.rows * size + group[self.pairs.items], return_inverse=True)
-        return _Cells(own, own[pair], len(held))
+        keys = self.pairs.rows * (np.int64(group.max(initial=0)) + 1) + group[self.pairs.items]
+        order, ordered = sorting(keys)
+        own = np.empty(len(keys), np.int64)
+        own[order] = np.cumsum(np.diff(ordered, prepend=-1) != 0) - 1
+        return _Cells(own, own[pair], int(own.max(initial=-1)) + 1)
 
-    def _together(
-        self, columns: Sequence[str], rows: Whole, cells: Mapping[str, "_Cells"]
-    ) -> dict[str, Numbers]:
-        """Columns named `<part>_of_<group>`, as logarithms."""
-        found = {}
-        for name in columns:
-            part, _, group = name.partition("_of_")
-            if part == "share":
-                weight = cells[group].total(self._worth["weight"])[cells[group].asked]
-                found[name] = np.log(weight / self._total[rows] + _LEAST_SHARE)
-            elif part == "last":
-                found[name] = np.log1p(self._newest(cells[group])[cells[group].asked])
-            elif group:
-                found[name] = np.log1p(cells[group].total(self._worth[part])[cells[group].asked])
-        return found
+    def _together(self, name: str, rows: Whole, cells: Mapping[str, "_Cells"]) -> Numbers:
+        """A column named `<part>_of_<group>`, as logarithms."""
+        part, _, group = name.partition("_of_")
+        known = cells[group]
+        if part == "share":
+            return np.log(known.total(self._worth["weight"])[known.asked] / self._total[rows] + _LEAST_SHARE)
+        if part == "last":
+            return np.log1p(self._newest(known)[known.asked])
+        return np.log1p(known.total(self._worth[part])[known.asked])
 
     def _newest(self, cells: "_Cells") -> Numbers:
         """Days since the newest purchase of each cell."""
@@ -174,31 +191,27 @@ class Block:
         found[cells.own[self.history.pair_of_line]] = self.history.ages
         return found
 
-    def _own(self, rows: Whole, pair: Whole, together: Mapping[str, Numbers]) -> list[Numbers]:
+    def _own(self, rows: Whole, pair: Whole, told: Mapping[str, Reals]) -> Iterator[Numbers]:
         """`OWN` of pairs."""
         pairs, lines = self.pairs, self.history
         times, last, first = pairs.times[pair], pairs.last[pair], pairs.first[pair]
         listed, paid = pairs.total(lines.listed)[pair], pairs.total(lines.paid)[pair]
         gap = np.where(times > 1, (first - last) / np.maximum(times - 1, 1), _NO_GAP)
         since_first = pairs.orders_since_first[pair]
-        counts = [
-            *(times, last, first, pairs.one_before[pair], pairs.orders_since_last[pair], since_first),
-            *(pairs.weight(days)[pair] for days in (7, 14, 30, 90)),
-            *(pairs.total(lines.ages < days)[pair] for days in (28, 91)),
-            pairs.total(lines.quantities)[pair] / times,
-            np.maximum(paid, 0),
-            gap,
-            np.where(gap >= 0, last / np.maximum(gap, 1), _NO_GAP),
-            np.maximum(pairs.one_before[pair] - last, 0),
-        ]
+        yield from (np.log1p(one) for one in (times, last, first, pairs.one_before[pair]))
+        yield from (np.log1p(one) for one in (pairs.orders_since_last[pair], since_first))
+        yield from (np.log1p(pairs.weight(days)[pair]) for days in (7, 14, 30, 90))
+        yield from (np.log1p(pairs.total(lines.ages < days)[pair]) for days in (28, 91))
+        yield np.log1p(pairs.total(lines.quantities)[pair] / times)
+        yield np.log1p(np.maximum(paid, 0))
+        yield np.log1p(gap)
+        yield np.log1p(np.where(gap >= 0, last / np.maximum(gap, 1), _NO_GAP))
+        yield np.log1p(np.maximum(pairs.one_before[pair] - last, 0))
+        yield np.where(listed > 0, 1 - paid / np.maximum(listed, 0.1), 0)
+        yield times / np.maximum(since_first, 1)
         share = self._worth["weight"][pair] / self._total[rows]
-        return [
-            *map(np.log1p, counts),
-            np.where(listed > 0, 1 - paid / np.maximum(listed, 0.1), 0),
-            times / np.maximum(since_first, 1),
-            *(share / np.exp(together[f"share_of_{name}"]) for name in ("kind", "family")),
-            np.log1p(last) - together["last_of_kind"],
-        ]
+        yield from (share / np.exp(told[f"share_of_{name}"]) for name in ("kind", "family"))
+        yield np.log1p(last) - told["last_of_kind"]
 
 
 @dataclass(frozen=True)
@@ -220,20 +233,12 @@ class _Cells:
         return np.bincount(self.own, of_pairs, self.count)
 
 
-def _said(candidates: Candidates, customers: int) -> tuple[Reals, Reals, Reals]:
+def _said(candidates: Candidates, customers: int) -> Iterator[Reals]:
     """Each source's score, how it compares with its best of the same customer, and its rank (logarithms)."""
     lists = Ragged(candidates.rows, customers)
-    said = np.log(np.maximum(candidates.scores.T, _LEAST))
-    best = np.stack([lists.table(one, -np.inf).max(axis=1)[lists.rows] for one in said])
-    ranks = np.stack([lists.ranks(one) for one in said])
-    return said.T, (said - best).T, np.log1p(ranks).T
-
-
-def _beside(parts: Iterable[np.ndarray]) -> Reals:
-    """Columns and tables of as many rows side by side, in memory column by column."""
-    held = [part if part.ndim == 2 else part[:, None] for part in parts]
-    ends = np.cumsum([part.shape[1] for part in held])
-    found = np.empty((ends[-1], len(held[0])), np.float32).T
-    for part, end in zip(held, ends, strict=True):
-        found[:, end - part.shape[1] : end] = part
-    return found
+    starts = np.flatnonzero(np.diff(candidates.rows, prepend=-1))
+    lengths = np.diff(starts, append=len(candidates))
+    said = [np.log(np.maximum(one, _LEAST)) for one in candidates.scores.T]
+    yield from said
+    yield from (one - np.repeat(np.maximum.reduceat(one, starts), lengths) for one in said)
+    yield from (np.log1p(lists.ranks(one)) for one in said)

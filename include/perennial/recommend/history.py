@@ -85,25 +85,36 @@ class History:
             data = counted[self.by_pair[np.append(self.pair_starts, len(counted))[1:] - 1]]
         else:
             data = np.bincount(self.pair_of_line, counted, minlength=len(self.pair_starts))
-        firsts = self.by_pair[self.pair_starts]
-        kept = slice(None) if window_days is None else data > 0
-        rows, items = self.customers[firsts][kept], self.items[firsts][kept]
-        starts = np.searchsorted(rows, np.arange(len(self) + 1)).astype(np.int32)
-        return sparse.csr_array((data[kept].astype(np.float32), items, starts), shape=(len(self), self.width))
+        starts, items = self._pairs_of, self.pair_items
+        if window_days is not None:
+            kept = data > 0
+            data, items, starts = (
+                data[kept],
+                items[kept],
+                np.append(0, np.cumsum(kept, dtype=np.int32))[starts],
+            )
+        return sparse.csr_array((data.astype(np.float32), items, starts), shape=(len(self), self.width))
 
     @cached_property
     def by_pair(self) -> Whole:
         """The lines by customer, then item, the oldest first."""
-        keys = self.customers.astype(np.int64) * self.width + self.items
-        # Numbers without equals need no stable sort, which takes ten times as long.
-        bits = len(keys).bit_length()
-        return np.sort(keys << bits | np.arange(len(keys))) & ((1 << bits) - 1)
+        return sorting(self.customers.astype(np.int64) * self.width + self.items)[0]
 
     @cached_property
     def pair_starts(self) -> Whole:
         """Where the lines of each different pair of customer and item begin in `by_pair`."""
         customers, items = self.customers[self.by_pair], self.items[self.by_pair]
         return np.flatnonzero((np.diff(customers, prepend=-1) != 0) | (np.diff(items, prepend=-1) != 0))
+
+    @cached_property
+    def pair_items(self) -> Codes:
+        """The item of each pair."""
+        return self.items[self.by_pair[self.pair_starts]]
+
+    @cached_property
+    def _pairs_of(self) -> Codes:
+        """Where each customer's pairs begin, and where the last end, shape (customers + 1,)."""
+        return np.searchsorted(self.pair_starts, self.starts).astype(np.int32)
 
     @cached_property
     def pair_of_line(self) -> Whole:
@@ -213,3 +224,13 @@ def lines(events: ir.Table, day: date) -> ir.Table:
 def decayed(ages: Codes, half_life_days: float) -> NDArray[np.float64]:
     """What purchases of these ages count, if they count half after so many days."""
     return np.exp2(ages * (-1 / half_life_days))
+
+
+def sorting(keys: Whole) -> tuple[Whole, Whole]:
+    """Which places put not negative keys in order, equals in theirs, and the keys in order, shape (n,) each.
+
+    Numbers without equals need no stable sort, which takes ten times as long.
+    """
+    bits = len(keys).bit_length()
+    found = np.sort(keys << bits | np.arange(len(keys)))
+    return found & ((1 << bits) - 1), found >> bits

@@ -91,11 +91,13 @@ class ItemNeighbours:
         """For each question, shape (customers, pool); `quick`: three digits are enough."""
         bought = self.chosen.weighing.matrix(block)
         alike = products.with_sparse(bought, self._of_items)
+        known = products.quick(alike)
         own = bought[:, self.pool].tocoo()
+        at = own.row * len(self.pool) + own.col
         found = {}
         for name, weights in self.weights.items():
-            said = products.with_quick(alike, self._quick[name]) if quick else alike @ weights
-            said[own.coords] -= own.data * self._own[name][own.coords[1]]
+            said = products.with_quick(known, self._quick[name]) if quick else alike @ weights
+            said.ravel()[at] -= own.data * self._own[name][own.col]
             found[name] = said
         return found
 

@@ -17,6 +17,7 @@ from perennial.recommend.exposure import tempered
 from perennial.recommend.features import Block
 from perennial.recommend.new_items import NewItems
 from perennial.recommend.reasons import Ranking
+from perennial.recommend.shelf import Whole
 from perennial.recommend.sources import Sources
 
 
@@ -96,9 +97,8 @@ class Lists:
         said = self.new_items.probability(block.history)
         best = np.sort(np.argpartition(-said, count - 1, axis=1)[:, :count], axis=1)
         rows, named = np.repeat(np.arange(len(said)), count), items[best.ravel()]
-        held = np.sort(np.r_[found.rows * width + found.items, block.pairs.keys, -1])
         asked = rows * width + named
-        there = held[np.searchsorted(held, asked, side="right") - 1] == asked
+        there = _among(found.rows * width + found.items, asked) | _among(block.pairs.keys, asked)
         rows, named, likely = rows[~there], named[~there], said[rows, best.ravel()][~there]
         order = np.argsort(np.r_[found.rows, rows], kind="stable")
         nothing = np.full((len(rows), found.scores.shape[1]), np.nan, found.scores.dtype)
@@ -109,3 +109,8 @@ class Lists:
             np.r_[found.pair, np.full(len(rows), -1)][order],
         )
         return both, np.r_[scores, likely][order]
+
+
+def _among(keys: Whole, asked: Whole) -> Flags:
+    """Which of the asked are among ascending keys."""
+    return np.append(keys, -1)[np.searchsorted(keys, asked)] == asked

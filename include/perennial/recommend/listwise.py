@@ -28,7 +28,7 @@ _HARDLY_EVER = -9.0
 """Log odds of what was never seen to happen."""
 _THREADS = 1
 """The products are small: a second thread would mostly wait, for seconds on a busy machine."""
-_ROWS = 2048
+_ROWS = 8192
 _LEVEL_CASES = 100_000
 """Enough for the dozen numbers of the level."""
 
@@ -130,9 +130,9 @@ class Listwise:
         with torch.inference_mode():
             for start in range(0, len(features) if self.networks else 0, _ROWS):
                 some = slice(start, start + _ROWS)
-                even = torch.from_numpy(_evened(features[some], self.middle, self.spread))
+                even = torch.from_numpy(_evened(features[some].T, self.middle[:, None], self.spread[:, None]))
                 for network in self.networks:
-                    found[some] += network(even)[:, 0].numpy() / len(self.networks)
+                    found[some] += network(even).numpy() / len(self.networks)
         return found
 
     def save(self, path: Path) -> None:
@@ -172,9 +172,16 @@ class _Network(torch.nn.Module):
         self.plain = torch.nn.Linear(columns, 1)
         torch.nn.init.zeros_(self.plain.weight)
 
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """(n, columns) to (n, 1)."""
-        return self.deep(rows) + self.plain(rows)
+    def forward(self, columns: torch.Tensor) -> torch.Tensor:
+        """(columns, n) to (n,); features come column by column, and so are they multiplied quickest."""
+        found = columns
+        for one in self.deep:
+            found = _linear(one, found) if isinstance(one, torch.nn.Linear) else one(found)
+        return (found + _linear(self.plain, columns))[0]
+
+
+def _linear(layer: torch.nn.Linear, columns: torch.Tensor) -> torch.Tensor:
+    return torch.addmm(layer.bias[:, None], layer.weight, columns)
 
 
 def _evened(rows: Reals, middle: Reals, spread: Reals, out: Reals | None = None) -> Reals:
@@ -224,7 +231,7 @@ def _loss(
     """Cross-entropy of each list; one with n purchases counts √n, and drawn negatives stand for all."""
     bought = torch.from_numpy(lists.labels[rows].astype(np.float32))
     at = torch.from_numpy(place)
-    said = network(torch.from_numpy(lists.features[rows]))[:, 0]
+    said = network(torch.from_numpy(lists.features[rows].T))
     level = said - (1 - bought) * float(np.log(negatives))
     most = torch.full((customers,), -torch.inf).scatter_reduce(0, at, level.detach(), "amax")
     total = torch.zeros(customers).index_add(0, at, torch.exp(level - most[at]))

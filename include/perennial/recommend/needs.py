@@ -36,7 +36,9 @@ class Needs:
         group, history = block.shelf.groups[name], block.history
         size = np.int64(group.max(initial=0)) + 1
         asked = rows * size + group[self.pool[columns]]
-        lines = np.flatnonzero(np.isin(group[history.items], group[self.pool[columns]]))
+        wanted = np.zeros(size, bool)
+        wanted[group[self.pool[columns]]] = True
+        lines = np.flatnonzero(wanted[group[history.items]])
         cells = history.customers[lines] * size + group[history.items[lines]]
         order = np.argsort(cells, kind="stable")
         behind = np.searchsorted(cells[order], asked, side="right")

@@ -80,9 +80,13 @@ class NewItems:
 
     def scores(self, block: History) -> Reals:
         """Above 0; for customers without purchases the same for all. Shape (customers, items)."""
-        known = self.usual["brand_line"][self._asked("brand_line")] > 0
-        lift = np.where(known, self._lift(block, "brand_line"), self._lift(block, "kind"))
-        return self.luck * lift * np.exp(self.content.scores(block))
+        bought = block.weights(self.content.weighing.half_life_days)
+        own = products.with_sparse(bought, self._members)
+        total = np.asarray(bought.sum(axis=1), np.float32)[:, None]
+        usual = _USUAL_PURCHASES * self._shares
+        lift = (own + usual) / ((total + _USUAL_PURCHASES) * self._shares)
+        found: Reals = self.luck * lift[:, self._columns[1]] * np.exp(self.content.scores(block))
+        return found
 
     def probability(self, block: History) -> Reals:
         """P(bought within the window), roughly, shape (customers, items)."""
@@ -90,7 +94,7 @@ class NewItems:
 
     def evidence(self, history: History, rows: Whole, items: Whole) -> Whole:
         """The item bought whose text is most like that of an item asked about, −1 for none, shape (n,)."""
-        if not len(items):
+        if not len(self.items):
             return items
         return self.content.evidence(history, rows, np.searchsorted(self.items, items))
 
@@ -106,27 +110,27 @@ class NewItems:
             usual = {name: held[f"usual_{name}"] for name in _GROUPS}
             return cls(Content(shelf, held["items"], chosen), held["luck"], usual, float(held["level"]))
 
-    def _lift(self, block: History, name: str) -> Reals:
-        """How many times its usual share the customer buys of each item's group, shape (customers, items)."""
-        asked = self._asked(name)
-        bought = block.weights(self.content.weighing.half_life_days)
-        own = products.with_sparse(bought, self._members[name])
-        total = np.asarray(bought.sum(axis=1))[:, None]
-        share = np.maximum(self.usual[name][asked], _LEAST)
-        return (own + _USUAL_PURCHASES * share) / ((total + _USUAL_PURCHASES) * share)
+    @cached_property
+    def _columns(self) -> tuple[Whole, Whole]:
+        """The groups that items asked about are judged by, kinds numbered behind lines, and each item's."""
+        shelf, lines = self.content.shelf, self.usual["brand_line"]
+        kind, line = (shelf.groups[name][self.items] for name in _GROUPS)
+        return np.unique(np.where(lines[line] > 0, line, len(lines) + kind), return_inverse=True)
 
     @cached_property
-    def _members(self) -> dict[str, sparse.csr_array]:
-        """Which items are of the group of each item asked about, shape (shelf, items)."""
-        found = {}
-        for name in _GROUPS:
-            group = self.content.shelf.groups[name]
-            at = np.arange(len(group)), group
-            found[name] = sparse.csr_array((np.ones(len(group), np.float32), at))[:, self._asked(name)]
-        return found
+    def _shares(self) -> Reals:
+        """What each of these groups has in what everybody buys, above 0, shape (groups,)."""
+        both = np.r_[self.usual["brand_line"], self.usual["kind"]]
+        return np.maximum(both[self._columns[0]], _LEAST).astype(np.float32)
 
-    def _asked(self, name: str) -> NDArray[np.int32]:
-        return self.content.shelf.groups[name][self.content.pool]
+    @cached_property
+    def _members(self) -> sparse.csr_array:
+        """Which items of the shelf are of each of these groups, shape (shelf, groups)."""
+        groups, lines = self.content.shelf.groups, len(self.usual["brand_line"])
+        items = np.arange(len(self.content.shelf))
+        at = np.r_[items, items], np.r_[groups["brand_line"], lines + groups["kind"]]
+        ones, shape = np.ones(2 * len(items), np.float32), (len(items), lines + len(self.usual["kind"]))
+        return sparse.csr_array((ones, at), shape=shape)[:, self._columns[0]]
 
 
 def newest(

@@ -41,10 +41,10 @@ class Pairs:
         """The customer's row."""
         return self.history.customers[self.lines[self.starts]]
 
-    @cached_property
+    @property
     def items(self) -> Codes:
         """The item's row on the shelf."""
-        return self.history.items[self.lines[self.starts]]
+        return self.history.pair_items
 
     @cached_property
     def keys(self) -> Whole:

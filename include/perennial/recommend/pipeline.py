@@ -40,7 +40,7 @@ from perennial.recommend.phrases import languages
 from perennial.recommend.recommender import NAME, Recommender
 from perennial.recommend.shelf import Shelf
 from perennial.recommend.sources import Sources
-from perennial.recommend.training import Window, fit
+from perennial.recommend.training import Window, fit, followed
 
 _READ = ("model_log", "events", "items", "item_embeddings")
 """The log first: a space that it has in force is whole by then."""
@@ -109,7 +109,8 @@ def fit_both(lake: Lake, day: date, chosen: RecommenderSettings) -> tuple[Recomm
     early = [paper for back, paper in zip(backs, papers, strict=True) if back >= 2 * WINDOW.days]
     if not len(papers[0].rows) or not any(len(paper.rows) for paper in early):
         raise TooLittleHistoryError(f"training for {day}: nobody bought both before and after {days[-1]}")
-    sources = [Sources.fit(history, shelf, available, chosen) for history in histories if len(history)]
+    some = [history for history in histories if len(history)]
+    sources = followed([Sources.fit(history, shelf, available, chosen) for history in some], some)
     windows = {
         back: Window(known, history, paper)
         for back, known, history, paper in zip(backs, sources[1:], histories[1:], papers, strict=False)

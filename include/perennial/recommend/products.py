@@ -1,30 +1,46 @@
 """Products of sparse rows, by those libraries that are quickest at them."""
 
+import warnings
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.extmath import safe_sparse_dot
 
 from perennial.foundation.encoder import Precision, kind
-from perennial.recommend.history import Reals
+
+# What is used of it has been the same for years.
+warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")
+
+Reals = NDArray[np.float32]
 
 
 def with_sparse(rows: sparse.csr_array, others: sparse.csr_array) -> Reals:
     """`rows @ others`, dense."""
-    return safe_sparse_dot(rows, others, dense_output=True)
+    # Without MKL torch cannot; scikit-learn is as quick, but two threads of it take turns.
+    if not torch.backends.mkl.is_available():
+        return np.asarray(safe_sparse_dot(rows, others, dense_output=True))
+    found = torch.zeros(rows.shape[0], others.shape[1])
+    return np.asarray(torch.addmm(found, _in_torch(rows), _in_torch(others), beta=0))
 
 
-def with_dense(rows: sparse.csr_array, table: Reals) -> Reals:
-    """`rows @ table`: each row is a weighted bag of rows of the table."""
+def _in_torch(rows: sparse.csr_array) -> torch.Tensor:
+    starts, columns, values = (torch.from_numpy(part) for part in (rows.indptr, rows.indices, rows.data))
+    return torch.sparse_csr_tensor(starts, columns, values, rows.shape, check_invariants=False)
+
+
+def of_bags(rows: sparse.csr_array, table: torch.Tensor) -> Reals:
+    """`rows @ table`, in the precision of the table: each row is a weighted bag of rows of the table."""
     found = torch.nn.functional.embedding_bag(
         torch.from_numpy(rows.indices),
-        torch.from_numpy(table),
+        table,
         torch.from_numpy(rows.indptr),
         mode="sum",
-        per_sample_weights=torch.from_numpy(rows.data),
+        per_sample_weights=torch.from_numpy(rows.data).to(table.dtype),
         include_last_offset=True,
     )
-    return np.asarray(found)
+    return np.asarray(found.float())
 
 
 def quick(table: Reals) -> torch.Tensor:
@@ -32,6 +48,6 @@ def quick(table: Reals) -> torch.Tensor:
     return torch.from_numpy(table).to(kind(Precision.AUTO, "cpu"))
 
 
-def with_quick(rows: Reals, table: torch.Tensor) -> Reals:
+def with_quick(rows: Reals | torch.Tensor, table: torch.Tensor) -> Reals:
     """`rows @ table`, to three digits where the table holds no more."""
-    return np.asarray((torch.from_numpy(rows).to(table.dtype) @ table).float())
+    return np.asarray((torch.as_tensor(rows).to(table.dtype) @ table).float())

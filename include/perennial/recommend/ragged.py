@@ -45,7 +45,7 @@ class Ragged:
 
     def best(self, values: NDArray[np.floating], k: int) -> Whole:
         """The entries with the k largest values of each list, equals in their order, shape (count, k); −1."""
-        order = np.argsort(self.table(-values, np.inf), axis=1, kind="stable")[:, :k]
+        order = self._falling(values)[1][:, :k]
         found = np.full((self.count, k), -1, np.int64)
         lengths = np.diff(self.starts)[:, None]
         found[:, : order.shape[1]] = np.where(order < lengths, order + self.starts[:-1, None], -1)
@@ -53,12 +53,22 @@ class Ragged:
 
     def ranks(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
         """How many others of the list have at least each value, shape (n,)."""
-        table = self.table(-values, np.inf)
-        order = np.argsort(table, axis=1)
-        ordered = np.take_along_axis(table, order, axis=1)
-        last = np.full(table.shape, self.width - 1, np.int32)
+        ordered, order = self._falling(values)
+        last = np.full(order.shape, self.width - 1, np.int32)
         last[:, :-1] = np.where(ordered[:, 1:] > ordered[:, :-1], np.arange(self.width - 1), self.width - 1)
         equal = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
-        found = np.empty(table.shape, np.float32)
-        np.put_along_axis(found, order, equal, axis=1)
-        return found.ravel()[self.place]
+        found = np.empty(order.size, np.float32)
+        found[order + np.arange(self.count)[:, None] * self.width] = equal
+        return found[self.place]
+
+    def _falling(self, values: NDArray[np.floating]) -> tuple[Whole, Whole]:
+        """Each list from its largest value on: numbers that grow as values fall, and the columns.
+
+        Values are told apart in single precision. Numbers without equals need no stable sort, which takes
+        five times as long: the bits of a float, read as an integer (those of a negative one turned around),
+        are in its order, and the column goes behind them.
+        """
+        bits = self.table(np.float32(0) - values.astype(np.float32), np.inf).view(np.int32)
+        rising = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64)
+        found = np.sort(rising << 32 | np.arange(self.width), axis=1)
+        return found >> 32, found & 0xFFFFFFFF

@@ -25,7 +25,7 @@ from perennial.recommend.listwise import Lists, Listwise
 from perennial.recommend.ragged import Ragged
 
 Numbers = NDArray[np.float64]
-_FIRST = 32
+_FIRST = 24
 """So many of what a customer bought, by the network, are judged by the trees too, which take their time."""
 
 

@@ -113,19 +113,16 @@ def table(
 
 
 def _bought(block: Block, pairs: Whole, languages: Languages, spoken: Whole) -> NDArray[np.object_]:
-    """Of things that customers bought before."""
-    known = block.pairs
-    facts = ((spoken << 16 | known.times[pairs]) << 16 | known.last[pairs]) << 16 | known.first[pairs]
+    """Of things that customers bought before; the same is said once."""
+    times, age, first = (known[pairs] for known in (block.pairs.times, block.pairs.last, block.pairs.first))
+    regular = (times >= _REGULAR_TIMES) & (first > age)
+    gaps = np.rint((first - age) / np.maximum(times - 1, 1)).astype(np.int64)
+    facts = ((spoken << 1 | regular) << 16 | np.where(regular, gaps, times)) << 16 | age
     different, places = np.unique(facts, return_inverse=True)
-    parts = (different[:, None] >> np.array([48, 32, 16, 0]) & 0xFFFF).tolist()
-    said = [_again(languages[place], *rest) for place, *rest in parts]
+    parts = (different[:, None] >> np.array([33, 32, 16, 0]) & [0xFFFF, 1, 0xFFFF, 0xFFFF]).tolist()
+    phrases = tuple(languages.root.values())
+    said = [phrases[place].repeat(count, ago, count if often else None) for place, often, count, ago in parts]
     return np.array(said, object)[places]
-
-
-def _again(phrases: Phrases, times: int, age: int, first: int) -> str:
-    """Of something bought so many times, the last and the first time so many days ago."""
-    regular = times >= _REGULAR_TIMES and first > age
-    return phrases.repeat(times, age, round((first - age) / (times - 1)) if regular else None)
 
 
 def _new(sources: "Sources", item: int, carrier: str, proof: int, phrases: Phrases) -> tuple[str, str]:
@@ -163,8 +160,10 @@ def _evidence(
 ) -> Whole:
     """The item that the customer bought on which each recommendation of a new one rests, −1 for none."""
     found = np.full(len(rows), -1, np.int64)
-    for name in sources.names:
-        some = np.flatnonzero(carriers == name)
-        if len(some):
-            found[some] = sources.evidence(name, block, rows[some], items[some])
+    # What a model of item neighbours rests on is the same for all of its questions.
+    models = {name: name if name.startswith("needs") else name.partition("_")[0] for name in sources.names}
+    by = np.array([models.get(name, NEW) for name in carriers], object)
+    for name in dict.fromkeys(models.values()):
+        some = np.flatnonzero(by == name)
+        found[some] = sources.evidence(name, block, rows[some], items[some])
     return found

@@ -7,6 +7,7 @@ everything through its day. The gate compares judged fits, the recommendations c
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -139,15 +140,23 @@ class Recommender:
             ages: their age bands; of whom it is not known nobody says that they are adults.
             locales: how to speak to them.
         """
-        chosen: Fit = self.judged if fit == "judged" else self.served
-        settings, nothing = chosen.sources.chosen, pa.nulls(len(customer_ids), pa.string())
+        lists, nothing = self._lists[fit], pa.nulls(len(customer_ids), pa.string())
+        chosen: Fit = getattr(self, fit)
         asked = Customers(
             chosen.of(customer_ids.to_numpy(zero_copy_only=False)),
-            adults(nothing if ages is None else ages, settings.eligibility.adult_age),
+            adults(nothing if ages is None else ages, lists.chosen.eligibility.adult_age),
             self.languages.of(nothing if locales is None else locales),
         )
-        lists = Lists.of(settings, chosen.sources, chosen.new_items, self.available, self.day)
         return recommend(chosen, asked, lists, self.languages, k)
+
+    @cached_property
+    def _lists(self) -> dict[str, Lists]:
+        """How the lists of each fit are chosen; it does not depend on who asks."""
+        fits: dict[str, Fit] = {name: getattr(self, name) for name in FITS}
+        return {
+            name: Lists.of(fit.sources.chosen, fit.sources, fit.new_items, self.available, self.day)
+            for name, fit in fits.items()
+        }
 
     def predict(self, frame: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """What MLflow calls: `customer_id` in, ranked items with score, source, reason and evidence out.

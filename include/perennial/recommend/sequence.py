@@ -4,8 +4,8 @@ An order is the sum of the vectors of its items, with the days since the order b
 projection of its text's, so that an item nobody has bought yet has one too, and for items that are bought
 often a part of their own. The state after the last order, the days of silence since and the sum of all that
 was bought give the scores of all items by their vectors (tied to those that are read). Added to that: how
-popular an item was in the weeks before, and for what the customer bought before a copying term from how
-often, how long ago and how regularly.
+popular an item was in the weeks before, or things like it, and for what the customer bought before a copying
+term from how often, how long ago and how regularly; the rest learns from first purchases alone.
 
 It learns from moments of the past, each a whole number of weeks ago: what was bought in the four weeks
 after, under a softmax over what was ever bought. Of a large catalogue the softmax sees a sample, each item
@@ -15,6 +15,7 @@ weighted by one over the probability that it was drawn; what the customer buys i
 import json
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -23,11 +24,15 @@ import numpy as np
 import pyarrow as pa
 import torch
 from safetensors.torch import load_file, save_file
+from scipy import sparse
 from torch import Tensor
+from torch.nn import functional
 
 from perennial.foundation.encoder import best_device
 from perennial.recommend import sequence_reading as reading
 from perennial.recommend.history import History, Reals
+from perennial.recommend.neighbours import nearest
+from perennial.recommend.sequence_market import Market
 from perennial.recommend.sequence_network import Network
 from perennial.recommend.sequence_settings import SequenceSettings
 from perennial.recommend.sequence_training import Lesson, begin, learn
@@ -89,34 +94,68 @@ class Sequence:
                 losses.append(loss)
                 if time.monotonic() - began > chosen.seconds:
                     break
-        return cls.of(learned, lesson, chosen, tuple(losses))
+        return cls.of(learned, lesson.own_ids, chosen, history, shelf, tuple(losses))
 
     @classmethod
     def of(
-        cls, network: Network, lesson: Lesson, chosen: SequenceSettings, losses: tuple[float, ...] = ()
+        cls,
+        network: Network,
+        own_ids: Names,
+        chosen: SequenceSettings,
+        history: History,
+        shelf: Shelf,
+        losses: tuple[float, ...] = (),
     ) -> Self:
-        """A network as it stands, with what it says of the items at the end of the lesson's day."""
+        """A network as it stands, with what it says of the items of a shelf at the end of a history's day."""
+        device, market = network.trend.device, Market.of(reading.recent(history, chosen.orders), shelf)
+        texts = torch.from_numpy(shelf.meanings_of(np.arange(len(shelf))))
+        own = torch.from_numpy(1 + find(pa.array(shelf.item_ids, pa.string()), own_ids))
         with torch.inference_mode():
-            vectors, bias = network.vectors(lesson.texts, lesson.own)
-            trend = torch.from_numpy(reading.trends(lesson.older, _NOW)[0]).to(bias.device)
-            prior = bias + trend @ network.trend
+            vectors, bias = network.vectors(texts.to(device), own.to(device))
+            prior = bias + torch.from_numpy(market.facts(_NOW)[0]).to(device) @ network.trend
         weights = {name: held.cpu().clone() for name, held in network.state_dict().items()}
-        return cls(chosen, lesson.own_ids, weights, vectors.cpu().clone(), prior.cpu().clone(), losses)
+        return cls(chosen, own_ids, weights, vectors.cpu().clone(), prior.cpu().clone(), losses)
+
+    def on(self, history: History, shelf: Shelf) -> Self:
+        """The same weights on a later day: what sells is what sold by then, and there may be more items."""
+        return self.of(self._network, self.own_ids, self.chosen, history, shelf, self.losses)
 
     def scores(self, block: History) -> Reals:
         """Shape (customers, items), as logarithms of probabilities but for a constant of each customer."""
+        block = reading.recent(block, self.chosen.orders)
+        read = reading.Reading.of(block, _NOW)
+        (who, _, what), facts, _ = map(torch.from_numpy, reading.pairs(block, read.places, _NOW))
+        with torch.inference_mode():
+            states = self._states(block, read)
+            said = torch.addmm(self.prior, states, self.vectors.T)
+            said[who, what] += self._network.copied(states[who], self.vectors[what], facts, said[who, what])
+        return said.numpy()
+
+    def new(self, block: History, items: Whole) -> Reals:
+        """Of some items, the share of each in what is wanted of them by who bought none before.
+
+        Shape (customers, items), above 0, rows sum to 1.
+        """
+        block = reading.recent(block, self.chosen.orders)
+        with torch.inference_mode():
+            states = self._states(block, reading.Reading.of(block, _NOW))
+            said = torch.addmm(self.prior[items], states, self.vectors[items].T)
+            return said.softmax(1).numpy()
+
+    def alike(self, items: Whole) -> sparse.csr_array:
+        """The items whose vectors are nearest to those of some items, by cosine, shape (n, items)."""
+        length_one = functional.normalize(self.vectors, dim=1).numpy()
+        return nearest(lambda some: length_one @ length_one[items[some]].T, len(items))
+
+    def _states(self, block: History, read: reading.Reading) -> Tensor:
+        return self._network.states(torch.from_numpy(block.items).long(), self.vectors, read)[:, 0]
+
+    @cached_property
+    def _network(self) -> Network:
         texts, own, chosen = self.weights["project.weight"].shape[1], len(self.own_ids), self.chosen
         network = Network(texts, own, chosen.width, chosen.layers, chosen.heads, dropout=0.0).eval()
         network.load_state_dict(self.weights)
-        block = reading.recent(block, chosen.orders)
-        read = reading.Reading.of(block, _NOW)
-        who, _, what = torch.from_numpy(read.known)
-        with torch.inference_mode():
-            states = network.states(torch.from_numpy(block.items).long(), self.vectors, read)[:, 0]
-            said = torch.addmm(self.prior, states, self.vectors.T)
-            facts = torch.from_numpy(read.facts)
-            said[who, what] += network.copied(states[who], self.vectors[what], facts, said[who, what])
-        return said.numpy()
+        return network
 
     def save(self, folder: Path) -> None:
         """Write it as two files, without pickle."""

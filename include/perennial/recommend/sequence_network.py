@@ -6,12 +6,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from perennial.recommend.sequence_reading import FACTS, MANY, SPANS, WEEKS, Reading
+from perennial.recommend import sequence_market as market
+from perennial.recommend.sequence_reading import FACTS, SPANS, Reading
 
 _COPY_WIDTH = 32
 _IN_COPY = 8
 _LOG_HALF_LIVES = 0.6, 2.3
 """Heads start with half-lives from 4 to 200 days."""
+
+_NEVER = -1e9
+"""Days."""
 
 PRIOR_ITEMS = 10
 """A taste made of few items is drawn to nothing, as if the customer had bought so many more without any."""
@@ -33,8 +37,7 @@ class Network(nn.Module):
         super().__init__()
         self.project = nn.Linear(texts, width, bias=False)
         self.own = nn.Embedding(own + 1, width + 1, padding_idx=0)
-        self.trend = nn.Parameter(torch.full((len(WEEKS),), 0.2))
-        self.again = nn.Parameter(torch.eye(MANY + 1)[0])
+        self.trend = nn.Parameter(0.2 * (torch.arange(len(market.FACTS)) < len(market.WEEKS)))
         self.gain = nn.Parameter(torch.ones(width))
         self.start = nn.Parameter(torch.zeros(width))
         self.gap, self.silence = nn.Embedding(SPANS, width), nn.Embedding(SPANS, width)
@@ -69,27 +72,25 @@ class Network(nn.Module):
             vectors: of items.
             read: the block.
         """
-        at, ages, gaps, places, silences, again, bags = (
+        at, ages, gaps, places, silences, new, bags = (
             torch.from_numpy(held).to(vectors.device)
-            for held in (read.at, read.ages, read.gaps, read.places, read.silences, read.again, read.bags)
+            for held in (read.at, read.ages, read.gaps, read.places, read.silences, read.new, read.bags)
         )
         once = torch.cat([vectors, torch.ones_like(vectors[:, :1])], 1)
-        weights = self.drop(self.again[again])
+        weights = self.drop(new.to(vectors.dtype))
         orders = functional.embedding_bag(items, once, bags, mode="sum", per_sample_weights=weights)
         kept = self.drop(torch.ones_like(weights))
         whole = functional.embedding_bag(items, vectors, bags, mode="sum", per_sample_weights=kept)
         whole = self.entry(whole)
-        shape = (*ages.shape, vectors.shape[1])
-        found = vectors.new_zeros(shape).index_put((at[0], at[1]), whole)
+        found = vectors.new_zeros((*ages.shape, vectors.shape[1])).index_put((at[0], at[1]), whole)
         found = torch.cat([self.start.expand(len(found), 1, -1), found[:, 1:]], 1) + self.gap(gaps)
         found = self.drop(found)
-        days = (ages[:, :, None] - ages[:, None, :]).clamp(max=0).float()
-        ahead = torch.ones(days.shape[1:], dtype=torch.bool, device=days.device).triu(1)
-        for layer in self.layers:
-            found = layer(found, days, ahead)
+        everywhere = torch.arange(ages.shape[1], device=ages.device).expand_as(ages)
+        for place, layer in zip((everywhere,) * (len(self.layers) - 1) + (places,), self.layers, strict=True):
+            found = layer(_at(found, place), found, _days(ages, place))
         sums = vectors.new_zeros((*ages.shape, once.shape[1])).index_put((at[0], at[1]), orders).cumsum(1)
-        found, sums = (_at(one, places) for one in (found, sums))
-        taste = sums[..., :-1] / (sums[..., -1:].abs() + PRIOR_ITEMS).sqrt()
+        sums = _at(sums, places)
+        taste = sums[..., :-1] / (sums[..., -1:] + PRIOR_ITEMS).sqrt()
         return taste * self.gain + self.drop(self.exit(found + self.silence(silences)))
 
     def copied(self, states: Tensor, vectors: Tensor, facts: Tensor, scores: Tensor) -> Tensor:
@@ -121,17 +122,32 @@ class _Layer(nn.Module):
         half_lives = torch.logspace(*_LOG_HALF_LIVES, heads)
         self.log_pace = nn.Parameter((math.log(2) / half_lives).log())
 
-    def forward(self, found: Tensor, days: Tensor, ahead: Tensor) -> Tensor:
-        """From (customers, places, width) to the same; `days` are ≤ 0, `ahead` says what is yet to come."""
-        customers, places, width = found.shape
-        split = self.ask(self.before(found)).view(customers, places, 3, self.heads, -1)
-        query, key, value = split.permute(2, 0, 3, 1, 4)
+    def forward(self, asking: Tensor, found: Tensor, days: Tensor) -> Tensor:
+        """What is known at the places that ask, shape (customers, asking, width).
+
+        Args:
+            asking: what stands at these places, shape (customers, asking, width).
+            found: what stands at all places, shape (customers, places, width).
+            days: from each place that asks to all places, ≤ 0, shape (customers, asking, places).
+        """
+        width = found.shape[2]
+        ask, look = self.ask.weight.split([width, 2 * width])
+        asked, looked = self.ask.bias.split([width, 2 * width])
+        query = self._split(functional.linear(self.before(asking), ask, asked))
+        key, value = map(self._split, functional.linear(self.before(found), look, looked).chunk(2, 2))
         fading = self.log_pace.exp()[:, None, None] * days[:, None]
-        mixed = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=fading.masked_fill(ahead, -torch.inf)
-        )
-        found = found + self.drop(self.answer(mixed.transpose(1, 2).reshape(customers, places, width)))
-        return found + self.think(self.between(found))
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=fading)
+        asking = asking + self.drop(self.answer(mixed.transpose(1, 2).flatten(2)))
+        return asking + self.think(self.between(asking))
+
+    def _split(self, found: Tensor) -> Tensor:
+        return found.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+
+def _days(ages: Tensor, places: Tensor) -> Tensor:
+    """From places to all places, ≤ 0, those that are yet to come being as good as never."""
+    days = (ages.gather(1, places)[:, :, None] - ages[:, None, :]).float()
+    return days.masked_fill(torch.arange(ages.shape[1], device=ages.device) > places[:, :, None], _NEVER)
 
 
 def _at(found: Tensor, places: Tensor) -> Tensor:

@@ -21,16 +21,9 @@ FACTS = ("times", "last", "first", "rate", "due", *(f"weight_{half_life:g}" for 
 """Logarithms of what is known, at a moment, of an item that the customer bought: how often; days since it was
 last and first bought; times an order; days since the last time by the usual gap; decayed purchases."""
 
-MANY = 4
-"""Whoever bought an item so often before, or more often, is an old buyer of it."""
-
-WEEKS = (1, 4, 13)
-"""How popular an item is is asked over so many last weeks."""
-
 WINDOW_DAYS = 28
 """What is bought within so many days after a moment is wanted then."""
 
-_WEEK_DAYS = 7
 _FEW = 1e-3
 _LINES = ("items", "ages", "orders", "quantities", "paid", "listed")
 
@@ -40,7 +33,7 @@ class Reading:
     """Orders of customers and, at moments that are the same for all, what each customer had bought.
 
     Args:
-        again: how often the customer had bought the item of each line before, `MANY` at most, shape (lines,).
+        new: whether the customer had not bought the item of each line before, shape (lines,).
         bags: where the lines of each order begin in the block, shape (orders,).
         at: customer and place of each order in the sequence, places from 1, shape (2, orders).
         ages: of the orders in days, shape (customers, places + 1); place 0 is the beginning, as old as the
@@ -48,21 +41,15 @@ class Reading:
         gaps: span of days since the order before, shape (customers, places + 1).
         places: of the last order before each moment, 0 for none, shape (customers, moments).
         silences: span of days between that order and the moment, shape (customers, moments).
-        known: customer, moment and item of what had been bought, shape (3, n).
-        facts: `FACTS` of it, shape (n, len(FACTS)).
-        wanted: customer, moment and item of what was bought in the window after, shape (3, m).
     """
 
-    again: Whole
+    new: NDArray[np.bool_]
     bags: Whole
     at: Whole
     ages: Whole
     gaps: Whole
     places: Whole
     silences: Whole
-    known: Whole
-    facts: Reals
-    wanted: Whole
 
     @classmethod
     def of(cls, block: History, moments: Whole) -> Self:
@@ -85,17 +72,15 @@ class Reading:
         places = (ages[:, 1:, None] >= moments).sum(axis=1)
         silent = _span(np.take_along_axis(ages, places, axis=1) - moments)
         silences = np.where(places > 0, silent, 0)
-        by_item = np.lexsort([block.items, block.customers])
-        known, facts, wanted = _pairs(block, by_item, places, moments)
-        at = np.stack([customer, place])
-        return cls(_again(block, by_item), bags, at, ages, gaps, places, silences, known, facts, wanted)
+        new = np.zeros(len(block.items), bool)
+        new[block.by_pair[block.pair_starts]] = True
+        return cls(new, bags, np.stack([customer, place]), ages, gaps, places, silences)
 
 
 def recent(history: History, orders: int) -> History:
     """The last so many orders of each customer."""
-    last = np.zeros(len(history), np.int64)
-    np.maximum.at(last, history.customers, history.orders)
-    return kept(history, history.orders > (last - orders)[history.customers])
+    last = history.orders[history.starts[1:][history.customers] - 1]
+    return kept(history, history.orders > last - orders)
 
 
 def kept(history: History, lines: NDArray[np.bool_]) -> History:
@@ -104,35 +89,24 @@ def kept(history: History, lines: NDArray[np.bool_]) -> History:
     return replace(history, starts=starts, **{name: getattr(history, name)[lines] for name in _LINES})
 
 
-def older(history: History) -> Reals:
-    """How many lines of each item are so many weeks old or older, shape (weeks + 1, items)."""
-    week = history.ages.astype(np.int64) // _WEEK_DAYS
-    weeks = int(week.max(initial=0)) + 1
-    sold = np.bincount(week * history.width + history.items, minlength=weeks * history.width)
-    summed = np.cumsum(sold.reshape(weeks, history.width)[::-1], axis=0)[::-1]
-    return np.vstack([summed, np.zeros((1, history.width))]).astype(np.float32)
-
-
-def trends(held: Reals, weeks: Whole, items: Whole | slice = slice(None)) -> Reals:
-    """Log of 1 + the lines of items in the last `WEEKS` before moments, shape (moments, items, len(WEEKS)).
+def pairs(block: History, places: Whole, moments: Whole) -> tuple[Whole, Reals, Whole]:
+    """What was known at moments, and what was wanted then.
 
     Args:
-        held: as `older` gives it.
-        weeks: how long ago each moment was.
-        items: which.
+        block: histories of customers.
+        places: as `Reading` has them.
+        moments: ages in days.
+
+    Returns:
+        Customer, moment and item of what had been bought, shape (3, n); `FACTS` of it, shape (n, len(FACTS));
+        customer, moment and item of what was bought in the window after, shape (3, m).
     """
-    last = len(held) - 1
-    spans = [held[np.minimum(weeks + span, last)][:, items] for span in WEEKS]
-    return np.stack([np.log1p(held[np.minimum(weeks, last)][:, items] - before) for before in spans], axis=-1)
-
-
-def _pairs(block: History, by_item: Whole, places: Whole, moments: Whole) -> tuple[Whole, Reals, Whole]:
-    """`known`, `facts` and `wanted`, of lines in the order of customers and items."""
-    customers, items = block.customers[by_item], block.items[by_item]
-    starts = np.flatnonzero(_changes(items, customers))
+    starts = block.pair_starts
     if not len(starts):
         return np.zeros((3, 0), np.int64), np.zeros((0, len(FACTS)), np.float32), np.zeros((3, 0), np.int64)
-    days = block.ages[by_item][:, None] - moments
+    first = block.by_pair[starts]
+    customers, items = block.customers[first], block.items[first]
+    days = block.ages[block.by_pair][:, None] - moments
     before = days >= 0
     wanted = np.logical_or.reduceat((days < 0) & (days >= -WINDOW_DAYS), starts).nonzero()
     counts = np.add.reduceat(before, starts, dtype=np.float32)
@@ -141,24 +115,16 @@ def _pairs(block: History, by_item: Whole, places: Whole, moments: Whole) -> tup
     newest = np.minimum.reduceat(np.where(before, days, np.iinfo(days.dtype).max), starts)[pair, moment]
     oldest = np.maximum.reduceat(np.where(before, days, -1), starts)[pair, moment]
     usual_gap = np.where(times > 1, (oldest - newest) / np.maximum(times - 1, 1), oldest + WINDOW_DAYS)
-    orders = places[customers[starts][pair], moment]
+    orders = places[customers[pair], moment]
     facts = [times, 1 + newest, 1 + oldest, times / orders, (newest + 1) / (usual_gap + 1)]
     for half_life in HALF_LIVES:
         decayed = np.where(before, np.exp2(-np.maximum(days, 0) / np.float32(half_life)), 0)
         facts.append(np.add.reduceat(decayed, starts)[pair, moment] + _FEW)
 
     def named(pair: Whole, moment: Whole) -> Whole:
-        return np.stack([customers[starts][pair], moment, items[starts][pair]]).astype(np.int64)
+        return np.stack([customers[pair], moment, items[pair]]).astype(np.int64)
 
     return named(pair, moment), np.log(np.stack(facts, 1)).astype(np.float32), named(*wanted)
-
-
-def _again(block: History, by_item: Whole) -> Whole:
-    number = np.arange(len(by_item))
-    first = np.where(_changes(block.items[by_item], block.customers[by_item]), number, 0)
-    found = np.empty(len(by_item), np.int64)
-    found[by_item] = number - np.maximum.accumulate(first)
-    return np.minimum(found, MANY)
 
 
 def _changes(*values: NDArray[np.integer]) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ class SequenceSettings(Part):
     """The transformer over orders."""
 
     width: int = Field(64, ge=2, description="of an item's vector and of the state")
-    layers: int = Field(2, ge=1)
+    layers: int = Field(1, ge=1)
     heads: int = Field(4, ge=1)
     dropout: float = Field(0.5, ge=0, lt=1, description="while it learns")
     orders: int = Field(128, ge=1, description="it reads so many last orders of a customer")
@@ -17,7 +17,7 @@ class SequenceSettings(Part):
     weeks: int = Field(
         8, ge=1, description="it learns from moments in so many last weeks, half of all at most"
     )
-    drawn: int = Field(20_000, ge=1, description="items in the softmax beside those of the customer, about")
+    drawn: int = Field(5_000, ge=1, description="items in the softmax beside those of the customer, about")
     customers: int = Field(32, ge=1, description="in a step")
     moments: int = Field(8, ge=1, description="in a step, of each customer")
     learning_rate: float = Field(0.005, gt=0, le=1)

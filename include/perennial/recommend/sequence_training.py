@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from perennial.foundation.encoder import best_device
 from perennial.recommend import sequence_reading as reading
 from perennial.recommend.history import History, Reals
+from perennial.recommend.sequence_market import Market
 from perennial.recommend.sequence_network import PRIOR_ITEMS, Network
 from perennial.recommend.sequence_settings import SequenceSettings
 from perennial.recommend.shelf import Names, Shelf, Whole
@@ -23,7 +24,8 @@ _WARM_UP = 50
 """Steps until the learning rate is reached."""
 
 _NEWCOMERS = 0.15
-"""Of the customers in a step so many are taken for new: what they bought before a random day is forgotten."""
+"""Of the customers in a step so many are taken for new: what they bought before a random day is forgotten,
+a day not long before the moments it learns from, so that at many of them little is known."""
 
 _DRAWN_BY = 0.75
 """Items are drawn into the softmax in proportion to their lines to this power."""
@@ -33,8 +35,10 @@ _SHRUNK = 300.0
 _RIDGE = 500.0
 _TEXT_RIDGE = 10.0
 _FEW_BUYERS = 10.0
-_SPREAD = 0.5
-"""Standard deviation, over customers and items, of the first scores by taste."""
+_OF_TEXTS = 0.25
+"""Of the numbers of a vector."""
+_SPREAD, _SPREAD_OF_TEXTS = 0.5, 0.2
+"""Standard deviation, over customers and items, of the first scores by taste: by purchases, by texts."""
 _ASKED = 300
 
 
@@ -44,7 +48,7 @@ class Lesson:
 
     Args:
         history: the last orders of all customers.
-        older: `reading.older` of it.
+        market: what everybody bought.
         texts: vector of each item's text, zeros where it has none, shape (items, width of a text).
         own: number of each item's own part, 0 for none, shape (items,).
         own_ids: the items of the parts 1, 2, …
@@ -53,7 +57,7 @@ class Lesson:
     """
 
     history: History
-    older: Reals
+    market: Market
     texts: Tensor
     own: Tensor
     own_ids: Names
@@ -71,13 +75,13 @@ class Lesson:
         shares = np.minimum(1, chosen.drawn * wish / max(1, wish.sum()))
         if chosen.drawn >= (times > 0).sum():
             shares = (times > 0).astype(float)
-        nothing = np.zeros((1, shelf.vectors.shape[1]), np.float32)
-        texts = torch.from_numpy(np.vstack([shelf.meanings, nothing])[shelf.texts])
+        texts = torch.from_numpy(shelf.meanings_of(np.arange(len(shelf))))
         device, numbers = best_device(), torch.from_numpy(own)
-        held = reading.older(history)
-        whole_weeks = len(held) - 2
-        weeks = np.arange(1, 1 + min(chosen.weeks, -(-whole_weeks // 2)))
-        return cls(history, held, texts.to(device), numbers.to(device), shelf.item_ids[often], weeks, shares)
+        market = Market.of(history, shelf)
+        weeks = np.arange(1, 1 + min(chosen.weeks, market.weeks // 2))
+        return cls(
+            history, market, texts.to(device), numbers.to(device), shelf.item_ids[often], weeks, shares
+        )
 
     def network(self, chosen: SequenceSettings) -> Network:
         """One that has learned nothing yet."""
@@ -86,32 +90,47 @@ class Lesson:
 
 
 def begin(network: Network, lesson: Lesson) -> None:
-    """Give the items vectors by which those that the same customers buy are alike.
+    """Give the items vectors by which those that the same customers buy are alike, and those of like texts.
 
-    They are the leading directions of the purchases before the first moment it learns from: vectors that
+    Most numbers are leading directions of the purchases before the first moment it learns from: vectors that
     already know what is to be foretold look better than they are. The projection says of them what the
-    texts can (ridge regression), the items' own parts the rest, so far as there were buyers.
+    texts can (ridge regression), the items' own parts the rest, so far as there were buyers. The other
+    numbers are leading directions of the texts themselves.
     """
     past = reading.kept(lesson.history, lesson.history.ages >= 7 * lesson.weeks.max(initial=0))
     bought, width = past.bought, network.project.out_features
     buyers = np.bincount(bought.indices, minlength=bought.shape[1])
-    rank = min(width, *(size - 1 for size in bought.shape))
+    rank = min(width - int(_OF_TEXTS * width), *(size - 1 for size in bought.shape))
     if rank < 1 or not buyers.any():
         return
+    asked, texts = bought[:_ASKED], lesson.texts.double().cpu().numpy()
     shrunk = np.sqrt(buyers.mean() / (buyers + _SHRUNK)).astype(np.float32)
     _, strengths, found = randomized_svd(bought @ sparse.diags_array(shrunk), rank, n_iter=4, random_state=0)
-    vectors = np.zeros((bought.shape[1], width))
-    vectors[:, :rank] = found.T * (strengths / np.sqrt(strengths**2 + _RIDGE)) * shrunk[:, None]
-    asked = bought[:_ASKED]
-    tastes = (asked @ vectors) / np.sqrt(asked.sum(axis=1) + PRIOR_ITEMS)[:, None]
-    vectors *= np.sqrt(_SPREAD / max((tastes @ vectors.T).std(), 1e-12))
-    texts = lesson.texts.double().cpu().numpy()
+    vectors = found.T * (strengths / np.sqrt(strengths**2 + _RIDGE)) * shrunk[:, None]
+    vectors *= _scale(vectors, asked, _SPREAD)
     weighted = texts * buyers[:, None]
     said = np.linalg.solve(weighted.T @ texts + _TEXT_RIDGE * np.eye(texts.shape[1]), weighted.T @ vectors)
     rest = (vectors - texts @ said) * (buyers / (buyers + _FEW_BUYERS))[:, None]
+    directions = _directions(texts[buyers > 0])[:, : width - rank]
+    directions *= _scale(texts @ directions, asked, _SPREAD_OF_TEXTS)
     with torch.no_grad():
-        network.project.weight.copy_(torch.from_numpy(said.T))
-        network.own.weight[1:, :-1] = torch.from_numpy(rest[lesson.own.cpu().numpy() > 0]).float()
+        network.project.weight[:rank] = torch.from_numpy(said.T)
+        network.project.weight[rank : rank + directions.shape[1]] = torch.from_numpy(directions.T)
+        network.own.weight[1:, :rank] = torch.from_numpy(rest[lesson.own.cpu().numpy() > 0]).float()
+
+
+def _directions(texts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Leading directions of texts first, seen from their middle, which itself lies in none of them."""
+    middle = texts.mean(axis=0)
+    centred = texts - middle
+    found = np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
+    return found - np.outer(middle, middle @ found) / max(middle @ middle, 1e-12)
+
+
+def _scale(vectors: NDArray[np.float64], asked: sparse.csr_array, spread: float) -> float:
+    """By what vectors are multiplied so that scores by taste have such a standard deviation."""
+    tastes = (asked @ vectors) / np.sqrt(asked.sum(axis=1) + PRIOR_ITEMS)[:, None]
+    return float(np.sqrt(spread / max((tastes @ vectors.T).std(), 1e-12)))
 
 
 def learn(network: Network, lesson: Lesson, chosen: SequenceSettings) -> Iterator[tuple[Network, float]]:
@@ -135,7 +154,7 @@ def learn(network: Network, lesson: Lesson, chosen: SequenceSettings) -> Iterato
     left: list[Whole] = []
     while len(weeks):
         left = left or _batches(lesson.history, chosen.customers, random)
-        block = _some_new(lesson.history.of(left.pop()), random)
+        block = _some_new(lesson.history.of(left.pop()), 7 * int(weeks[-1]) + reading.WINDOW_DAYS, random)
         moments = random.choice(weeks, min(chosen.moments, len(weeks)), replace=False)
         drawn = np.flatnonzero(random.random(len(lesson.shares)) < lesson.shares)
         optimizer.zero_grad()
@@ -159,13 +178,14 @@ def loss(network: Network, lesson: Lesson, block: History, weeks: Whole, drawn: 
         drawn: rows of the items in the softmax beside those of the block.
     """
     read = reading.Reading.of(block, 7 * weeks)
+    known, facts, wanted = reading.pairs(block, read.places, 7 * weeks)
     items = np.union1d(block.items, drawn)
     places = np.full(block.width, -1)
     places[items] = np.arange(len(items))
-    rows, wanted_row = np.unique(read.wanted[0] * len(weeks) + read.wanted[1], return_inverse=True)
+    rows, wanted_row = np.unique(wanted[0] * len(weeks) + wanted[1], return_inverse=True)
     row_of = np.full(len(block) * len(weeks), -1)
     row_of[rows] = np.arange(len(rows))
-    known_row = row_of[read.known[0] * len(weeks) + read.known[1]]
+    known_row = row_of[known[0] * len(weeks) + known[1]]
     asked = known_row >= 0
 
     def held(values: np.ndarray) -> Tensor:
@@ -173,19 +193,20 @@ def loss(network: Network, lesson: Lesson, block: History, weeks: Whole, drawn: 
 
     vectors, bias = network.vectors(lesson.texts[held(items)], lesson.own[held(items)])
     states = network.states(held(places[block.items]), vectors, read).flatten(0, 1)[held(rows)]
-    trend = held(reading.trends(lesson.older, weeks, items)) @ network.trend
+    trend = held(lesson.market.facts(weeks, items)) @ network.trend
     logits = torch.addmm(bias, states, vectors.T) + trend[held(rows % len(weeks))]
     if (lesson.shares[drawn] < 1).any():
         corrected = held(_corrections(lesson.shares, block, items, places, drawn))
         logits = logits + corrected[held(rows // len(weeks))]
-    row, item = held(known_row[asked]), held(places[read.known[2][asked]])
+    row, item = held(known_row[asked]), held(places[known[2][asked]])
     flat, at = logits.view(-1), row * len(items) + item
-    copied = network.copied(states[row], vectors[item], held(read.facts[asked]), flat[at])
-    flat.index_add_(0, at, copied)
+    said = flat[at].detach()
+    copied = network.copied(states[row].detach(), vectors[item].detach(), held(facts[asked]), said)
+    flat.index_put_((at,), said + copied)
     counts = held(np.bincount(wanted_row, minlength=len(rows)))
     row = held(wanted_row)
-    wanted = logits[row, held(places[read.wanted[2]])] / counts[row]
-    return (logits.logsumexp(1).sum() - wanted.sum()) / max(1, len(rows))
+    aimed = logits[row, held(places[wanted[2]])] / counts[row]
+    return (logits.logsumexp(1).sum() - aimed.sum()) / max(1, len(rows))
 
 
 def _batches(history: History, size: int, random: np.random.Generator) -> list[Whole]:
@@ -195,10 +216,11 @@ def _batches(history: History, size: int, random: np.random.Generator) -> list[W
     return [blocks[number] for number in random.permutation(len(blocks))]
 
 
-def _some_new(block: History, random: np.random.Generator) -> History:
+def _some_new(block: History, days: int, random: np.random.Generator) -> History:
+    """Some customers without what they bought before a random one of so many last days."""
     first = np.full(len(block), np.iinfo(np.int32).max)
     new = random.random(len(block)) < _NEWCOMERS
-    first[new] = random.integers(1, 1 + block.ages.max(initial=1), new.sum())
+    first[new] = random.integers(7, 1 + days, new.sum())
     return reading.kept(block, block.ages < first[block.customers])
 
 

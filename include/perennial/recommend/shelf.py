@@ -55,13 +55,18 @@ class Shelf:
         return self.vectors.astype(np.float32)
 
     @cached_property
-    def directions(self) -> NDArray[np.float32]:
-        """One vector for each item, seen from the middle of all texts, of unit length; zeros without a text.
+    def text_meanings(self) -> NDArray[np.float32]:
+        """The same, and behind them zeros for no text, shape (texts + 1, width)."""
+        return np.pad(self.meanings, [(0, 1), (0, 0)])
 
-        Shape (items, width).
+    @cached_property
+    def directions(self) -> NDArray[np.float32]:
+        """The vectors, seen from the middle of all texts, of unit length, and behind them zeros for no text.
+
+        Shape (texts + 1, width).
         """
         middle = self.meanings.sum(axis=0) / max(1, len(self.meanings))
-        return _of_length_one(self.meanings - middle)[self.texts]
+        return _of_length_one(self.meanings - middle)
 
     def meanings_of(self, rows: Whole) -> NDArray[np.float32]:
         """The vector of each item's text, of unit length; zeros without a text. Shape (n, width)."""

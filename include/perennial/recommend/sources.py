@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from perennial.recommend import blocks, candidates, needs
 from perennial.recommend.blocks import Found
@@ -20,7 +21,9 @@ from perennial.recommend.features import Block
 from perennial.recommend.history import History, Reals
 from perennial.recommend.item_neighbours import ItemNeighbours
 from perennial.recommend.needs import Needs
+from perennial.recommend.neighbours import strongest
 from perennial.recommend.popularity import Popularity
+from perennial.recommend.sequence import Sequence
 from perennial.recommend.shelf import Shelf, Whole
 
 
@@ -36,6 +39,7 @@ class Sources:
         facts: of the items.
         item_neighbours: what goes together, by name.
         customer_neighbours: what those buy who buy alike.
+        sequence: what comes after what, if it is asked; its weights may be older than the day.
     """
 
     chosen: RecommenderSettings
@@ -45,6 +49,7 @@ class Sources:
     facts: Facts
     item_neighbours: Mapping[str, ItemNeighbours]
     customer_neighbours: CustomerNeighbours
+    sequence: Sequence | None = None
 
     @classmethod
     def fit(
@@ -92,6 +97,11 @@ class Sources:
         """What many buy."""
         return Popularity.of(self.facts, self.pool)
 
+    @cached_property
+    def _followed(self) -> sparse.csr_array:
+        assert self.sequence is not None
+        return self.sequence.alike(self.pool)
+
     @property
     def names(self) -> tuple[str, ...]:
         """The sources in the order of their scores."""
@@ -99,6 +109,7 @@ class Sources:
             *(f"{name}_{one}" for name, model in self.item_neighbours.items() for one in model.names),
             *("customer_neighbours", "content"),
             *(f"needs_{name}" for name in needs.GROUPS),
+            *(() if self.sequence is None else ("sequence",)),
             "popularity",
         )
 
@@ -114,6 +125,7 @@ class Sources:
             "customer_neighbours": self.customer_neighbours.scores(history),
             "content": self.content.scores(history),
             **{f"needs_{name}": said for name, said in self.needs.scores(block).items()},
+            **({} if self.sequence is None else {"sequence": self.sequence.new(history, self.pool)}),
             "popularity": self.popularity.scores(history),
         }
 
@@ -155,6 +167,8 @@ class Sources:
             return self.content.evidence(block.history, rows, columns)
         if name.startswith("needs"):
             return self.needs.evidence(block, name.removeprefix("needs_"), rows, columns)
+        if name == "sequence":
+            return strongest(self._followed[columns], block.history.bought[rows])
         return np.full(len(rows), -1, np.int64)
 
     def save(self, folder: Path) -> None:
@@ -164,6 +178,8 @@ class Sources:
         for name, model in self.item_neighbours.items():
             model.save(folder / f"item_neighbours_{name}.npz")
         self.customer_neighbours.save(folder / "customer_neighbours.npz")
+        if self.sequence is not None:
+            self.sequence.save(folder / "sequence")
 
     @classmethod
     def load(cls, folder: Path, shelf: Shelf, chosen: RecommenderSettings) -> Self:
@@ -183,4 +199,5 @@ class Sources:
             customer_neighbours=CustomerNeighbours.load(
                 folder / "customer_neighbours.npz", chosen.customer_neighbours
             ),
+            sequence=None if chosen.sequence is None else Sequence.load(folder / "sequence"),
         )

@@ -1,11 +1,12 @@
 """How the recommender learns: sources as of a day, a ranker from what they said before past windows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from perennial.recommend import sequence
 from perennial.recommend.examination import Examination
 from perennial.recommend.fit import Fit, lessons
 from perennial.recommend.history import History
@@ -37,6 +38,25 @@ class Window:
         return lessons(self.sources, self.history, self.after)
 
 
+def followed(sources: Sequence[Sources], histories: Sequence[History]) -> list[Sources]:
+    """The same with a sequence model, if the settings ask for one.
+
+    It learns once, on the oldest day, so that no window is known to it; what is read is as of each day.
+
+    Args:
+        sources: as of several days, the newest first.
+        histories: of the same days.
+    """
+    chosen = sources[0].chosen.sequence
+    if chosen is None:
+        return list(sources)
+    oldest = sequence.Sequence.fit(histories[-1], sources[-1].shelf, chosen)
+    return [
+        replace(one, sequence=oldest.on(history, one.shelf))
+        for one, history in zip(sources, histories, strict=True)
+    ]
+
+
 def fit(now: Sources, history: History, windows: Sequence[Window], new_items: Whole = NOTHING) -> Fit:
     """Learn to rank from past windows; then look from now.
 
@@ -46,6 +66,10 @@ def fit(now: Sources, history: History, windows: Sequence[Window], new_items: Wh
         windows: on the same shelf.
         new_items: rows of the items that are new on that day.
     """
+    if now.chosen.sequence is not None and now.sequence is None:
+        days = [history, *(window.history for window in windows)]
+        now, *before = followed([now, *(window.sources for window in windows)], days)
+        windows = [replace(one, sources=then) for one, then in zip(windows, before, strict=True)]
     learned = [lesson for window in windows for lesson in window.lessons]
     ranker = Ranker.fit(learned, now.names, now.chosen.ranker)
     return Fit(now, ranker, history, NewItems.fit(history, now.shelf, new_items, now.chosen.content))

@@ -1,0 +1,185 @@
+"""The sequence model by itself: against popularity on every slice, against EASE on what was never bought.
+
+It learns for its share of the training, then on, up to an hour, in one training that is stopped now and then
+to be judged; time is that of one processor. New items and customers cut to their first orders are those of
+`recommend_cold`; a model for the latter learns, for the same share, from the other customers.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pyarrow as pa
+import torch
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, NullLocator
+
+from perennial.foundation.pages import STYLE, svg
+from perennial.recommend import sequence_reading as reading
+from perennial.recommend.blocks import SIZE
+from perennial.recommend.evaluation import Numbers, best, evaluate, interval, judge
+from perennial.recommend.history import History, Reals
+from perennial.recommend.new_items import NewItems
+from perennial.recommend.sequence import Sequence as Model
+from perennial.recommend.sequence_settings import SequenceSettings
+from perennial.recommend.sequence_training import Lesson, begin, learn
+from perennial.recommend.shelf import Names, Shelf, Whole
+from perennial.recommend.split import Slice
+from perennial.recommend.ways import on
+from tests.acceptance import recommend_shop
+from tests.acceptance.lines import Line, at_least
+from tests.acceptance.recommend_cold import DEPTH, ORDERS, TASTE, _apart, _by_category, _unseen, first_orders
+from tests.acceptance.recommend_months import HISTORY_SIZES
+from tests.acceptance.recommend_peers import RANKED, ease, popularity
+from tests.acceptance.recommend_shop import MONTHS, TESTED, Month
+
+MINUTES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+"""Of one processor. The first is its share of the training."""
+EASE: dict[str, Any] = {"half_life_days": None, "power": 0, "ridge": 500}
+"""The settings that are best on explore in September 2017, as `recommend.months` finds."""
+OURS, POPULARITY, NEIGHBOURS = "sequence", "popularity", "EASE"
+COLD_ITEMS = "items first sold"
+Judged = Mapping[str, tuple[Numbers, Names]]
+"""By slice: NDCG@10 (of items first sold: recall@50) of each customer, and who they are."""
+
+
+def sequence() -> Iterator[Line]:
+    """The sequence model alone on the newest test month, and its figures over an hour of training."""
+    yield from alone(recommend_shop.months(*MONTHS)[TESTED[-1]], SequenceSettings(), MINUTES)
+
+
+def alone(month: Month, chosen: SequenceSettings, minutes: Sequence[float]) -> Iterator[Line]:
+    """Against popularity and EASE after the first of the minutes; then the curve over all of them."""
+    everybody = on(month.wider, month.eve.history, month.shelf)
+    others = {POPULARITY: popularity(month, 28), NEIGHBOURS: ease(month, **EASE)}
+    judged = {name: _warm(month, said) for name, said in others.items()}
+    judged |= {name: {COLD_ITEMS: one} for name, one in _of_new_items(month).items()}
+    curve: list[Judged] = []
+    for spent, model in taught(everybody, month.wider, chosen, minutes):
+        curve.append(_figures(month, model))
+        shown = ", ".join(f"{part} {values.mean():.4f}" for part, (values, _) in curve[-1].items())
+        print(f"  {spent:g} minutes: {shown}", flush=True)
+        if len(curve) == 1:
+            yield from _compared(curve[0], judged)
+            yield from new_customers(month, chosen, minutes[0])
+    picture = Path(tempfile.mkdtemp(prefix="perennial-sequence-")) / "curve.svg"
+    picture.write_text(drawn(minutes, curve, judged))
+    print(f"  picture: {picture}", flush=True)
+
+
+def new_customers(month: Month, chosen: SequenceSettings, minutes: float) -> Iterator[Line]:
+    """Customers cut to 1, 2 and 3 orders, by a model that learned from the others."""
+    asked, others = _apart(month)
+    [(_, model)] = taught(others.eve.history, month.shelf, chosen, [minutes])
+    popular = popularity(others, 28)[:1]
+    for orders in ORDERS:
+        cut = first_orders(asked.asked, orders)
+        said = {OURS: _scores(model, cut, month.warm), POPULARITY: np.tile(popular, (len(cut), 1))}
+        found = {name: _warm(asked, one)[Slice.ALL] for name, one in said.items()}
+        yield _less(f"{orders} orders", found[OURS], POPULARITY, found[POPULARITY])
+
+
+def taught(
+    history: History, shelf: Shelf, chosen: SequenceSettings, minutes: Sequence[float]
+) -> Iterator[tuple[float, Model]]:
+    """One training, as it stands after so many minutes of one processor."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    began = time.process_time()
+    lesson = Lesson.of(reading.recent(history, chosen.orders), shelf, chosen)
+    network, left = lesson.network(chosen), list(minutes)
+    begin(network, lesson)
+    for learned, _ in learn(network, lesson, chosen):
+        if time.process_time() - began < 60 * left[0]:
+            continue
+        paused = time.process_time()
+        yield left.pop(0), Model.of(learned, lesson.own_ids, chosen, history, shelf)
+        if not left:
+            return
+        began += time.process_time() - paused
+
+
+def _compared(ours: Judged, others: Mapping[str, Judged]) -> Iterator[Line]:
+    for name, theirs in others.items():
+        for part, found in theirs.items():
+            line = _less(part, ours[part], name, found)
+            if name in (POPULARITY, "popularity of the kind"):
+                yield line
+
+
+def _less(part: str, ours: tuple[Numbers, Names], name: str, theirs: tuple[Numbers, Names]) -> Line:
+    less = interval(ours[0] - theirs[0])
+    print(
+        f"  {part}: {OURS} {ours[0].mean():.4f}, {name} {theirs[0].mean():.4f}, "
+        f"less {less.mean:+.4f}, 95 % {less.low:+.4f} to {less.high:+.4f}, paired",
+        flush=True,
+    )
+    return at_least(f"recommend.sequence_{part.replace(' ', '_')}_less_popularity_low", less.low, 0, "")
+
+
+def _figures(month: Month, model: Model) -> Judged:
+    """Of all slices, of a model of the wider shelf."""
+    everybody, items, wanted, customers = _unseen(month)
+    warm = month.wider.find(pa.array(month.shelf.item_ids[month.warm], pa.string()))
+    said = _scores(model, everybody.of(month.rows), warm)
+    asked = everybody.of(everybody.find(pa.array(customers, pa.string())))
+    return _warm(month, said) | {COLD_ITEMS: (_recall(_scores(model, asked, items), wanted), customers)}
+
+
+def _warm(month: Month, said: Reals) -> dict[str, tuple[Numbers, Names]]:
+    parts = {part: judge(month.paper, part, lambda rows: said[rows]) for part in RANKED}
+    ids, whole = month.paper.customer_ids, parts[Slice.ALL]
+    found = {str(part): (one.at[10].ndcg, ids[one.rows]) for part, one in parts.items()}
+    sizes = month.paper.history_sizes[whole.rows]
+    for name, (least, below) in HISTORY_SIZES.items():
+        some = (sizes >= least) & (sizes < below)
+        if some.any():
+            found[f"{name} histories"] = whole.at[10].ndcg[some], ids[whole.rows[some]]
+    return found
+
+
+def _of_new_items(month: Month) -> dict[str, tuple[Numbers, Names]]:
+    everybody, items, wanted, customers = _unseen(month)
+    asked = everybody.of(everybody.find(pa.array(customers, pa.string())))
+    new = NewItems.fit(everybody, month.wider, items, TASTE)
+    ways = {"new items": new.scores(asked), "text alone": new.content.scores(asked)}
+    ways |= _by_category(everybody, month, items, len(asked))
+    return {name: (_recall(said, wanted), customers) for name, said in ways.items()}
+
+
+def _recall(said: Reals, wanted: np.ndarray) -> Numbers:
+    hits = np.take_along_axis(wanted, best(said, DEPTH), axis=1)
+    return evaluate(hits, wanted.sum(axis=1)).recall
+
+
+def _scores(model: Model, asked: History, items: Whole) -> Reals:
+    blocks = [np.arange(start, min(start + SIZE, len(asked))) for start in range(0, len(asked), SIZE)]
+    return np.concatenate([model.scores(asked.of(rows))[:, items] for rows in blocks])
+
+
+def drawn(minutes: Sequence[float], curve: Sequence[Judged], others: Mapping[str, Judged]) -> str:
+    """The figures over the minutes, a panel for each slice; whatever does not learn on is a line across."""
+    parts = [*RANKED, COLD_ITEMS]
+    with mpl.rc_context(STYLE | {"axes.grid.axis": "both"}):
+        figure = Figure(figsize=(10.6, 3.2), layout="constrained")
+        FigureCanvasSVG(figure)
+        for axes, part in zip(figure.subplots(1, len(parts)), parts, strict=True):
+            values = [found[part][0].mean() for found in curve]
+            axes.plot(minutes, values, color="#0f766e", marker="o", markersize=4, label=OURS)
+            across = [(name, found[part][0].mean()) for name, found in others.items() if part in found]
+            for style, (name, value) in zip(("--", ":", "-.", (0, (6, 2, 1, 2))), across, strict=False):
+                axes.axhline(value, color="#94a3b8", linestyle=style, label=name)
+            axes.set_xscale("log")
+            axes.set_xticks(minutes, [f"{one:g}" for one in minutes])
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.set_title(part, loc="left", fontsize=10)
+            axes.legend(fontsize=8)
+        figure.supxlabel("minutes of one processor", fontsize=10)
+        figure.supylabel("NDCG@10 (items first sold: recall@50)", fontsize=10)
+        return svg(figure)

@@ -22,7 +22,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from perennial.embeddings import pipeline as embeddings
-from perennial.recommend import pipeline, recommender
+from perennial.recommend import blocks, pipeline, recommender
 from perennial.recommend.config import recommender_settings
 from perennial.recommend.recommender import Recommender
 from tests.acceptance import year
@@ -33,7 +33,7 @@ DAY = date(2017, 9, 30)
 TOP = 20
 MANY, FEWER, FEW = 1_000_000, 200_000, 20_000
 _BLOCK = 20_000
-"""Customers that `pipeline.score` reads at once."""
+"""Customers that `scoring.score` reads at once."""
 _LONGEST_SECONDS = 600
 _ALONE = 200
 """Customers of the plain loop."""
@@ -131,6 +131,7 @@ def main(folder: Path, customers: int) -> None:
     for start in range(0, customers, _BLOCK):
         asked = names[np.arange(start, min(start + _BLOCK, customers)) % len(names)]
         model.recommend(pa.array(asked, pa.string()), TOP)
+        blocks.give_back()
     print(json.dumps({"peak_mb": bench.peak_mb(), "seconds": time.monotonic() - began}))
 
 

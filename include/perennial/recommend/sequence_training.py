@@ -23,7 +23,7 @@ from perennial.recommend.shelf import Names, Shelf, Whole
 _WARM_UP = 50
 """Steps until the learning rate is reached."""
 
-_NEWCOMERS = 0.15
+_NEWCOMERS = 0.4
 """Of the customers in a step so many are taken for new: what they bought before a random day is forgotten,
 a day not long before the moments it learns from, so that at many of them little is known."""
 

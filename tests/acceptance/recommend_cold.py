@@ -44,11 +44,11 @@ def new_items(tested: Sequence[Month]) -> Iterator[Line]:
     recalls: dict[str, list[np.ndarray]] = {}
     chance, who = [], []
     for month in tested:
-        everybody, items, wanted, customers = _unseen(month)
+        everybody, items, wanted, customers = unseen(month)
         asked = everybody.of(everybody.find(pa.array(customers, pa.string())))
         new = NewItems.fit(everybody, month.wider, items, TASTE)
         ways = {OURS: new.scores(asked), "text alone": new.content.scores(asked)}
-        ways |= _by_category(everybody, month, items, len(asked))
+        ways |= by_category(everybody, month, items, len(asked))
         for name, said in ways.items():
             hits = np.take_along_axis(wanted, best(said, DEPTH), axis=1)
             recalls.setdefault(name, []).append(evaluate(hits, wanted.sum(axis=1)).recall)
@@ -72,7 +72,7 @@ def new_customers(tested: Sequence[Month]) -> Iterator[Line]:
     found: dict[int, dict[str, list[np.ndarray]]] = {orders: {} for orders in ORDERS}
     who: list[Names] = []
     for month in tested:
-        asked, others = _apart(month)
+        asked, others = apart(month)
         wide = _all_ranked(others)
         for orders, judged in found.items():
             said = _everybody_says(others, wide, first_orders(asked.asked, orders))
@@ -94,7 +94,7 @@ def new_customers(tested: Sequence[Month]) -> Iterator[Line]:
         yield at_least(f"recommend.cold_customers_{orders}_orders_less_best_source", less.mean, 0, "")
 
 
-def _apart(month: Month) -> tuple[Month, Month]:
+def apart(month: Month) -> tuple[Month, Month]:
     """Every second customer, and the month as it is known from the others alone."""
     paper, half = month.paper, np.arange(0, len(month.asked), 2)
     some = replace(
@@ -127,7 +127,7 @@ def first_orders(history: History, orders: int) -> History:
     return replace(history, starts=starts, ages=moved.astype(np.int32), **arrays)
 
 
-def _unseen(month: Month) -> tuple[History, Whole, np.ndarray, Names]:
+def unseen(month: Month) -> tuple[History, Whole, np.ndarray, Names]:
     """Everybody's history over the wider shelf, the new items, who bought which, and the customers."""
     old, wider, paper = month.eve.history, month.wider, month.unseen
     at = wider.find(pa.array(month.shelf.item_ids, pa.string()))
@@ -140,7 +140,7 @@ def _unseen(month: Month) -> tuple[History, Whole, np.ndarray, Names]:
     return everybody, items, wanted[known], paper.customer_ids[known]
 
 
-def _by_category(everybody: History, month: Month, items: Whole, customers: int) -> dict[str, Reals]:
+def by_category(everybody: History, month: Month, items: Whole, customers: int) -> dict[str, Reals]:
     """The same for all: buyers of the kind lately, and of its mean new item; equals in an order by chance."""
     kind, random = month.wider.groups["kind"], np.random.default_rng(0)
     lately = everybody.weights(window_days=28).indices

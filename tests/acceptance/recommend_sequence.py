@@ -33,7 +33,7 @@ from perennial.recommend.split import Slice
 from perennial.recommend.ways import on
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least
-from tests.acceptance.recommend_cold import DEPTH, ORDERS, TASTE, _apart, _by_category, _unseen, first_orders
+from tests.acceptance.recommend_cold import DEPTH, ORDERS, TASTE, apart, by_category, first_orders, unseen
 from tests.acceptance.recommend_months import HISTORY_SIZES
 from tests.acceptance.recommend_peers import RANKED, ease, popularity
 from tests.acceptance.recommend_shop import MONTHS, TESTED, Month
@@ -74,7 +74,7 @@ def alone(month: Month, chosen: SequenceSettings, minutes: Sequence[float]) -> I
 
 def new_customers(month: Month, chosen: SequenceSettings, minutes: float) -> Iterator[Line]:
     """Customers cut to 1, 2 and 3 orders, by a model that learned from the others."""
-    asked, others = _apart(month)
+    asked, others = apart(month)
     [(_, model)] = taught(others.eve.history, month.shelf, chosen, [minutes])
     popular = popularity(others, 28)[:1]
     for orders in ORDERS:
@@ -124,7 +124,7 @@ def _less(part: str, ours: tuple[Numbers, Names], name: str, theirs: tuple[Numbe
 
 def _figures(month: Month, model: Model) -> Judged:
     """Of all slices, of a model of the wider shelf."""
-    everybody, items, wanted, customers = _unseen(month)
+    everybody, items, wanted, customers = unseen(month)
     warm = month.wider.find(pa.array(month.shelf.item_ids[month.warm], pa.string()))
     said = _scores(model, everybody.of(month.rows), warm)
     asked = everybody.of(everybody.find(pa.array(customers, pa.string())))
@@ -144,11 +144,11 @@ def _warm(month: Month, said: Reals) -> dict[str, tuple[Numbers, Names]]:
 
 
 def _of_new_items(month: Month) -> dict[str, tuple[Numbers, Names]]:
-    everybody, items, wanted, customers = _unseen(month)
+    everybody, items, wanted, customers = unseen(month)
     asked = everybody.of(everybody.find(pa.array(customers, pa.string())))
     new = NewItems.fit(everybody, month.wider, items, TASTE)
     ways = {"new items": new.scores(asked), "text alone": new.content.scores(asked)}
-    ways |= _by_category(everybody, month, items, len(asked))
+    ways |= by_category(everybody, month, items, len(asked))
     return {name: (_recall(said, wanted), customers) for name, said in ways.items()}
 
 

@@ -22,7 +22,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from perennial.embeddings import pipeline as embeddings
-from perennial.recommend import blocks, pipeline, recommender
+from perennial.recommend import pipeline, recommender
 from perennial.recommend.config import recommender_settings
 from perennial.recommend.recommender import Recommender
 from tests.acceptance import year
@@ -131,7 +131,6 @@ def main(folder: Path, customers: int) -> None:
     for start in range(0, customers, _BLOCK):
         asked = names[np.arange(start, min(start + _BLOCK, customers)) % len(names)]
         model.recommend(pa.array(asked, pa.string()), TOP)
-        blocks.give_back()
     print(json.dumps({"peak_mb": bench.peak_mb(), "seconds": time.monotonic() - began}))
 
 

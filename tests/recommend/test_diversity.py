@@ -91,3 +91,12 @@ def test_customers_without_candidates_get_an_empty_list():
     assert (choose(nothing, nothing, np.zeros(0), 2, 3, rules, FREE, 0.5) == -1).all()
     found = choose(np.array([1]), np.array([4]), np.array([0.0]), 3, 2, rules, FREE, 0.5)
     assert found.tolist() == [[-1, -1], [0, -1], [-1, -1]]
+
+
+def test_texts_that_lie_in_the_space_of_those_above_add_nothing_however_many_there_are():
+    random = np.random.default_rng(0)
+    shelf = with_texts(random.normal(size=(5, 12)), np.arange(200) % 5)
+    with np.errstate(all="raise"):
+        found = chosen(shelf, [*range(200)], np.linspace(1, 0.5, 200).tolist(), 60, 0.5)
+    assert sorted(one % 5 for one in found[:5]) == [0, 1, 2, 3, 4]
+    assert found[5:] == sorted(found[5:])

@@ -191,7 +191,6 @@ def test_as_a_source_it_learns_on_the_oldest_day_and_reads_as_of_each(learnt: Se
     )
     days = [planted(), aged(planted(), 70)]
     fits = [Sources.fit(one, shelf(), np.ones(ITEMS, bool), chosen) for one in days]
-    assert "sequence" not in fits[0].names
     now, before = followed(fits, days)
     assert now.sequence is not None
     assert before.sequence is not None

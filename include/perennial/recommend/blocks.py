@@ -15,6 +15,8 @@ from perennial.recommend.shelf import Whole
 
 SIZE = 640
 """Customers of a block at most: enough to be worth the calls, few enough to stay close to the processor."""
+_TRIMMED_AFTER = 8
+"""So many blocks; less often, freed memory has piled up by then."""
 Found = TypeVar("Found")
 
 
@@ -37,15 +39,17 @@ def each(customers: int, work: Callable[[Whole], Found]) -> Iterator[Found]:
     alone = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     waiting: deque[Future[Found]] = deque()
     with threadpool_limits(1, "blas"), alone as pool:
-        for rows in blocks:
+        for number, rows in enumerate(blocks, 1):
             waiting.append(pool.submit(work, rows))
             if len(waiting) > threads:
                 yield waiting.popleft().result()
+            if number % _TRIMMED_AFTER == 0:
+                _give_back()
         while waiting:
             yield waiting.popleft().result()
 
 
-def give_back() -> None:
+def _give_back() -> None:
     """Return freed memory to the system; left alone, glibc keeps more of it with every thousand customers."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

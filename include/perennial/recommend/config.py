@@ -1,9 +1,9 @@
 """models.yaml: the section of the recommender. The return model's section is read by the return model."""
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 from scipy import sparse
 
 from perennial.foundation.boosting import TreesSettings
@@ -12,7 +12,11 @@ from perennial.recommend.diversity import DiversitySettings
 from perennial.recommend.eligibility import EligibilitySettings
 from perennial.recommend.exploration import ExplorationSettings
 from perennial.recommend.history import History
+from perennial.recommend.needs import GROUPS
 from perennial.recommend.sequence_settings import SequenceSettings
+
+EVER = "ever"
+"""The question of item neighbours that is always asked: what goes with a history at all."""
 
 
 class Weighing(Part):
@@ -37,6 +41,15 @@ class ItemNeighboursSettings(Part):
     ridge: float = Field(gt=0, description="L2 penalty; more of it: only what many buy together counts")
     lately_days: tuple[int, ...] = Field((), description="also asked: what went with it in the last days")
     new_days: tuple[int, ...] = Field((), description="… and what those bought first in the last days")
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """What it is asked, by name."""
+        lately, new = (
+            (f"{days}_days" for days in self.lately_days),
+            (f"new_in_{days}_days" for days in self.new_days),
+        )
+        return EVER, *lately, *new
 
 
 class CustomerNeighboursSettings(Part):
@@ -95,6 +108,24 @@ class RecommenderSettings(Part):
         0.01, ge=0, description="extra mean loss (1 - NDCG@10) that is still called not worse"
     )
     group_margin: float = Field(0.02, ge=0, description="extra mean loss that a large group may bear")
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names of the sources in the order of their scores."""
+        neighbours = (
+            f"{name}_{question}" for name, one in self.item_neighbours.items() for question in one.questions
+        )
+        by_group = (f"needs_{group}" for group in GROUPS)
+        followed = () if self.sequence is None else ("sequence",)
+        return *neighbours, "customer_neighbours", "content", *by_group, *followed, "popularity"
+
+    @model_validator(mode="after")
+    def _candidates_are_of_sources(self) -> Self:
+        unknown = [name for name in self.candidates if name not in self.sources]
+        if unknown:
+            off = " (sequence is null: off)" if unknown[0] == "sequence" else ""
+            raise ValueError(f"candidates: found {unknown[0]!r}{off}; allowed are {', '.join(self.sources)}")
+        return self
 
 
 class _Models(Part):

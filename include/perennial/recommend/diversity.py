@@ -125,8 +125,11 @@ class _Variety:
             self.factor[:, :rank] if len(customers) == len(self.factor) else self.factor[customers, :rank]
         )
         said = np.matmul(before[np.arange(len(chosen)), :, chosen][:, None], before)[:, 0]
-        root = np.sqrt(np.maximum(self.left[customers, chosen], _LEAST))
-        row = (self.likeness[customers, chosen] - said) / root[:, None]
+        # A text like those above it has no direction of its own; what is left of it is rounding.
+        left = self.left[customers, chosen, None]
+        row = np.where(left > _LEAST, self.likeness[customers, chosen] - said, 0) / np.sqrt(
+            np.maximum(left, _LEAST)
+        )
         self.factor[customers, rank] = row
         self.left[customers] = np.maximum(self.left[customers] - row**2, 0)
 

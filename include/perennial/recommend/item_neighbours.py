@@ -11,7 +11,7 @@ Y = K⁻¹X, aⱼ = 1 − Σᵤ XᵤⱼYᵤⱼ and μⱼ = Σᵤ XᵤⱼZᵤⱼ 
 for purchases x is x Xᵀ Wⱼ less what j itself has in it. For T = X this is EASE.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,13 +23,11 @@ from scipy import sparse
 from scipy.linalg import cho_factor, cho_solve
 
 from perennial.recommend import arrays, products
-from perennial.recommend.config import ItemNeighboursSettings
+from perennial.recommend.config import EVER, ItemNeighboursSettings
 from perennial.recommend.history import History, Reals
 from perennial.recommend.neighbours import nearest, strongest
 from perennial.recommend.pairs import Pairs
 from perennial.recommend.shelf import Whole
-
-EVER = "ever"
 
 
 @dataclass(frozen=True)
@@ -59,16 +57,12 @@ class ItemNeighbours:
         asked = bought[:, pool].toarray()
         usual = cho_solve(factor, asked, check_finite=False)
         alone = 1 - np.einsum("ui,ui->i", asked, usual)
-        weights = {EVER: usual / alone}
-        for name, target in _lately(known, pool, chosen).items():
+        weights = [usual / alone]
+        for target in _lately(known, pool, chosen):
             said = cho_solve(factor, target, overwrite_b=True, check_finite=False)
-            weights[name] = said + usual * (np.einsum("ui,ui->i", asked, said) / alone)
-        return cls(chosen, pool, bought, {name: np.ascontiguousarray(one) for name, one in weights.items()})
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The questions that it answers."""
-        return tuple(self.weights)
+            weights.append(said + usual * (np.einsum("ui,ui->i", asked, said) / alone))
+        of_each = zip(chosen.questions, map(np.ascontiguousarray, weights), strict=True)
+        return cls(chosen, pool, bought, dict(of_each))
 
     @cached_property
     def _of_items(self) -> sparse.csr_array:
@@ -125,12 +119,10 @@ class ItemNeighbours:
             return cls(chosen, held["pool"], arrays.rows("bought", held), weights)
 
 
-def _lately(history: History, pool: Whole, chosen: ItemNeighboursSettings) -> dict[str, Reals]:
-    """Who bought what in the last days, and who for the first time then, shape (customers, pool)."""
-    found = {
-        f"{days}_days": history.weights(window_days=days)[:, pool].toarray().clip(max=1)
-        for days in chosen.lately_days
-    }
+def _lately(history: History, pool: Whole, chosen: ItemNeighboursSettings) -> Iterator[Reals]:
+    """Who bought what in the last days, and who for the first time then, shape (customers, pool) each."""
+    for days in chosen.lately_days:
+        yield history.weights(window_days=days)[:, pool].toarray().clip(max=1)
     pairs = Pairs.of(history)
-    new = {f"new_in_{days}_days": pairs.first_since(days) for days in chosen.new_days}
-    return found | {name: one[:, pool].toarray() for name, one in new.items()}
+    for days in chosen.new_days:
+        yield pairs.first_since(days)[:, pool].toarray()

@@ -38,6 +38,7 @@ from perennial.recommend.history import History
 from perennial.recommend.marks import mark
 from perennial.recommend.phrases import languages
 from perennial.recommend.recommender import NAME, Recommender
+from perennial.recommend.sequence import Sequence
 from perennial.recommend.shelf import Shelf
 from perennial.recommend.sources import Sources
 from perennial.recommend.training import Window, fit, followed
@@ -73,7 +74,7 @@ def train(day: str | date, endpoint: Endpoint) -> dict[str, str]:
         return on_record
     lake, chosen = open_lake().pinned(*_READ), recommender_settings()
     with tracking.run(endpoint, NAME, f"{NAME} {day}", {"day": str(day)}) as run:
-        model, paper = fit_both(lake, day, chosen)
+        model, paper = fit_both(lake, day, chosen, _followed_before(lake, day, endpoint, chosen))
         registered = register(run, model, paper)
         run.log_tables(lake)
         _log(run, model, paper, chosen, registered.model_id)
@@ -90,8 +91,17 @@ def register(run: tracking.Run, model: Recommender, paper: Examination) -> Regis
         return run.register(_packed(model, Path(folder) / NAME))
 
 
-def fit_both(lake: Lake, day: date, chosen: RecommenderSettings) -> tuple[Recommender, Examination]:
-    """Both fits, and the examination on the newest window, of which the judged fit knows nothing."""
+def fit_both(
+    lake: Lake, day: date, chosen: RecommenderSettings, warm: Sequence | None = None
+) -> tuple[Recommender, Examination]:
+    """Both fits, and the examination on the newest window, of which the judged fit knows nothing.
+
+    Args:
+        lake: pinned.
+        day: the day.
+        chosen: how.
+        warm: the sequence model of an earlier day, to start from.
+    """
     eligibility.check(chosen.eligibility, Shelf.of(catalogue.names(lake.known("items", day))))
     items = catalogue.merchandise(lake.known("items", day), chosen.excluded_categories)
     backs = _windows(chosen)
@@ -110,7 +120,7 @@ def fit_both(lake: Lake, day: date, chosen: RecommenderSettings) -> tuple[Recomm
     if not len(papers[0].rows) or not any(len(paper.rows) for paper in early):
         raise TooLittleHistoryError(f"training for {day}: nobody bought both before and after {days[-1]}")
     some = [history for history in histories if len(history)]
-    sources = followed([Sources.fit(history, shelf, available, chosen) for history in some], some)
+    sources = followed([Sources.fit(history, shelf, available, chosen) for history in some], some, warm)
     windows = {
         back: Window(known, history, paper)
         for back, known, history, paper in zip(backs, sources[1:], histories[1:], papers, strict=False)
@@ -124,6 +134,20 @@ def fit_both(lake: Lake, day: date, chosen: RecommenderSettings) -> tuple[Recomm
     served = fit(sources[0], histories[0], list(windows.values())[: chosen.ranker.windows], new[0])
     judged = fit(sources[1], histories[1], over[: chosen.ranker.windows], new[1])
     return Recommender(judged, served, available, day, languages()), papers[0]
+
+
+def _followed_before(
+    lake: Lake, day: date, endpoint: Endpoint, chosen: RecommenderSettings
+) -> Sequence | None:
+    """The sequence model in force, if the next one is to start from its weights."""
+    if chosen.sequence is None or not chosen.sequence.warm:
+        return None
+    try:
+        version = promotion.version_in_force(lake, NAME, day)
+        held: Recommender | None = None if version is None else tracking.load_model(endpoint, NAME, version)
+    except (promotion.NoModelError, tracking.SavedOtherwiseError):
+        return None
+    return None if held is None else held.served.sources.sequence
 
 
 def _windows(chosen: RecommenderSettings) -> list[int]:

@@ -23,7 +23,7 @@ from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.pages import report_words
 from perennial.foundation.settings import settings
-from perennial.recommend import blocks, catalogue, eligibility, exposure_report, history, reasons, recommender
+from perennial.recommend import catalogue, eligibility, exposure_report, history, reasons, recommender
 from perennial.recommend.config import RecommenderSettings, recommender_settings
 from perennial.recommend.exposure_report import Shown
 from perennial.recommend.fit import Fit
@@ -134,7 +134,6 @@ def _recommended(
         adult = eligibility.adults(block["age"], chosen.eligibility.adult_age)
         who = Customers(held.of(held.find(names), names.to_numpy()), adult, spoken.of(block["locale"]))
         yield recommender.recommend(fit, who, lists, spoken, chosen.top)
-        blocks.give_back()
 
 
 def _stamped(found: pa.Table, version: int, day: date) -> pa.Table:

@@ -77,7 +77,7 @@ class Sequence:
             history: of all customers, as known at the end of a day.
             shelf: its items.
             chosen: the settings.
-            warm: an older model to start from, of the same width, layers, heads and width of texts.
+            warm: an older model to start from; not if it has another shape, by the settings of its time.
         """
         torch.set_num_threads(_THREADS)
         lesson = Lesson.of(reading.recent(history, chosen.orders), shelf, chosen)
@@ -85,10 +85,11 @@ class Sequence:
         with torch.random.fork_rng(gpu):
             torch.manual_seed(0)
             network, losses = lesson.network(chosen), []
-            if warm is None:
-                begin(network, lesson)
+            fresh = network.state_dict()
+            if warm is not None and _shapes(fresh) == _shapes(warm.weights):
+                network.load_state_dict(_continued(fresh, lesson.own_ids, warm))
             else:
-                network.load_state_dict(_continued(network.state_dict(), lesson.own_ids, warm))
+                begin(network, lesson)
             learned, began = network.to(best_device()), time.monotonic()
             for learned, loss in islice(learn(network, lesson, chosen), chosen.steps):  # noqa: B007
                 losses.append(loss)
@@ -179,6 +180,11 @@ class Sequence:
             weights={name.removeprefix("weights/"): held for name, held in arrays.items()},
             losses=tuple(told["losses"]),
         )
+
+
+def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:
+    """Of all weights but the items' own parts, of which there may be more by now."""
+    return {name: held.shape[1:] if name == _OWN else held.shape for name, held in weights.items()}
 
 
 def _continued(fresh: dict[str, Tensor], own_ids: Names, warm: Sequence) -> dict[str, Tensor]:

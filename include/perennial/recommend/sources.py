@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from perennial.recommend import blocks, candidates, needs
+from perennial.recommend import blocks, candidates
 from perennial.recommend.blocks import Found
 from perennial.recommend.candidates import Candidates
 from perennial.recommend.config import RecommenderSettings
@@ -105,13 +105,7 @@ class Sources:
     @property
     def names(self) -> tuple[str, ...]:
         """The sources in the order of their scores."""
-        return (
-            *(f"{name}_{one}" for name, model in self.item_neighbours.items() for one in model.names),
-            *("customer_neighbours", "content"),
-            *(f"needs_{name}" for name in needs.GROUPS),
-            *(() if self.sequence is None else ("sequence",)),
-            "popularity",
-        )
+        return self.chosen.sources
 
     def scores(self, block: Block) -> dict[str, Reals]:
         """What each source says, shape (customers, pool) each; more is wanted more."""

@@ -38,7 +38,9 @@ class Window:
         return lessons(self.sources, self.history, self.after)
 
 
-def followed(sources: Sequence[Sources], histories: Sequence[History]) -> list[Sources]:
+def followed(
+    sources: Sequence[Sources], histories: Sequence[History], warm: sequence.Sequence | None = None
+) -> list[Sources]:
     """The same with a sequence model, if the settings ask for one.
 
     It learns once, on the oldest day, so that no window is known to it; what is read is as of each day.
@@ -46,11 +48,12 @@ def followed(sources: Sequence[Sources], histories: Sequence[History]) -> list[S
     Args:
         sources: as of several days, the newest first.
         histories: of the same days.
+        warm: a sequence model that learned on no later day than the oldest, to start from.
     """
     chosen = sources[0].chosen.sequence
     if chosen is None:
         return list(sources)
-    oldest = sequence.Sequence.fit(histories[-1], sources[-1].shelf, chosen)
+    oldest = sequence.Sequence.fit(histories[-1], sources[-1].shelf, chosen, warm)
     return [
         replace(one, sequence=oldest.on(history, one.shelf))
         for one, history in zip(sources, histories, strict=True)

@@ -31,8 +31,8 @@ from tests.acceptance.lines import Line
 from tests.learning import empty_mlflow
 
 DAY = date(2017, 9, 30)
-_NOISE = 1.0
-"""Standard deviations of each weight."""
+_NOISE = 2.0
+"""Standard deviations of the noise, in mean sizes of a weight; 1 is worse by less than the margin."""
 
 Made = Callable[[Recommender], Recommender]
 

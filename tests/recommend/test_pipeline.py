@@ -6,6 +6,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import torch
 
 from perennial.foundation import contracts, promotion, tracking
 from perennial.foundation.endpoint import Endpoint
@@ -21,6 +22,7 @@ from perennial.recommend.lists import Lists
 from perennial.recommend.marks import mark
 from perennial.recommend.phrases import languages
 from perennial.recommend.recommender import Customers, Recommender
+from perennial.recommend.sequence_settings import SequenceSettings
 from tests.learning import CUSTOMERS, DAY, ITEMS, fill, orders, purchases
 
 NEVER = {f"i{ITEMS - 1}", f"i{ITEMS - 2}"}
@@ -291,3 +293,19 @@ def test_a_day_is_trained_promoted_and_recommended(
     assert all("all_ndcg_10" in one.data.metrics for one in children)
     assert "who_wins.svg" in [one.path for one in client.list_artifacts(run.info.run_id)]
     assert tracking.load_model(endpoint, "recommender", int(done["version"])).served.history.customer_ids.size
+
+
+def test_a_warm_sequence_model_goes_on_from_the_version_in_force(
+    filled: Lake, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(promotion, "MODELS", ("recommender",))
+    weights = []
+    for day, steps in ((DAY, 3), (DAY + timedelta(1), 0)):
+        sequence = SequenceSettings(width=8, heads=1, steps=steps, warm=True)
+        chosen = recommender_settings().model_copy(update={"sequence": sequence})
+        monkeypatch.setattr(pipeline, "recommender_settings", lambda chosen=chosen: chosen)
+        done = pipeline.train(str(day), endpoint)
+        promotion.promote(day, endpoint)
+        fit = tracking.load_model(endpoint, "recommender", int(done["version"])).served
+        weights.append(fit.sources.sequence.weights["project.weight"])
+    assert torch.equal(*weights), "without a step they stay those of the day before"

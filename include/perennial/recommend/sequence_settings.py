@@ -26,4 +26,4 @@ class SequenceSettings(Part):
     averaged: float = Field(0.99, ge=0, lt=1, description="of the mean of the weights, kept at each step")
     steps: int = Field(100_000, ge=0, description="of learning, at most")
     seconds: float = Field(60, gt=0, description="of learning, at most")
-    warm: bool = Field(True, description="it starts from the weights of the version in force")
+    warm: bool = Field(False, description="it starts from the weights of the version in force")

@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from perennial.foundation.pages import STYLE, svg
+from perennial.recommend import blocks
 from perennial.recommend import sequence_reading as reading
-from perennial.recommend.blocks import SIZE
 from perennial.recommend.evaluation import Numbers, best, evaluate, interval, judge
 from perennial.recommend.history import History, Reals
 from perennial.recommend.new_items import NewItems
@@ -158,8 +158,7 @@ def _recall(said: Reals, wanted: np.ndarray) -> Numbers:
 
 
 def _scores(model: Model, asked: History, items: Whole) -> Reals:
-    blocks = [np.arange(start, min(start + SIZE, len(asked))) for start in range(0, len(asked), SIZE)]
-    return np.concatenate([model.scores(asked.of(rows))[:, items] for rows in blocks])
+    return np.concatenate([*blocks.each(len(asked), lambda rows: model.scores(asked.of(rows))[:, items])])
 
 
 def drawn(minutes: Sequence[float], curve: Sequence[Judged], others: Mapping[str, Judged]) -> str:

@@ -45,11 +45,8 @@ class ItemNeighboursSettings(Part):
     @property
     def questions(self) -> tuple[str, ...]:
         """What it is asked, by name."""
-        lately, new = (
-            (f"{days}_days" for days in self.lately_days),
-            (f"new_in_{days}_days" for days in self.new_days),
-        )
-        return EVER, *lately, *new
+        lately = (f"{days}_days" for days in self.lately_days)
+        return EVER, *lately, *(f"new_in_{days}_days" for days in self.new_days)
 
 
 class CustomerNeighboursSettings(Part):

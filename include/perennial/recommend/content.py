@@ -35,11 +35,9 @@ class Content:
     def tastes(self, block: History) -> Reals:
         """One vector of unit length for each customer, shape (customers, width); zeros without a history."""
         bought = self.weighing.matrix(block)
-        parts, shape = (
-            (bought.data, self._text_of[bought.indices], bought.indptr),
-            (len(block), len(self.shelf.directions)),
-        )
-        found = products.of_bags(sparse.csr_array(parts, shape=shape), self._directions)
+        parts = bought.data, self._text_of[bought.indices], bought.indptr
+        by_text = sparse.csr_array(parts, shape=(len(block), len(self.shelf.directions)))
+        found = products.of_bags(by_text, self._directions)
         return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
 
     def scores(self, block: History) -> Reals:

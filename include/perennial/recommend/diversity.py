@@ -127,9 +127,8 @@ class _Variety:
         said = np.matmul(before[np.arange(len(chosen)), :, chosen][:, None], before)[:, 0]
         # A text like those above it has no direction of its own; what is left of it is rounding.
         left = self.left[customers, chosen, None]
-        row = np.where(left > _LEAST, self.likeness[customers, chosen] - said, 0) / np.sqrt(
-            np.maximum(left, _LEAST)
-        )
+        row = np.where(left > _LEAST, self.likeness[customers, chosen] - said, 0)
+        row /= np.sqrt(np.maximum(left, _LEAST))
         self.factor[customers, rank] = row
         self.left[customers] = np.maximum(self.left[customers] - row**2, 0)
 

@@ -88,11 +88,8 @@ class History:
         starts, items = self._pairs_of, self.pair_items
         if window_days is not None:
             kept = data > 0
-            data, items, starts = (
-                data[kept],
-                items[kept],
-                np.append(0, np.cumsum(kept, dtype=np.int32))[starts],
-            )
+            starts = np.append(0, np.cumsum(kept, dtype=np.int32))[starts]
+            data, items = data[kept], items[kept]
         return sparse.csr_array((data.astype(np.float32), items, starts), shape=(len(self), self.width))
 
     @cached_property

@@ -9,6 +9,7 @@ from tests.acceptance.recommend_drop_one import drop_one
 from tests.acceptance.recommend_gate import gate
 from tests.acceptance.recommend_metrics import metrics
 from tests.acceptance.recommend_months import months
+from tests.acceptance.recommend_promoted import promoted
 from tests.acceptance.recommend_rules import rules
 from tests.acceptance.recommend_sequence import sequence
 from tests.acceptance.recommend_speed import speed
@@ -17,6 +18,7 @@ from tests.acceptance.recommend_spread import spread
 CASES: dict[str, Callable[[], Iterator[Line]]] = {
     "metrics": metrics,
     "months": months,
+    "promoted": promoted,
     "cold": cold,
     "drop_one": drop_one,
     "sequence": sequence,

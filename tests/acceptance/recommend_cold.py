@@ -153,7 +153,7 @@ def by_category(everybody: History, month: Month, items: Whole, customers: int) 
 def _all_ranked(month: Month) -> Sources:
     """The sources, each of which ranks whatever anybody bought lately."""
     chosen = recommender_settings().model_copy(update={"pool": len(month.shelf)})
-    return Sources.fit(month.eve.history, month.shelf, month.offered(month.eve), chosen)
+    return month.eve.sources(month.shelf, month.offered(month.eve), chosen)
 
 
 def _everybody_says(month: Month, wide: Sources, cut: History) -> dict[str, Reals]:

@@ -6,7 +6,7 @@ peers are chosen here, on that month. Customers are drawn with all their months 
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,15 +94,15 @@ def compared(tuned_on: Month, tested: Sequence[Month]) -> Iterator[Line]:
     found: dict[str, list[Standing]] = {}
     for month in tested:
         print(f"  {month.first:%B}: {len(month.asked)} customers, {month.paper.warm} warm items", flush=True)
-        each = {OURS: _ours(month)} | {_named(peer): _peer(month, peer) for peer in peers}
+        each = {OURS: ours(month)} | {named(peer): of_peer(month, peer) for peer in peers}
         for name, standing in each.items():
             found.setdefault(name, []).append(standing)
-            _show(name, [standing])
+            show(name, [standing])
     print("  Averaged over the months", flush=True)
     for name, standings in found.items():
-        _show(name, standings)
+        show(name, standings)
     for part, bar in BARS.items():
-        yield from _against_best(found, part, bar)
+        yield from against_best(found, part, bar)
     longest = max(month.reading_seconds + month.learned[1] for month in tested)
     yield at_most("recommend.training_seconds", longest, MOST_SECONDS, "s")
 
@@ -121,7 +121,7 @@ def ndcg(standings: Sequence[Standing], part: Slice) -> float:
     return float(np.mean([one.parts[part].at[10].ndcg.mean() for one in standings]))
 
 
-def _ours(month: Month) -> Standing:
+def ours(month: Month) -> Standing:
     """How the recommender does in a month."""
     learned, learning = month.learned
     began = time.monotonic()
@@ -147,17 +147,20 @@ def _calibrated(name: str, said: Reals, wanted: np.ndarray, asked: np.ndarray) -
     )
 
 
-def _peer(month: Month, peer: Peer) -> Standing:
+def of_peer(month: Month, peer: Peer) -> Standing:
+    """How a peer does in a month."""
     began = time.monotonic()
     said = peer.of(month)
     return Standing.of(month, said, time.monotonic() - began)
 
 
-def _named(peer: Peer) -> str:
+def named(peer: Peer) -> str:
+    """As the tables show it."""
     return peer.name if peer.best_at == RANKED else f"{peer.name}, best on {' and '.join(peer.best_at)}"
 
 
-def _show(name: str, standings: Sequence[Standing]) -> None:
+def show(name: str, standings: Sequence[Standing]) -> None:
+    """Print the means of all figures over months."""
     seconds = np.mean([one.seconds for one in standings])
     print(f"    {name}: {seconds:.1f} s")
     for part in RANKED:
@@ -166,15 +169,18 @@ def _show(name: str, standings: Sequence[Standing]) -> None:
         print(f"      {part}: {shown}", flush=True)
 
 
-def _against_best(found: dict[str, list[Standing]], part: Slice, bar: float) -> Iterator[Line]:
+def against_best(
+    found: Mapping[str, Sequence[Standing]], part: Slice, bar: float, track: str = ""
+) -> Iterator[Line]:
+    """`OURS` among others against the best of them on a slice; `track`: what the lines' names begin with."""
     best = max((name for name in found if name != OURS), key=lambda name: ndcg(found[name], part))
-    ours, theirs = found[OURS], found[best]
-    for name, standings in ((OURS, ours), (best, theirs)):
+    mine, theirs = found[OURS], found[best]
+    for name, standings in ((OURS, mine), (best, theirs)):
         values = [one.parts[part].at[10].ndcg for one in standings]
         around = over_months(values, [one.customers(part) for one in standings])
         print(f"  {part}, {name}: {around.mean:.4f}, 95 % {around.low:.4f} to {around.high:.4f}")
-    less = paired(ours, theirs, part)
+    less = paired(mine, theirs, part)
     print(f"  {part}, {OURS} less {best}: {less.mean:+.4f}, 95 % {less.low:+.4f} to {less.high:+.4f}, paired")
-    ratio = ndcg(ours, part) / ndcg(theirs, part)
-    yield Line(f"recommend.{part}_ratio", f"{ratio:.4f}", f">={bar}", ratio >= bar)
-    yield at_least(f"recommend.{part}_less_best_low", less.low, 0, "")
+    ratio = ndcg(mine, part) / ndcg(theirs, part)
+    yield Line(f"recommend.{track}{part}_ratio", f"{ratio:.4f}", f">={bar}", ratio >= bar)
+    yield at_least(f"recommend.{track}{part}_less_best_low", less.low, 0, "")

@@ -17,10 +17,11 @@ from perennial.foundation.item_vectors import embedding_settings, texts
 from perennial.foundation.lake import Lake
 from perennial.foundation.promotion import WINDOW
 from perennial.recommend import catalogue, history
-from perennial.recommend.config import recommender_settings
+from perennial.recommend.config import RecommenderSettings, recommender_settings
 from perennial.recommend.examination import Examination, bought_after
 from perennial.recommend.fit import Fit
 from perennial.recommend.history import History, Reals
+from perennial.recommend.promotions import promoted
 from perennial.recommend.shelf import Shelf, Whole
 from perennial.recommend.sources import Sources
 from perennial.recommend.split import WARM_PURCHASES, Split, split
@@ -35,10 +36,19 @@ MONTHS = (TUNED_ON, *TESTED)
 
 @dataclass(frozen=True)
 class Past:
-    """What was known at the end of a day, and what was bought in the 28 days that follow."""
+    """What was known at the end of a day, and what was bought in the 28 days that follow.
+
+    Args:
+        promoted: what `promotions` says of each item; None: nothing is promoted.
+    """
 
     history: History
     after: Examination
+    promoted: Reals | None = None
+
+    def sources(self, shelf: Shelf, offered: NDArray[np.bool_], chosen: RecommenderSettings) -> Sources:
+        """As of the day."""
+        return Sources.fit(self.history, shelf, offered, chosen, self.promoted)
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,7 @@ class Month:
     @cached_property
     def sources(self) -> Sources:
         """As of the eve."""
-        return Sources.fit(self.eve.history, self.shelf, self.offered(self.eve), recommender_settings())
+        return self.eve.sources(self.shelf, self.offered(self.eve), recommender_settings())
 
     @cached_property
     def learned(self) -> tuple[Fit, float]:
@@ -107,9 +117,7 @@ class Month:
         """The past windows, each with sources as of the day before it."""
         chosen = recommender_settings()
         return [
-            Window(
-                Sources.fit(past.history, self.shelf, self.offered(past), chosen), past.history, past.after
-            )
+            Window(past.sources(self.shelf, self.offered(past), chosen), past.history, past.after)
             for past in self.pasts
         ]
 
@@ -132,9 +140,14 @@ class Month:
 
 
 @cache
-def months(*firsts: date) -> dict[date, Month]:
-    """The months that begin on these days, with the vectors of all texts, encoded now."""
-    with year.shop() as lake:
+def months(*firsts: date, promoted_ahead: timedelta | None = None) -> dict[date, Month]:
+    """The months that begin on these days, with the vectors of all texts, encoded now.
+
+    Args:
+        firsts: the days.
+        promoted_ahead: how long before it begins each promotion is known; None: there are none.
+    """
+    with year.shop(promoted_ahead) as lake:
         shop = _Shop.of(lake)
         return {first: _month(shop, first) for first in firsts}
 
@@ -167,7 +180,8 @@ class _Shop:
         lines = history.lines(self.lake.known("events", day), day).to_pyarrow()
         items = ibis.memtable(pa.table({"item_id": shelf.item_ids}))
         after = bought_after(self.bought(day + WINDOW), items, day, WINDOW)
-        return Past(History.of_lines(lines, shelf), after)
+        told = promoted(self.lake.known("promotions", day), shelf, day)
+        return Past(History.of_lines(lines, shelf), after, told)
 
 
 def _month(shop: _Shop, first: date) -> Month:

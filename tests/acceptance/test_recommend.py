@@ -17,6 +17,7 @@ from tests.acceptance import (
     recommend_drop_one,
     recommend_metrics,
     recommend_months,
+    recommend_promoted,
     recommend_sequence,
 )
 from tests.acceptance import recommend_peers as peers
@@ -104,13 +105,14 @@ def test_every_case_prints_its_lines(month: Month, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(recommend_cold, "DEPTH", 1)
     lines = [
         *recommend_months.compared(month, [month]),
+        *recommend_promoted.compared(month, [(month, month)]),
         *recommend_metrics.agreed(month),
         *recommend_cold.new_items([month]),
         *recommend_cold.new_customers([month]),
         *recommend_drop_one.without(month),
     ]
     ok = {line.name: line.ok for line in lines}
-    assert len(ok) == len(lines) == 16
+    assert len(ok) == len(lines) == 23
     assert ok["recommend.metrics_difference"]
 
 

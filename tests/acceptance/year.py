@@ -4,10 +4,11 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import ibis
+import ibis.expr.types as ir
 
 from perennial.demo import complete_journey
 from perennial.foundation import contracts
@@ -21,8 +22,12 @@ FIRST, LAST = date(2017, 1, 1), date(2018, 1, 1)
 
 
 @contextmanager
-def shop() -> Iterator[Lake]:
-    """A lake of its own with the year's purchases, redemptions and customers; the settings point to it."""
+def shop(promoted_ahead: timedelta | None = None) -> Iterator[Lake]:
+    """A lake of its own with the year's purchases, redemptions and customers; the settings point to it.
+
+    Args:
+        promoted_ahead: how long before it begins each promotion is known; None: there are none.
+    """
     before = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="perennial-year-") as name:
         folder = Path(name)
@@ -39,11 +44,20 @@ def shop() -> Iterator[Lake]:
             for contract in (contracts.ITEMS, contracts.USERS, contracts.ASSIGNMENTS):
                 rows = getattr(complete_journey, contract.name)()
                 lake.replace(contract.name, landed(contract, rows), FIRST, LAST)
+            if promoted_ahead is not None:
+                lake.replace("promotions", _promotions(promoted_ahead), FIRST - promoted_ahead, LAST)
             yield lake
         finally:
             os.environ.clear()
             os.environ.update(before)
             settings.cache_clear()
+
+
+def _promotions(ahead: timedelta) -> ir.Table:
+    """The demo's, an item once in a week and a store, known so long before they begin."""
+    each = complete_journey.promotions().group_by("item_id", "store_id", "week")
+    once = each.agg(display=lambda rows: rows.display.max(), mailer=lambda rows: rows.mailer.max())
+    return landed(contracts.PROMOTIONS, once.mutate(_day=once.week - ahead))
 
 
 def draw(day: date) -> None:

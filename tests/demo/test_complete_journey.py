@@ -66,7 +66,7 @@ def test_what_the_settings_leave_out_is_named_as_the_demo_names_it():
 
 def test_promotions_land_as_their_week_begins():
     monday = date(2017, 11, 27)
-    landed = complete_journey._promotions().filter(ibis._._day <= monday).to_pyarrow()
+    landed = complete_journey._promotions_landed().filter(ibis._._day <= monday).to_pyarrow()
     assert len(landed) == 359_551
     assert set(landed["_day"].to_pylist()) == set(landed["week"].to_pylist()) == {monday}
     assert landed.column_names == ["_day", *delivered(contracts.CONTRACTS["promotions"])]

@@ -78,7 +78,7 @@ def _tables() -> dict[tuple[str, str], Callable[[], ir.Table]]:
     """(table, file) → its rows, each with the day it lands."""
     return {
         ("items", "products"): items,
-        ("promotions", "promotions"): _promotions,
+        ("promotions", "promotions"): _promotions_landed,
         ("users", "households"): users,
         ("contacts", "households"): _contacts,
         ("campaigns", "campaigns"): _campaigns,
@@ -139,7 +139,8 @@ def items() -> ir.Table:
     return ibis.memtable(item_titles.name(found.order_by("_day", "item_id").to_pyarrow()))
 
 
-def _promotions() -> ir.Table:
+def promotions() -> ir.Table:
+    """All promotions, in the contract's columns, each with the day it lands (`_day`)."""
     raw = _source("promotions")
     rows = raw.select(
         _day=_first_day(raw.week),
@@ -149,8 +150,12 @@ def _promotions() -> ir.Table:
         display=raw.display_location.nullif("0"),
         mailer=raw.mailer_location.nullif("0"),
     )
-    chosen = rows.filter(rows[_DAY] >= ibis.literal(_PROMOTIONS_BEGIN))
-    return chosen.order_by("_day", "item_id", "store_id", "display", "mailer")
+    return rows.order_by("_day", "item_id", "store_id", "display", "mailer")
+
+
+def _promotions_landed() -> ir.Table:
+    rows = promotions()
+    return rows.filter(rows[_DAY] >= ibis.literal(_PROMOTIONS_BEGIN))
 
 
 def _first_day(week: ir.IntegerValue) -> ir.DateValue:

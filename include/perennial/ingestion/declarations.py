@@ -22,6 +22,8 @@ OCCURRENCE = {
     "assignments": "assigned_on",
 }
 """The column that says when a row of the table happened; a table without one cannot be declared history."""
+ANNOUNCED = ("promotions", "campaigns")
+"""The tables whose rows may be known before they happen."""
 AT = "_at"
 """Column: where a row came from, as one number; `Landed.place` takes it apart."""
 DAY = "_day"
@@ -69,9 +71,9 @@ class CustomerIds(StrEnum):
 
 
 class History(Part):
-    """`load_history` counts a row as known from the day it happened, plus the lag."""
+    """`load_history` counts a row as known from the day it happened, plus the lag; below 0: announced."""
 
-    lag_days: int = Field(0, ge=0)
+    lag_days: int = Field(0, ge=-366)
 
 
 class Constant(Part):
@@ -302,6 +304,11 @@ class Sources(Part):
                 if source.history is not None and table not in OCCURRENCE:
                     raise ValueError(
                         f"tables.{table}.sources.{name}.history: its rows do not say when they happened"
+                    )
+                if source.history is not None and source.history.lag_days < 0 and table not in ANNOUNCED:
+                    raise ValueError(
+                        f"tables.{table}.sources.{name}.history.lag_days: found {source.history.lag_days}; "
+                        f"only {' and '.join(ANNOUNCED)} are known before they happen"
                     )
                 if source.event_types and table != "events":
                     raise ValueError(f"tables.{table}.sources.{name}.event_types: only events have a type")

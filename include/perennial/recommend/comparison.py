@@ -134,7 +134,8 @@ def widened(sources: Sources, history: History) -> Sources:
         return sources
     learners = min(len(history), max(one.customers for one in chosen.item_neighbours.values()))
     pool = max(chosen.pool, _MOST_CELLS // learners)
-    return Sources.fit(history, sources.shelf, sources.offered, chosen.model_copy(update={"pool": pool}))
+    wider = chosen.model_copy(update={"pool": pool})
+    return Sources.fit(history, sources.shelf, sources.offered, wider, sources.facts.promoted)
 
 
 def by_way(figures: pa.Table) -> dict[str, dict[str, float]]:

@@ -1,4 +1,4 @@
-"""What everybody's purchases say of each item by the end of a day: how popular, how new, at what price."""
+"""What is known of each item by the end of a day: how popular, how new, at what price, how promoted."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from perennial.recommend import promotions
 from perennial.recommend.history import History, Reals
 from perennial.recommend.pairs import NEVER, Pairs
 from perennial.recommend.shelf import GROUPS, Codes, Shelf, Whole
@@ -19,6 +20,7 @@ NAMES = (
     *("log_price", "dearer_than_kind", "discount_7", "discount_28", "discount"),
     *(f"share_of_{group}" for group in GROUPS),
     *("new_share_of_kind", "trend_7_of_kind", "trend_28_of_kind", "trend_14_of_brand_line"),
+    *promotions.NAMES,
 )
 
 
@@ -28,9 +30,14 @@ class Facts:
 
     table: Reals
 
+    def __post_init__(self) -> None:
+        """Facts of other code are refused."""
+        if self.table.shape[1] != len(NAMES):
+            raise ValueError(f"facts: found {self.table.shape[1]} columns; allowed are {len(NAMES)}")
+
     @classmethod
-    def of(cls, history: History, shelf: Shelf) -> Self:
-        """From the purchases of all customers of a history.
+    def of(cls, history: History, shelf: Shelf, promoted: Reals | None = None) -> Self:
+        """From the purchases of all customers of a history, and what `promotions` says; None: of nothing.
 
         Shares of a group are of those who bought anything of it in the last 28 days; a trend compares the
         last days with the 13 weeks, that of 28 days with all that is known.
@@ -66,6 +73,7 @@ class Facts:
                 _trend(group, lately[days], lately[91] * days / 91)
                 for group, days in ((kind, 7), (kind, 28), (line, 14))
             ),
+            np.zeros((size, len(promotions.NAMES))) if promoted is None else promoted,
         ]
         return cls(np.column_stack(columns).astype(np.float32))
 
@@ -77,6 +85,11 @@ class Facts:
     def columns(self) -> Reals:
         """The table column by column, shape (len(NAMES), items)."""
         return np.ascontiguousarray(self.table.T)
+
+    @property
+    def promoted(self) -> Reals:
+        """`promotions.NAMES` of each item."""
+        return self.table[:, -len(promotions.NAMES) :]
 
     @cached_property
     def buyers_lately(self) -> Reals:

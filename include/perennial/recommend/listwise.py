@@ -82,7 +82,9 @@ class Listwise:
             negatives: the share of what nobody bought that the lists hold.
         """
         rows = np.ascontiguousarray(np.concatenate([one.features for one in lists]))
-        middle, spread = rows.mean(axis=0), rows.std(axis=0) + _LEAST_SPREAD
+        middle, spread = rows.mean(axis=0), rows.std(axis=0)
+        # Of what never varied nothing can be learned: it counts as its middle, whatever comes later.
+        spread[spread < _LEAST_SPREAD] = np.inf
         whole = _joined(lists, _evened(rows, middle, spread, out=rows))
         if not whole.labels.any():
             level = np.r_[_HARDLY_EVER, np.zeros(1 + whole.customers.shape[1])]

@@ -37,13 +37,14 @@ from perennial.recommend.fit import RULES
 from perennial.recommend.history import History
 from perennial.recommend.marks import mark
 from perennial.recommend.phrases import languages
+from perennial.recommend.promotions import promoted
 from perennial.recommend.recommender import NAME, Recommender
 from perennial.recommend.sequence import Sequence
 from perennial.recommend.shelf import Shelf
 from perennial.recommend.sources import Sources
 from perennial.recommend.training import Window, fit, followed
 
-_READ = ("model_log", "events", "items", "item_embeddings")
+_READ = ("model_log", "events", "items", "promotions", "item_embeddings")
 """The log first: a space that it has in force is whole by then."""
 _EXAMPLE_CUSTOMERS = 3
 _COMPARED = 500
@@ -120,7 +121,11 @@ def fit_both(
     if not len(papers[0].rows) or not any(len(paper.rows) for paper in early):
         raise TooLittleHistoryError(f"training for {day}: nobody bought both before and after {days[-1]}")
     some = [history for history in histories if len(history)]
-    sources = followed([Sources.fit(history, shelf, available, chosen) for history in some], some, warm)
+    told = [promoted(lake.known("promotions", one), shelf, one) for one in days[: len(some)]]
+    fits = [
+        Sources.fit(history, shelf, available, chosen, one) for history, one in zip(some, told, strict=True)
+    ]
+    sources = followed(fits, some, warm)
     windows = {
         back: Window(known, history, paper)
         for back, known, history, paper in zip(backs, sources[1:], histories[1:], papers, strict=False)

@@ -53,7 +53,12 @@ class Sources:
 
     @classmethod
     def fit(
-        cls, history: History, shelf: Shelf, offered: NDArray[np.bool_], chosen: RecommenderSettings
+        cls,
+        history: History,
+        shelf: Shelf,
+        offered: NDArray[np.bool_],
+        chosen: RecommenderSettings,
+        promoted: Reals | None = None,
     ) -> Self:
         """Learn from what everybody bought.
 
@@ -62,8 +67,9 @@ class Sources:
             shelf: the items.
             offered: may the item be recommended at all, shape (items,); what nobody bought for long is not.
             chosen: how.
+            promoted: what `promotions` says of each item; None: nothing is promoted.
         """
-        facts = Facts.of(history, shelf)
+        facts = Facts.of(history, shelf, promoted)
         lately = np.zeros(len(shelf), bool)
         lately[history.items[history.ages < chosen.sold_within_days]] = True
         offered = offered & lately

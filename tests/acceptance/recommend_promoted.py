@@ -1,0 +1,59 @@
+"""What it adds to know two weeks ahead what the shop promotes: a track of its own, beside `months`.
+
+The same test months and the same peers, who know nothing of promotions, as `recommend.months`; the
+recommender learns and is asked twice, without promotions and with those of the demo, each known two weeks
+before it begins.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+from perennial.recommend.split import Slice
+from tests.acceptance import recommend_shop
+from tests.acceptance.lines import Line, at_least
+from tests.acceptance.recommend_months import (
+    BARS,
+    OURS,
+    Standing,
+    against_best,
+    named,
+    of_peer,
+    ours,
+    paired,
+    show,
+)
+from tests.acceptance.recommend_peers import RANKED, tuned
+from tests.acceptance.recommend_shop import MONTHS, TESTED, TUNED_ON, Month
+
+AHEAD = timedelta(days=14)
+
+
+def promoted() -> Iterator[Line]:
+    """NDCG@10 on three test months, promotions being known two weeks ahead, and without them."""
+    months = recommend_shop.months(*MONTHS)
+    told = recommend_shop.months(*TESTED, promoted_ahead=AHEAD)
+    yield from compared(months[TUNED_ON], [(months[first], told[first]) for first in TESTED])
+
+
+def compared(tuned_on: Month, tested: Sequence[tuple[Month, Month]]) -> Iterator[Line]:
+    """The comparison, peers tuned on a month; of each tested one without and with promotions."""
+    peers = list(tuned(tuned_on))
+    plain: list[Standing] = []
+    found: dict[str, list[Standing]] = {}
+    for month, told in tested:
+        print(f"  {month.first:%B}", flush=True)
+        plain.append(ours(month))
+        each = {OURS: ours(told)} | {named(peer): of_peer(month, peer) for peer in peers}
+        for name, standing in each.items():
+            found.setdefault(name, []).append(standing)
+    print("  Averaged over the months", flush=True)
+    show("without promotions", plain)
+    for name, standings in found.items():
+        show(name, standings)
+    for part in RANKED:
+        less = paired(found[OURS], plain, part)
+        ends = f"95 % {less.low:+.4f} to {less.high:+.4f}"
+        print(f"  {part}, with promotions less without: {less.mean:+.4f}, {ends}, paired")
+        yield from against_best(found, part, BARS[part], "promoted_")
+        if part is Slice.EXPLORE:
+            yield at_least("recommend.promoted_explore_gain_low", less.low, 0, "")

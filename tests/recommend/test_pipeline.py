@@ -21,6 +21,7 @@ from perennial.recommend.examination import Examination
 from perennial.recommend.lists import Lists
 from perennial.recommend.marks import mark
 from perennial.recommend.phrases import languages
+from perennial.recommend.promotions import NAMES
 from perennial.recommend.recommender import Customers, Recommender
 from perennial.recommend.sequence_settings import SequenceSettings
 from tests.learning import CUSTOMERS, DAY, ITEMS, fill, orders, purchases
@@ -134,6 +135,23 @@ def test_the_shops_rules_hold_for_every_list(trained: tuple[Recommender, Examina
     assert not (kind == 0).any()
     assert set(kind[grown]) == {1, 2}
     assert set(kind[~grown]) == {1}
+
+
+def test_each_fit_knows_the_promotions_announced_by_its_day(lake: Lake):
+    fill(lake)
+    begins, told = DAY + timedelta(1), [DAY, DAY + timedelta(1)]
+    rows = [
+        {"item_id": item, "week": begins, "mailer": "A", "landed_on": known, "known_on": known}
+        for item, known in zip(("i03", "i04"), told, strict=True)
+    ]
+    promotions = pa.Table.from_pylist(rows, contracts.PROMOTIONS.schema)
+    lake.replace("promotions", promotions, told[0], told[1])
+    model, _ = fitted(lake)
+    shelf, soon = model.served.sources.shelf, NAMES.index("advertised_soon")
+    known, unknown = shelf.find(pa.array(["i03", "i04"]))
+    assert model.served.sources.facts.promoted[known, soon] == 0.5
+    assert not model.served.sources.facts.promoted[unknown].any()
+    assert not model.judged.sources.facts.promoted.any()
 
 
 def test_a_new_item_is_drawn_for_some_with_its_chance_on_record(lake: Lake):

@@ -45,7 +45,9 @@ def promoted(promotions: ir.Table, shelf: Shelf, day: date) -> NDArray[np.float3
         share = np.where(everywhere, 1, weeks[way].to_numpy() / max(stores, 1))
         for span in _SPANS.values():
             counted = (share * _part(begins, *span))[there]
-            columns.append(np.bincount(items[there], counted, len(shelf)).astype(np.float32))
+            # Weeks that begin on different days overlap.
+            whole = np.minimum(np.bincount(items[there], counted, len(shelf)), 1)
+            columns.append(whole.astype(np.float32))
         usually, *_, soon = columns[-len(_SPANS) :]
         columns.append(soon - usually)
     return np.column_stack(columns)

@@ -33,7 +33,7 @@ DAY = date(2017, 9, 30)
 TOP = 20
 MANY, FEWER, FEW = 1_000_000, 200_000, 100_000
 """The peak after the few, when each part has run several times, is what the peak of all is compared with."""
-_BLOCK = 20_000
+_BLOCK = 10_000
 """Customers that `scoring.score` reads at once."""
 _LONGEST_SECONDS = 600
 _ALONE = 200

@@ -47,6 +47,7 @@ def each(customers: int, work: Callable[[Whole], Found]) -> Iterator[Found]:
                 _give_back()
         while waiting:
             yield waiting.popleft().result()
+    _give_back()
 
 
 def _give_back() -> None:

@@ -34,7 +34,7 @@ from perennial.recommend.recommender import NAME, Customers, Recommender
 from perennial.recommend.shelf import Shelf, find
 
 _TABLE = "recommendations"
-_BLOCK = 20_000
+_BLOCK = 10_000
 
 
 def plan(day: str | date) -> list[dict[str, Any]]:

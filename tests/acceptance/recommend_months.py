@@ -88,23 +88,37 @@ def months() -> Iterator[Line]:
 
 def compared(tuned_on: Month, tested: Sequence[Month]) -> Iterator[Line]:
     """The comparison, tuned on a month and averaged over others."""
-    peers = list(tuned(tuned_on))
-    for peer in peers:
-        print(f"  chosen: {peer}, best on {' and '.join(peer.best_at)}", flush=True)
-    found: dict[str, list[Standing]] = {}
-    for month in tested:
-        print(f"  {month.first:%B}: {len(month.asked)} customers, {month.paper.warm} warm items", flush=True)
-        each = {OURS: ours(month)} | {named(peer): of_peer(month, peer) for peer in peers}
-        for name, standing in each.items():
-            found.setdefault(name, []).append(standing)
-            show(name, [standing])
-    print("  Averaged over the months", flush=True)
-    for name, standings in found.items():
-        show(name, standings)
+    found = standings(tuned_on, [{OURS: month} for month in tested])
     for part, bar in BARS.items():
         yield from against_best(found, part, bar)
     longest = max(month.reading_seconds + month.learned[1] for month in tested)
     yield at_most("recommend.training_seconds", longest, MOST_SECONDS, "s")
+
+
+def standings(tuned_on: Month, tested: Sequence[Mapping[str, Month]]) -> dict[str, list[Standing]]:
+    """How the recommender and its peers did in each month, all of it printed.
+
+    Args:
+        tuned_on: where the peers are tuned.
+        tested: what the recommender knows of each month, by the name under which it stands in the table; the
+            peers know the first.
+    """
+    peers = list(tuned(tuned_on))
+    for peer in peers:
+        print(f"  chosen: {peer}, best on {' and '.join(peer.best_at)}", flush=True)
+    found: dict[str, list[Standing]] = {}
+    for months_ in tested:
+        month = next(iter(months_.values()))
+        print(f"  {month.first:%B}: {len(month.asked)} customers, {month.paper.warm} warm items", flush=True)
+        each = {name: _ours(one) for name, one in months_.items()}
+        each |= {_named(peer): _peer(month, peer) for peer in peers}
+        for name, standing in each.items():
+            found.setdefault(name, []).append(standing)
+            _show(name, [standing])
+    print("  Averaged over the months", flush=True)
+    for name, held in found.items():
+        _show(name, held)
+    return found
 
 
 def paired(ours: Sequence[Standing], theirs: Sequence[Standing], part: Slice) -> Interval:
@@ -121,7 +135,7 @@ def ndcg(standings: Sequence[Standing], part: Slice) -> float:
     return float(np.mean([one.parts[part].at[10].ndcg.mean() for one in standings]))
 
 
-def ours(month: Month) -> Standing:
+def _ours(month: Month) -> Standing:
     """How the recommender does in a month."""
     learned, learning = month.learned
     began = time.monotonic()
@@ -147,19 +161,19 @@ def _calibrated(name: str, said: Reals, wanted: np.ndarray, asked: np.ndarray) -
     )
 
 
-def of_peer(month: Month, peer: Peer) -> Standing:
+def _peer(month: Month, peer: Peer) -> Standing:
     """How a peer does in a month."""
     began = time.monotonic()
     said = peer.of(month)
     return Standing.of(month, said, time.monotonic() - began)
 
 
-def named(peer: Peer) -> str:
+def _named(peer: Peer) -> str:
     """As the tables show it."""
     return peer.name if peer.best_at == RANKED else f"{peer.name}, best on {' and '.join(peer.best_at)}"
 
 
-def show(name: str, standings: Sequence[Standing]) -> None:
+def _show(name: str, standings: Sequence[Standing]) -> None:
     """Print the means of all figures over months."""
     seconds = np.mean([one.seconds for one in standings])
     print(f"    {name}: {seconds:.1f} s")

@@ -11,21 +11,11 @@ from datetime import timedelta
 from perennial.recommend.split import Slice
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least
-from tests.acceptance.recommend_months import (
-    BARS,
-    OURS,
-    Standing,
-    against_best,
-    named,
-    of_peer,
-    ours,
-    paired,
-    show,
-)
-from tests.acceptance.recommend_peers import RANKED, tuned
+from tests.acceptance.recommend_months import BARS, OURS, against_best, paired, standings
 from tests.acceptance.recommend_shop import MONTHS, TESTED, TUNED_ON, Month
 
 AHEAD = timedelta(days=14)
+PLAIN = "perennial without promotions"
 
 
 def promoted() -> Iterator[Line]:
@@ -37,23 +27,12 @@ def promoted() -> Iterator[Line]:
 
 def compared(tuned_on: Month, tested: Sequence[tuple[Month, Month]]) -> Iterator[Line]:
     """The comparison, peers tuned on a month; of each tested one without and with promotions."""
-    peers = list(tuned(tuned_on))
-    plain: list[Standing] = []
-    found: dict[str, list[Standing]] = {}
-    for month, told in tested:
-        print(f"  {month.first:%B}", flush=True)
-        plain.append(ours(month))
-        each = {OURS: ours(told)} | {named(peer): of_peer(month, peer) for peer in peers}
-        for name, standing in each.items():
-            found.setdefault(name, []).append(standing)
-    print("  Averaged over the months", flush=True)
-    show("without promotions", plain)
-    for name, standings in found.items():
-        show(name, standings)
-    for part in RANKED:
+    found = standings(tuned_on, [{PLAIN: month, OURS: told} for month, told in tested])
+    plain = found.pop(PLAIN)
+    for part, bar in BARS.items():
         less = paired(found[OURS], plain, part)
         ends = f"95 % {less.low:+.4f} to {less.high:+.4f}"
         print(f"  {part}, with promotions less without: {less.mean:+.4f}, {ends}, paired")
-        yield from against_best(found, part, BARS[part], "promoted_")
+        yield from against_best(found, part, bar, "promoted_")
         if part is Slice.EXPLORE:
             yield at_least("recommend.promoted_explore_gain_low", less.low, 0, "")

@@ -25,16 +25,14 @@ from perennial.embeddings import pipeline as embeddings
 from perennial.recommend import pipeline, recommender
 from perennial.recommend.config import recommender_settings
 from perennial.recommend.recommender import Recommender
+from perennial.recommend.scoring import BLOCK
 from tests.acceptance import year
 from tests.acceptance.lines import Line, at_least, at_most
 from tests.benchmarks import bench
 
 DAY = date(2017, 9, 30)
 TOP = 20
-MANY, FEWER, FEW = 1_000_000, 200_000, 100_000
-"""The peak after the few, when each part has run several times, is what the peak of all is compared with."""
-_BLOCK = 10_000
-"""Customers that `scoring.score` reads at once."""
+MANY, FEWER, FEW = 1_000_000, 200_000, 20_000
 _LONGEST_SECONDS = 600
 _ALONE = 200
 """Customers of the plain loop."""
@@ -99,7 +97,7 @@ def _in_memory(folder: Path, many: int) -> Iterator[Line]:
         print(f"  {MANY} customers would take over {_LONGEST_SECONDS} s: {many} instead")
     found = bench.apart(__name__, str(folder), str(many))
     peaks = {int(count): peak for count, peak in found["peak_mb"].items()}
-    for count in (_BLOCK, FEW, many):
+    for count in (FEW, many):
         print(f"  {count} customers: peak {peaks[count]:.0f} MB")
     print(f"  {many} customers: {found['seconds']:.0f} s")
     yield at_most("recommend.speed_memory_growth", peaks[many] / peaks[FEW], 1.1, "x")
@@ -131,8 +129,8 @@ def main(folder: Path, customers: int) -> None:
     """Recommend to so many customers, block by block, as the pipeline does."""
     model = Recommender.load(folder)
     names, began, peaks = model.served.history.customer_ids, time.monotonic(), {}
-    for start in range(0, customers, _BLOCK):
-        end = min(start + _BLOCK, customers)
+    for start in range(0, customers, BLOCK):
+        end = min(start + BLOCK, customers)
         model.recommend(pa.array(names[np.arange(start, end) % len(names)], pa.string()), TOP)
         peaks[end] = bench.peak_mb()
     print(json.dumps({"peak_mb": peaks, "seconds": time.monotonic() - began}))

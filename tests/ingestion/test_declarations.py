@@ -27,9 +27,12 @@ NONSENSE = [
     ("tables: {contacts: {sources: {a: {history: {}}}}}", "do not say when they happened"),
     (
         "tables: {events: {sources: {a: {history: {lag_days: -1}}}}}",
-        "sources.a.history.lag_days: found -1; only promotions and campaigns are known before they happen",
+        "sources.a.history.lag_days: found -1; allowed are 0 and more",
     ),
-    ("tables: {promotions: {sources: {a: {history: {lag_days: -367}}}}}", "sources.a.history.lag_days"),
+    (
+        "tables: {promotions: {sources: {a: {history: {lag_days: -367}}}}}",
+        "sources.a.history.lag_days: found -367; allowed are -366 and more",
+    ),
     ("tables: {users: {sources: {a: {event_types: {sale: purchase}}}}}", "only events have a type"),
     ("tables: {events: {sources: {a: {event_types: {sale: bought}}}}}", r"no event type \['bought'\]"),
     ("tables: {events: {sources: {a: {encoding: utf-9}}}}", "is no encoding; allowed are such as"),

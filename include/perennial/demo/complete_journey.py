@@ -142,7 +142,7 @@ def items() -> ir.Table:
 def promotions() -> ir.Table:
     """All promotions, in the contract's columns, each with the day it lands (`_day`)."""
     raw = _source("promotions")
-    rows = raw.select(
+    return raw.select(
         _day=_first_day(raw.week),
         item_id=_text(raw.product_id),
         store_id=_text(raw.store_id),
@@ -150,12 +150,12 @@ def promotions() -> ir.Table:
         display=raw.display_location.nullif("0"),
         mailer=raw.mailer_location.nullif("0"),
     )
-    return rows.order_by("_day", "item_id", "store_id", "display", "mailer")
 
 
 def _promotions_landed() -> ir.Table:
     rows = promotions()
-    return rows.filter(rows[_DAY] >= ibis.literal(_PROMOTIONS_BEGIN))
+    chosen = rows.filter(rows[_DAY] >= ibis.literal(_PROMOTIONS_BEGIN))
+    return chosen.order_by("_day", "item_id", "store_id", "display", "mailer")
 
 
 def _first_day(week: ir.IntegerValue) -> ir.DateValue:

@@ -22,8 +22,8 @@ OCCURRENCE = {
     "assignments": "assigned_on",
 }
 """The column that says when a row of the table happened; a table without one cannot be declared history."""
-ANNOUNCED = ("promotions", "campaigns")
-"""The tables whose rows may be known before they happen."""
+AHEAD_DAYS = {"users": 0, "assignments": 0, "events": 0, "promotions": 366, "campaigns": 3 * 366}
+"""How many days after its landing a row may happen: what is past not at all, what is announced some."""
 AT = "_at"
 """Column: where a row came from, as one number; `Landed.place` takes it apart."""
 DAY = "_day"
@@ -73,7 +73,7 @@ class CustomerIds(StrEnum):
 class History(Part):
     """`load_history` counts a row as known from the day it happened, plus the lag; below 0: announced."""
 
-    lag_days: int = Field(0, ge=-366)
+    lag_days: int = 0
 
 
 class Constant(Part):
@@ -305,10 +305,11 @@ class Sources(Part):
                     raise ValueError(
                         f"tables.{table}.sources.{name}.history: its rows do not say when they happened"
                     )
-                if source.history is not None and source.history.lag_days < 0 and table not in ANNOUNCED:
+                earliest = -AHEAD_DAYS.get(table, 0)
+                if source.history is not None and source.history.lag_days < earliest:
                     raise ValueError(
                         f"tables.{table}.sources.{name}.history.lag_days: found {source.history.lag_days}; "
-                        f"only {' and '.join(ANNOUNCED)} are known before they happen"
+                        f"allowed are {earliest} and more"
                     )
                 if source.event_types and table != "events":
                     raise ValueError(f"tables.{table}.sources.{name}.event_types: only events have a type")

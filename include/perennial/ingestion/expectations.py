@@ -24,7 +24,7 @@ from great_expectations.expectations.row_conditions import Column, RowConditionT
 from perennial.foundation import contracts
 from perennial.foundation.contracts import Contract
 from perennial.ingestion import facts, limits
-from perennial.ingestion.declarations import OCCURRENCE, Rules, delivered
+from perennial.ingestion.declarations import AHEAD_DAYS, OCCURRENCE, Rules, delivered
 from perennial.ingestion.limits import Limit
 from perennial.ingestion.normalise import given, readable
 
@@ -159,8 +159,8 @@ def _contract_rules(contract: Contract) -> Iterator[Expectation]:
     for column in facts.refers_to(contract.name):
         yield _is_true(facts.known(column), column, "unknown", "{found} was not known on the day it landed")
     yield _is_true(facts.UNIQUE, contract.key[0], "repeated", "{found} came before in this landing")
-    if contract.name in facts.AHEAD_DAYS:
-        days = facts.AHEAD_DAYS[contract.name]
+    if contract.name in AHEAD_DAYS:
+        days = AHEAD_DAYS[contract.name]
         later = f"more than {days} days after" if days else "after"
         said = f"{{found}} is {later} the day it landed"
         yield _is_true(facts.IN_TIME, OCCURRENCE[contract.name], "too late", said)

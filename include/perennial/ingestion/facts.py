@@ -21,7 +21,7 @@ import pandas as pd
 from perennial.foundation import contracts, engine, masking
 from perennial.foundation.contracts import CHANNELS, Contract
 from perennial.ingestion import limits
-from perennial.ingestion.declarations import OCCURRENCE, delivered
+from perennial.ingestion.declarations import AHEAD_DAYS, OCCURRENCE, delivered
 from perennial.ingestion.normalise import given, happened_on, readable
 from perennial.ingestion.sources import AT, DAY
 
@@ -35,8 +35,6 @@ SUSPECT = "suspect"
 """Whether contact data may stand in a text of the row."""
 NEEDED_BY_TRADE = ("item_id", "order_id", "quantity", "revenue")
 """Columns that a purchase or a return needs and other events do without."""
-AHEAD_DAYS = {"users": 0, "assignments": 0, "events": 0, "promotions": 366, "campaigns": 3 * 366}
-"""How many days after its landing a row may happen: what is past not at all, what is announced some."""
 ORDERED = (("starts_on", "ends_on"), ("ends_on", "measured_until"))
 """Days of a campaign: none may be before the one beside it."""
 ANOTHER = "(another value)"

@@ -82,9 +82,7 @@ class Listwise:
             negatives: the share of what nobody bought that the lists hold.
         """
         rows = np.ascontiguousarray(np.concatenate([one.features for one in lists]))
-        middle, spread = rows.mean(axis=0), rows.std(axis=0)
-        # Of what never varied nothing can be learned: it counts as its middle, whatever comes later.
-        spread[spread < _LEAST_SPREAD] = np.inf
+        middle, spread = rows.mean(axis=0), _spread(rows)
         whole = _joined(lists, _evened(rows, middle, spread, out=rows))
         if not whole.labels.any():
             level = np.r_[_HARDLY_EVER, np.zeros(1 + whole.customers.shape[1])]
@@ -97,7 +95,7 @@ class Listwise:
         some = drawn(len(share), _LEVEL_CASES)
         list_of = np.repeat(np.arange(len(whole.starts)), whole.lengths)[some]
         told = np.column_stack([share[some], whole.customers[list_of]])
-        wide = told.std(axis=0) + _LEAST_SPREAD
+        wide = _spread(told)
         labels = whole.labels[some]
         fitted = LogisticRegression(max_iter=300).fit(told / wide, labels, np.where(labels, 1, 1 / negatives))
         level = np.r_[fitted.intercept_, fitted.coef_[0] / wide]
@@ -184,6 +182,16 @@ class _Network(torch.nn.Module):
 
 def _linear(layer: torch.nn.Linear, columns: torch.Tensor) -> torch.Tensor:
     return torch.addmm(layer.bias[:, None], layer.weight, columns)
+
+
+def _spread(rows: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The standard deviation of each column.
+
+    Infinite where it never varied: nothing can be learned of that, so it counts for nothing, whatever comes.
+    """
+    found = rows.std(axis=0)
+    found[found < _LEAST_SPREAD] = np.inf
+    return found
 
 
 def _evened(rows: Reals, middle: Reals, spread: Reals, out: Reals | None = None) -> Reals:

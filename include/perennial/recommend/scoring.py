@@ -34,7 +34,8 @@ from perennial.recommend.recommender import NAME, Customers, Recommender
 from perennial.recommend.shelf import Shelf, find
 
 _TABLE = "recommendations"
-_BLOCK = 10_000
+BLOCK = 10_000
+"""Customers read at once."""
 
 
 def plan(day: str | date) -> list[dict[str, Any]]:
@@ -126,7 +127,7 @@ def _recommended(
     known_of = users.select("customer_id", "age", "locale")
     asked = stretch.of(_asked(lake, day)).left_join(known_of, "customer_id")
     customers, spoken = asked.select("customer_id", "age", "locale"), languages()
-    for batch in customers.order_by("customer_id").to_pyarrow().to_batches(_BLOCK):
+    for batch in customers.order_by("customer_id").to_pyarrow().to_batches(BLOCK):
         block = pa.Table.from_batches([batch])
         names = block["customer_id"]
         theirs = events.semi_join(ibis.memtable(block.select(["customer_id"])), "customer_id")

@@ -1,14 +1,16 @@
 import json
 import re
 from datetime import date, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from perennial.foundation import model_log, promotion, tracking
+from perennial.foundation import model_log, promotion, roll_back, tracking
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake
 from perennial.foundation.ledger import OutOfOrderError, open_ledger
+from perennial.foundation.registry import check_layout
 from tests import planted
 from tests.planted import FIRST, MODEL, Planted, aliases, client, log
 
@@ -45,8 +47,16 @@ def test_a_row_of_the_encoder_neither_decides_the_models_day_nor_goes_with_it(la
     assert model_log.records(lake, "encoder") == [row]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError("deep_trees"),
+        ModuleNotFoundError("No module named 'deep_trees'"),
+        AttributeError("module has no 'deep_trees'"),
+    ],
+)
 def test_a_champion_that_older_code_saved_gives_way_and_the_reason_says_so(
-    lake: Lake, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    error: Exception, lake: Lake, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ):
     planted.promoted(endpoint, 1)
     planted.train(endpoint, NEXT, Planted(seed=1))
@@ -54,7 +64,7 @@ def test_a_champion_that_older_code_saved_gives_way_and_the_reason_says_so(
 
     def load_as_today(folder: str) -> Planted:
         if (found := load(folder)).seed == 0:
-            raise FileNotFoundError("deep_trees")
+            raise error
         return found
 
     monkeypatch.setattr(planted, "_load_pyfunc", load_as_today)
@@ -64,6 +74,27 @@ def test_a_champion_that_older_code_saved_gives_way_and_the_reason_says_so(
     )
     with pytest.raises(tracking.SavedOtherwiseError, match="the code of that time"):
         tracking.load_model(endpoint, MODEL, 1)
+
+
+def test_a_champion_of_another_layout_gives_way_even_while_it_is_held(
+    lake: Lake, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+):
+    planted.promoted(endpoint, 2)
+    versions_of = roll_back.choose(MODEL)
+    roll_back.roll_back(MODEL, **versions_of, reason="odd", held_through="2018-12-31", endpoint=endpoint)
+    later = planted.train(endpoint, FIRST + timedelta(2), Planted(seed=9))
+    load = planted._load_pyfunc
+
+    def load_layout_2(folder: str) -> Planted:
+        if (model := load(folder)).seed == 9:
+            return model
+        check_layout(Path(folder), 2)
+        raise AssertionError
+
+    monkeypatch.setattr(planted, "_load_pyfunc", load_layout_2)
+    verdict = promotion.promote(FIRST + timedelta(2), endpoint)[MODEL]
+    assert re.match("promoted: .*files are in layout 1; this code reads layout 2", verdict)
+    assert promotion.version_in_force(lake, MODEL, FIRST + timedelta(2)) == later
 
 
 def test_what_a_killed_attempt_left_is_thrown_away(lake: Lake, endpoint: Endpoint):

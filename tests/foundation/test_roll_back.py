@@ -56,6 +56,21 @@ def test_candidates_are_judged_against_the_version_gone_back_to_and_kept_out_whi
     assert set(loaded) == {2, 4, 5}
 
 
+def test_a_version_that_this_code_cannot_read_is_not_gone_back_to(
+    lake: Lake, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+):
+    planted.promoted(endpoint, 2)
+    before = log(lake)
+
+    def load_nothing(folder: str) -> None:
+        raise ModuleNotFoundError("No module named 'perennial.gone'")
+
+    monkeypatch.setattr(planted, "_load_pyfunc", load_nothing)
+    with pytest.raises(tracking.SavedOtherwiseError, match="version 1 was saved by other code"):
+        back(endpoint)
+    assert log(lake) == before
+
+
 def test_the_same_again_changes_nothing_and_mends_the_aliases(lake: Lake, endpoint: Endpoint):
     planted.promoted(endpoint, 2)
     chosen = roll_back.choose(MODEL)

@@ -9,7 +9,7 @@ from perennial.foundation import promotion, tracking
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake
 from perennial.foundation.promotion import WINDOW
-from perennial.models import features, pipeline
+from perennial.models import features, pipeline, return_model
 from perennial.models.cases import HORIZONS, Cases
 from perennial.models.config import return_model_settings
 from perennial.models.return_model import ReturnModel
@@ -139,6 +139,14 @@ def test_a_customer_without_orders_gets_the_base_rate_and_says_so(
     assert column(scores, "p_return_28")[-1] == model.served.base[-2]
     assert set(column(scores, "model_version")) == {promoted}
     assert all(len(said) == 3 for said in column(scores, "reasons")[:-1])
+
+
+def test_a_return_model_of_another_layout_is_refused(
+    endpoint: Endpoint, promoted: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(return_model, "LAYOUT", 99)
+    with pytest.raises(tracking.SavedOtherwiseError, match="layout 1; this code reads layout 99"):
+        tracking.load_model(endpoint, "return_model", promoted)
 
 
 def test_the_model_finds_those_who_come_back(lake: Lake, endpoint: Endpoint, promoted: int):

@@ -12,6 +12,7 @@ from perennial.foundation import contracts, promotion, tracking
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake
 from perennial.foundation.promotion import WINDOW
+from perennial.foundation.registry import LayoutError, write_layout
 from perennial.foundation.settings import settings
 from perennial.recommend import pipeline, recommender, scoring
 from perennial.recommend.config import recommender_settings
@@ -240,6 +241,17 @@ def test_saving_and_loading_changes_no_answer(trained: tuple[Recommender, Examin
     assert everyone(again) == everyone(model)
     ours, theirs = (one.answers(tmp_path / "paper.parquet") for one in (again, model))
     np.testing.assert_array_equal(ours.losses, theirs.losses)
+
+
+def test_a_model_without_a_layout_is_of_the_first_and_another_layout_is_refused(
+    trained: tuple[Recommender, Examination], tmp_path: Path
+):
+    trained[0].save(tmp_path)
+    (tmp_path / "layout").unlink()
+    assert Recommender.load(tmp_path).day == DAY
+    write_layout(tmp_path, 99)
+    with pytest.raises(LayoutError, match="layout 99; this code reads layout 1"):
+        Recommender.load(tmp_path)
 
 
 def test_the_gate_sees_customers_by_the_length_of_their_history(

@@ -121,7 +121,7 @@ def _decide(held: Sequence[Record], endpoint: Endpoint, model: str, day: date) -
     if candidate is None:
         reason = "its training failed; the champion stays in force"
         return Record(model, day, change, None, day, FAILED, reason, "{}")
-    verdict = _judge(endpoint, candidate, day, champion)
+    verdict, champion = _judge(endpoint, candidate, day, champion)
     figures = {**candidate.metrics, **verdict.figures}
     said = json.dumps({name: round(value, _FIGURE_PLACES) for name, value in sorted(figures.items())})
     held_through = None if champion is None else champion.held_through
@@ -132,7 +132,10 @@ def _decide(held: Sequence[Record], endpoint: Endpoint, model: str, day: date) -
     return Record(model, day, change, candidate.version, day, made, verdict.reason, said)
 
 
-def _judge(endpoint: Endpoint, candidate: Trained, day: date, champion: Record | None) -> gate.Verdict:
+def _judge(
+    endpoint: Endpoint, candidate: Trained, day: date, champion: Record | None
+) -> tuple[gate.Verdict, Record | None]:
+    """The verdict, and the champion that was judged; None where there is none that today's code can read."""
     theirs, unread = None, None
     with tracking.examination(endpoint, candidate) as paper:
         ours = _answers(endpoint, candidate.model, candidate.version, paper)
@@ -148,7 +151,9 @@ def _judge(endpoint: Endpoint, candidate: Trained, day: date, champion: Record |
         margin=float(candidate.params["margin"]),
         group_margin=float(candidate.params["group_margin"]),
     )
-    return verdict if unread is None else replace(verdict, reason=f"there is no champion to ask: {unread}")
+    if unread is None:
+        return verdict, champion
+    return replace(verdict, reason=f"there is no champion to ask: {unread}"), None
 
 
 def _answers(endpoint: Endpoint, model: str, version: int, paper: Path) -> gate.Answers:

@@ -1,4 +1,8 @@
-"""What goes into the model registry, and what comes out of it."""
+"""What goes into the model registry, and what comes out of it.
+
+A saved model says in which layout its files are. Code that reads another layout refuses it with a sentence,
+and the next candidate takes its place.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +11,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_LAYOUT_FILE = "layout"
+_FIRST_LAYOUT = 1
+"""Of models that were saved before layouts had numbers."""
+
+
+class LayoutError(ValueError):
+    """A model was saved in a layout that this code does not read."""
+
+
+def write_layout(folder: Path, layout: int) -> None:
+    """Write into the folder of a saved model in which layout its files are."""
+    (folder / _LAYOUT_FILE).write_text(f"{layout}\n")
+
+
+def check_layout(folder: Path, layout: int) -> None:
+    """Refuse the folder of a saved model whose files are in another layout.
+
+    Raises:
+        LayoutError: the layout is another one.
+    """
+    file = folder / _LAYOUT_FILE
+    saved = int(file.read_text()) if file.exists() else _FIRST_LAYOUT
+    if saved != layout:
+        raise LayoutError(f"its files are in layout {saved}; this code reads layout {layout}")
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ def roll_back(
 
     Raises:
         RollBackError: the reason is missing, the hold ends too early, or another version is in force.
+        SavedOtherwiseError: this code cannot read the earlier version.
     """
     if not reason.strip():
         raise RollBackError(f"{model}: a reason is needed; whoever reads the log wants to know why")
@@ -74,6 +75,7 @@ def roll_back(
             last = date.fromisoformat(held_through) if held_through else day
             if last < day:
                 raise RollBackError(f"{model}: cannot be held through {last}: {day} is the first open day")
+            tracking.load_model(endpoint, model, to_version)
             model_log.add(lake, [_row(held, to_version, from_version, day, reason.strip(), last)])
         elif present.version != to_version:
             raise RollBackError(f"{model}: meanwhile version {present.version} is in force; look again")

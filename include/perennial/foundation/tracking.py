@@ -195,7 +195,7 @@ def load_model(endpoint: Endpoint, model: str, version: int) -> Any:
         flavor = Model.load(home).flavors["python_function"]
         try:
             return importlib.import_module(flavor["loader_module"])._load_pyfunc(str(home / flavor["data"]))
-        except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, FileNotFoundError, ImportError, KeyError, TypeError, ValueError) as error:
             raise SavedOtherwiseError(
                 f"{model} version {version} was saved by other code and cannot be read by today's "
                 f"({type(error).__name__}: {error}): the next candidate takes its place, and days that it "

@@ -17,6 +17,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from perennial.foundation.gate import Answers
+from perennial.foundation.registry import check_layout, write_layout
 from perennial.models import evidence, features, judgement, reasons, rhythm, spending, trees
 from perennial.models.cases import HORIZONS, Cases
 from perennial.models.config import ReturnModelSettings
@@ -27,6 +28,8 @@ from perennial.models.spending import Spending
 from perennial.models.trees import Trees
 
 NAME = "return_model"
+LAYOUT = 1
+"""Of the files that `save` writes; whoever changes them raises it."""
 PACKAGES = ("lightgbm", "numpy", "pandas", "pyarrow", "safetensors", "scipy", "torch")
 FITS = ("served", "judged")
 ANSWERS = (*(f"p_return_{days}" for days in HORIZONS), "expected_spend")
@@ -144,11 +147,17 @@ class ReturnModel:
         """Write the model into a folder."""
         for name in FITS:
             getattr(self, name).save(folder / name)
+        write_layout(folder, LAYOUT)
         (folder / _REFERENCE).write_text(self.reference.to_json())
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises:
+            LayoutError: other code saved it in another layout.
+        """
+        check_layout(folder, LAYOUT)
         judged, served = (Fit.load(folder / name) for name in ("judged", "served"))
         return cls(judged, served, Reference.from_json((folder / _REFERENCE).read_text()))
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from perennial.foundation.gate import Answers
+from perennial.foundation.registry import check_layout, write_layout
 from perennial.recommend import reasons
 from perennial.recommend.candidates import Candidates
 from perennial.recommend.config import RecommenderSettings
@@ -34,6 +35,8 @@ from perennial.recommend.shelf import Shelf, Whole
 from perennial.recommend.sources import Sources
 
 NAME = "recommender"
+LAYOUT = 1
+"""Of the files that `save` writes; whoever changes them raises it."""
 PACKAGES = (
     *("ibis-framework", "lightgbm", "numpy", "pandas", "pyarrow"),
     *("pydantic", "pydantic-settings", "pyyaml", "scikit-learn", "scipy", "threadpoolctl", "torch"),
@@ -78,6 +81,7 @@ class Recommender:
     def save(self, folder: Path) -> None:
         """Write the model into a folder: arrays, numbers and trees as text, no pickle."""
         folder.mkdir(parents=True, exist_ok=True)
+        write_layout(folder, LAYOUT)
         chosen = self.served.sources.chosen
         (folder / "settings.json").write_text(chosen.model_dump_json(indent=1))
         self.served.sources.shelf.save(folder / "shelf.npz")
@@ -92,7 +96,12 @@ class Recommender:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises:
+            LayoutError: other code saved it in another layout.
+        """
+        check_layout(folder, LAYOUT)
         shelf = Shelf.load(folder / "shelf.npz")
         chosen = RecommenderSettings.model_validate_json((folder / "settings.json").read_text())
         fits = {

@@ -21,10 +21,10 @@ from perennial.foundation.engine import kept
 from perennial.foundation.item_vectors import EmbeddingSpace, embedding_settings, texts
 from perennial.profiles import history, preferences, purchases
 from perennial.profiles.drawing import History, HistoryKind, Preferences, profile_settings
-from perennial.recommend import catalogue
-from perennial.recommend.config import recommender_settings
-from perennial.recommend.evaluation import DEPTHS, Interval, Judged, interval, judge
-from perennial.recommend.split import Slice, Split, split
+from perennial.recommend.data import tables
+from perennial.recommend.evaluation.metrics import DEPTHS, Interval, Judged, interval, judge
+from perennial.recommend.evaluation.ranking_task import Slice, Split, split
+from perennial.recommend.settings import recommender_settings
 from tests.acceptance.lines import Line, at_least
 
 TUNED_ON, JUDGED_ON = date(2017, 11, 1), date(2017, 12, 1)
@@ -173,8 +173,8 @@ def _shop(held: ExitStack) -> Shop:
 
 def _month(shop: Shop, first: date) -> Month:
     eve = first - timedelta(days=1)
-    bought = catalogue.purchases(shop.events)
-    wares = catalogue.merchandise(_known(shop.items, eve), recommender_settings().excluded_categories)
+    bought = tables.purchases(shop.events)
+    wares = tables.merchandise(_known(shop.items, eve), recommender_settings().excluded_categories)
     paper = split(bought.filter(bought.occurred_at < ibis.timestamp(str(first))), bought, wares, first)
     hashes = shop.items.select("item_id", "text_hash").to_pyarrow().to_pylist()
     row = {text: place for place, text in enumerate(shop.known.hashes.to_pylist())}

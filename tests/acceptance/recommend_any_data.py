@@ -22,10 +22,10 @@ from perennial.demo.state import REPOSITORY
 from perennial.foundation import encoder
 from perennial.foundation.item_vectors import embedding_settings, texts
 from perennial.foundation.settings import settings
-from perennial.recommend import comparison
-from perennial.recommend.comparison import RANKED
-from perennial.recommend.examination import Examination, bought_after
-from perennial.recommend.shelf import Shelf
+from perennial.recommend.data.catalogue import Shelf
+from perennial.recommend.data.window_purchases import Examination, bought_after
+from perennial.recommend.evaluation import comparison
+from perennial.recommend.evaluation.comparison import RANKED
 from tests.acceptance import recommend_shop, year
 from tests.acceptance.lines import Line, at_least, at_most
 from tests.acceptance.recommend_months import Standing

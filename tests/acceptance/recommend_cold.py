@@ -11,14 +11,14 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from perennial.recommend.config import Weighing, recommender_settings
-from perennial.recommend.evaluation import best, evaluate, judge, over_months
-from perennial.recommend.features import HALF_LIFE_DAYS, Block
-from perennial.recommend.history import History, Reals
-from perennial.recommend.new_items import NewItems
-from perennial.recommend.shelf import Names, Whole
-from perennial.recommend.sources import Sources
-from perennial.recommend.split import Slice
+from perennial.recommend.data.catalogue import Names, Whole
+from perennial.recommend.data.history import History, Reals
+from perennial.recommend.evaluation.metrics import best, evaluate, judge, over_months
+from perennial.recommend.evaluation.ranking_task import Slice
+from perennial.recommend.features.matrix import HALF_LIFE_DAYS, Block
+from perennial.recommend.settings import Weighing, recommender_settings
+from perennial.recommend.sources.new_items import NewItems
+from perennial.recommend.sources.retrieval import Sources
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least
 from tests.acceptance.recommend_peers import filled

@@ -8,10 +8,10 @@ bar is on what never was.
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
-from perennial.recommend.features import Block
-from perennial.recommend.history import Reals
-from perennial.recommend.sources import Sources
-from perennial.recommend.split import Slice
+from perennial.recommend.data.history import Reals
+from perennial.recommend.evaluation.ranking_task import Slice
+from perennial.recommend.features.matrix import Block
+from perennial.recommend.sources.retrieval import Sources
 from perennial.recommend.training import fit
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least

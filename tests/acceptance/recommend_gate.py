@@ -18,13 +18,13 @@ from perennial.embeddings import pipeline as embeddings
 from perennial.foundation import promotion, tracking
 from perennial.foundation.endpoint import Endpoint
 from perennial.recommend import pipeline
-from perennial.recommend.config import recommender_settings
-from perennial.recommend.examination import Examination
+from perennial.recommend.data.window_purchases import Examination
+from perennial.recommend.evaluation.scorecard import NEW
 from perennial.recommend.fit import Fit
-from perennial.recommend.listwise import Listwise
-from perennial.recommend.marks import NEW
-from perennial.recommend.ranker import Question
+from perennial.recommend.ranking.listwise_network import Listwise
+from perennial.recommend.ranking.ranker import Question
 from perennial.recommend.recommender import FITS, NAME, Recommender
+from perennial.recommend.settings import recommender_settings
 from tests.acceptance import year
 from tests.acceptance.forks import settled
 from tests.acceptance.lines import Line

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import ir_measures
 import numpy as np
 
-from perennial.recommend.evaluation import DEPTHS, judge
-from perennial.recommend.split import Slice
+from perennial.recommend.evaluation.metrics import DEPTHS, judge
+from perennial.recommend.evaluation.ranking_task import Slice
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least, at_most
 from tests.acceptance.recommend_peers import tifu

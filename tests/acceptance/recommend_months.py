@@ -12,7 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from perennial.foundation import calibration
-from perennial.recommend.evaluation import (
+from perennial.recommend.data.catalogue import Names
+from perennial.recommend.data.history import Reals
+from perennial.recommend.data.window_purchases import bought_in
+from perennial.recommend.evaluation.metrics import (
     DEPTHS,
     MEASURES,
     Interval,
@@ -22,10 +25,7 @@ from perennial.recommend.evaluation import (
     novelty,
     over_months,
 )
-from perennial.recommend.examination import bought_in
-from perennial.recommend.history import Reals
-from perennial.recommend.shelf import Names
-from perennial.recommend.split import Slice
+from perennial.recommend.evaluation.ranking_task import Slice
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least, at_most
 from tests.acceptance.recommend_peers import RANKED, Peer, tuned

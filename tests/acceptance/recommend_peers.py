@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from perennial.recommend.config import CustomerNeighboursSettings, ItemNeighboursSettings, Weighing
-from perennial.recommend.customer_neighbours import CustomerNeighbours
-from perennial.recommend.evaluation import judge
-from perennial.recommend.history import History, Reals
-from perennial.recommend.item_neighbours import EVER, ItemNeighbours
-from perennial.recommend.split import Slice
+from perennial.recommend.data.history import History, Reals
+from perennial.recommend.evaluation.metrics import judge
+from perennial.recommend.evaluation.ranking_task import Slice
+from perennial.recommend.settings import CustomerNeighboursSettings, ItemNeighboursSettings, Weighing
+from perennial.recommend.sources.customer_neighbours import CustomerNeighbours
+from perennial.recommend.sources.item_neighbours import EVER, ItemNeighbours
 from tests.acceptance.recommend_shop import Month
 
 RANKED = (Slice.ALL, Slice.REPEAT, Slice.EXPLORE)

@@ -8,7 +8,7 @@ before it begins.
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from perennial.recommend.split import Slice
+from perennial.recommend.evaluation.ranking_task import Slice
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least
 from tests.acceptance.recommend_months import BARS, OURS, against_best, paired, standings

@@ -14,14 +14,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from perennial.recommend import new_items, recommender
-from perennial.recommend.config import recommender_settings
-from perennial.recommend.eligibility import EligibilitySettings, adults
-from perennial.recommend.lists import Lists
-from perennial.recommend.new_items import NewItems
-from perennial.recommend.phrases import languages
+from perennial.recommend import recommender
+from perennial.recommend.data.catalogue import LEVELS
+from perennial.recommend.lists.eligibility import EligibilitySettings, adults
+from perennial.recommend.lists.phrases import languages
+from perennial.recommend.lists.selection import Lists
 from perennial.recommend.recommender import Customers
-from perennial.recommend.shelf import LEVELS
+from perennial.recommend.settings import recommender_settings
+from perennial.recommend.sources import new_items
+from perennial.recommend.sources.new_items import NewItems
 from tests.acceptance import recommend_shop, year
 from tests.acceptance.lines import Line, at_least, none_of
 from tests.acceptance.recommend_shop import TUNED_ON

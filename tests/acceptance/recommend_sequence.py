@@ -20,17 +20,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from perennial.foundation.pages import STYLE, svg
-from perennial.recommend import blocks
-from perennial.recommend import sequence_reading as reading
-from perennial.recommend.evaluation import Numbers, best, evaluate, interval, judge
-from perennial.recommend.history import History, Reals
-from perennial.recommend.new_items import NewItems
-from perennial.recommend.sequence import Sequence as Model
-from perennial.recommend.sequence_settings import SequenceSettings
-from perennial.recommend.sequence_training import Lesson, begin, learn
-from perennial.recommend.shelf import Names, Shelf, Whole
-from perennial.recommend.split import Slice
-from perennial.recommend.ways import on
+from perennial.recommend.arrays import parallel
+from perennial.recommend.data.catalogue import Names, Shelf, Whole
+from perennial.recommend.data.history import History, Reals
+from perennial.recommend.evaluation.baselines import on
+from perennial.recommend.evaluation.metrics import Numbers, best, evaluate, interval, judge
+from perennial.recommend.evaluation.ranking_task import Slice
+from perennial.recommend.sequence import inputs as reading
+from perennial.recommend.sequence.model import Sequence as Model
+from perennial.recommend.sequence.settings import SequenceSettings
+from perennial.recommend.sequence.training import Lesson, begin, learn
+from perennial.recommend.sources.new_items import NewItems
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least
 from tests.acceptance.recommend_cold import DEPTH, ORDERS, TASTE, apart, by_category, first_orders, unseen
@@ -158,7 +158,7 @@ def _recall(said: Reals, wanted: np.ndarray) -> Numbers:
 
 
 def _scores(model: Model, asked: History, items: Whole) -> Reals:
-    return np.concatenate([*blocks.each(len(asked), lambda rows: model.scores(asked.of(rows))[:, items])])
+    return np.concatenate([*parallel.each(len(asked), lambda rows: model.scores(asked.of(rows))[:, items])])
 
 
 def drawn(minutes: Sequence[float], curve: Sequence[Judged], others: Mapping[str, Judged]) -> str:

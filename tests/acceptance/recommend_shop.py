@@ -16,15 +16,15 @@ from perennial.foundation import encoder
 from perennial.foundation.item_vectors import embedding_settings, texts
 from perennial.foundation.lake import Lake
 from perennial.foundation.promotion import WINDOW
-from perennial.recommend import catalogue, history
-from perennial.recommend.config import RecommenderSettings, recommender_settings
-from perennial.recommend.examination import Examination, bought_after
+from perennial.recommend.data import history, tables
+from perennial.recommend.data.catalogue import Shelf, Whole
+from perennial.recommend.data.history import History, Reals
+from perennial.recommend.data.window_purchases import Examination, bought_after
+from perennial.recommend.evaluation.ranking_task import WARM_PURCHASES, Split, split
+from perennial.recommend.features.promotions import promoted
 from perennial.recommend.fit import Fit
-from perennial.recommend.history import History, Reals
-from perennial.recommend.promotions import promoted
-from perennial.recommend.shelf import Shelf, Whole
-from perennial.recommend.sources import Sources
-from perennial.recommend.split import WARM_PURCHASES, Split, split
+from perennial.recommend.settings import RecommenderSettings, recommender_settings
+from perennial.recommend.sources.retrieval import Sources
 from perennial.recommend.training import Window, fit
 from tests.acceptance import year
 
@@ -167,10 +167,10 @@ class _Shop:
 
     def wares(self, day: date) -> ir.Table:
         known = self.lake.known("items", day)
-        return catalogue.merchandise(known, recommender_settings().excluded_categories)
+        return tables.merchandise(known, recommender_settings().excluded_categories)
 
     def bought(self, day: date) -> ir.Table:
-        return catalogue.purchases(self.lake.known("events", day))
+        return tables.purchases(self.lake.known("events", day))
 
     def shelf(self, items: ir.Table) -> Shelf:
         known = items.select("item_id", "title", "category", "brand").to_pyarrow()

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from perennial.recommend import exposure_pictures
-from perennial.recommend.diversity import DiversitySettings
-from perennial.recommend.evaluation import diversity
-from perennial.recommend.examination import bought_in
-from perennial.recommend.exploration import ExplorationSettings
-from perennial.recommend.exposure import Step, cost_curve
-from perennial.recommend.lists import Lists
-from perennial.recommend.shelf import Whole
+from perennial.recommend.data.catalogue import Whole
+from perennial.recommend.data.window_purchases import bought_in
+from perennial.recommend.evaluation.metrics import diversity
+from perennial.recommend.exposure import pictures
+from perennial.recommend.exposure.shares import Step, cost_curve
+from perennial.recommend.lists.diversity import DiversitySettings
+from perennial.recommend.lists.exploration import ExplorationSettings
+from perennial.recommend.lists.selection import Lists
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least, at_most
 from tests.acceptance.recommend_shop import TUNED_ON, Month
@@ -36,7 +36,7 @@ def spread() -> Iterator[Line]:
     ):
         steps, varied = _curve(month, values, settings)
         picture = folder / f"{name}.svg"
-        picture.write_text(exposure_pictures.cost(steps, name.replace("_", " ")))
+        picture.write_text(pictures.cost(steps, name.replace("_", " ")))
         for step, variety in zip(steps, varied, strict=True):
             change, wide = step.change, step.spread
             print(

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from perennial.recommend.examination import Examination
-from perennial.recommend.history import History
-from perennial.recommend.sequence_settings import SequenceSettings
-from perennial.recommend.split import Split
+from perennial.recommend.data.history import History
+from perennial.recommend.data.window_purchases import Examination
+from perennial.recommend.evaluation.ranking_task import Split
+from perennial.recommend.sequence.settings import SequenceSettings
 from tests.acceptance import (
     recommend_cold,
     recommend_drop_one,

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from perennial.recommend.eligibility import Again, EligibilitySettings, Rules, Wares
-from perennial.recommend.history import History
-from perennial.recommend.shelf import Shelf
+from perennial.recommend.data.catalogue import Shelf
+from perennial.recommend.data.history import History
+from perennial.recommend.lists.eligibility import Again, EligibilitySettings, Rules, Wares
 
 Goods = Mapping[str, tuple[str | None, str | None]]
 """Items with their category and brand."""

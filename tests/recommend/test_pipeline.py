@@ -15,16 +15,16 @@ from perennial.foundation.promotion import WINDOW
 from perennial.foundation.registry import LayoutError, write_layout
 from perennial.foundation.settings import settings
 from perennial.recommend import pipeline, recommender, scoring
-from perennial.recommend.config import recommender_settings
-from perennial.recommend.diversity import DiversitySettings
-from perennial.recommend.eligibility import EligibilitySettings, adults
-from perennial.recommend.examination import Examination
-from perennial.recommend.lists import Lists
-from perennial.recommend.marks import mark
-from perennial.recommend.phrases import languages
-from perennial.recommend.promotions import NAMES
+from perennial.recommend.data.window_purchases import Examination
+from perennial.recommend.evaluation.scorecard import mark
+from perennial.recommend.features.promotions import NAMES
+from perennial.recommend.lists.diversity import DiversitySettings
+from perennial.recommend.lists.eligibility import EligibilitySettings, adults
+from perennial.recommend.lists.phrases import languages
+from perennial.recommend.lists.selection import Lists
 from perennial.recommend.recommender import Customers, Recommender
-from perennial.recommend.sequence_settings import SequenceSettings
+from perennial.recommend.sequence.settings import SequenceSettings
+from perennial.recommend.settings import recommender_settings
 from tests.learning import CUSTOMERS, DAY, ITEMS, fill, orders, purchases
 
 NEVER = {f"i{ITEMS - 1}", f"i{ITEMS - 2}"}

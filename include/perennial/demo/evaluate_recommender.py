@@ -15,8 +15,8 @@ from rich.console import Console
 from perennial.demo.state import State
 
 if TYPE_CHECKING:
-    from perennial.recommend.comparison import Comparison
-    from perennial.recommend.cuts import SplitKind
+    from perennial.recommend.evaluation.comparison import Comparison
+    from perennial.recommend.evaluation.splits import SplitKind
 
 ROLES = (
     *("CUSTOMER", "ITEM", "TIME", "ORDER", "RATING", "QUANTITY", "PRICE", "PAID"),
@@ -46,8 +46,8 @@ def main(arguments: list[str]) -> int:
         os.environ.setdefault(name, value)
     # After the settings are in place: what counts threads counts them as it is loaded.
     from perennial.foundation.config import ConfigError
-    from perennial.recommend.cuts import TooShortError
-    from perennial.recommend.own_files import TableError
+    from perennial.recommend.any_data.files import TableError
+    from perennial.recommend.evaluation.splits import TooShortError
 
     teller = _Teller()
     try:
@@ -80,46 +80,47 @@ class _Teller:
 
 def _evaluate(teller: _Teller, said: dict[str, str]) -> None:
     from perennial.foundation.item_vectors import embedding_settings
-    from perennial.recommend import any_data, comparison_report, own_tables
-    from perennial.recommend.config import recommender_settings
-    from perennial.recommend.own_columns import Clock
-    from perennial.recommend.own_tables import Role
+    from perennial.recommend.any_data import report, tables, trial
+    from perennial.recommend.any_data.columns import Clock
+    from perennial.recommend.any_data.tables import Role
+    from perennial.recommend.settings import recommender_settings
 
     data, first = Path(said["DATA"]), _day(said, "FROM")
     named = {Role(name.lower()): said[name] for name in ROLES if name in said}
-    read = own_tables.purchases(data, named, _number(said, "MIN_RATING"), said.get("TIME_FORMAT"))
+    read = tables.purchases(data, named, _number(said, "MIN_RATING"), said.get("TIME_FORMAT"))
     kind = _kind(said, orders_alone=read.clock is Clock.ORDERS)
     teller.say(f"{data.name}: {read.events.num_rows:,} purchases by {read.clock}; {'; '.join(read.notes)}")
     items = None
     if "ITEMS" in said:
-        items, found = own_tables.items(Path(said["ITEMS"]), named)
+        items, found = tables.items(Path(said["ITEMS"]), named)
         teller.say(f"{Path(said['ITEMS']).name}: {items.num_rows:,} items; {'; '.join(found)}")
     else:
         teller.say("no ITEMS: nothing is known of the items but who bought them")
     space, chosen = embedding_settings().start, recommender_settings()
-    tried = any_data.evaluate(read.events, items, kind, chosen, space, first, teller.say, teller.told)
-    report = comparison_report.text(tried, teller.notes)
+    tried = trial.evaluate(read.events, items, kind, chosen, space, first, teller.say, teller.told)
+    text = report.text(tried, teller.notes)
     folder = Path(said.get("OUT") or State.of().root / "evaluations" / data.name.partition(".")[0])
-    _save(folder, tried.comparison, report)
-    teller.console.print(f"\n{report}", markup=False, highlight=False, soft_wrap=True)
-    teller.show(f"written: {folder}/report.md, figures.csv, {comparison_report.PICTURE}")
+    _save(folder, tried.comparison, text)
+    teller.console.print(f"\n{text}", markup=False, highlight=False, soft_wrap=True)
+    teller.show(f"written: {folder}/report.md, figures.csv, {report.PICTURE}")
 
 
-def _save(folder: Path, found: "Comparison", report: str) -> None:
+def _save(folder: Path, found: "Comparison", text: str) -> None:
     import pyarrow.csv as pa_csv
 
     from perennial.foundation import pages
-    from perennial.recommend import comparison_pictures, comparison_report
+    from perennial.recommend.any_data import report
+    from perennial.recommend.evaluation import pictures
 
     folder.mkdir(parents=True, exist_ok=True)
     pa_csv.write_csv(found.figures, folder / "figures.csv")
-    picture = comparison_pictures.who_wins(found.figures, comparison_report.labels(found))
-    pages.write(folder / comparison_report.PICTURE, picture)
-    pages.write(folder / "report.md", report)
+    picture = pictures.who_wins(found.figures, report.labels(found))
+    pages.write(folder / report.PICTURE, picture)
+    pages.write(folder / "report.md", text)
 
 
 def _kind(said: dict[str, str], *, orders_alone: bool) -> "SplitKind":
-    from perennial.recommend.cuts import SplitKind
+    from perennial.recommend.evaluation.splits import SplitKind
 
     kinds = [str(kind) for kind in SplitKind]
     usual = SplitKind.LEAVE_LAST if orders_alone else SplitKind.TEMPORAL

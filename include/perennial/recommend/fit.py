@@ -8,15 +8,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from perennial.recommend.candidates import Candidates
-from perennial.recommend.examination import Examination, bought_in
-from perennial.recommend.features import Block
-from perennial.recommend.history import History
-from perennial.recommend.new_items import NewItems
-from perennial.recommend.pairs import HALF_LIFE_DAYS
-from perennial.recommend.ranker import Lesson, Ranker
-from perennial.recommend.shelf import Names, Whole
-from perennial.recommend.sources import Sources
+from perennial.recommend.data.catalogue import Names, Whole
+from perennial.recommend.data.history import History
+from perennial.recommend.data.window_purchases import Examination, bought_in
+from perennial.recommend.features.matrix import Block
+from perennial.recommend.features.pairs import HALF_LIFE_DAYS
+from perennial.recommend.ranking.ranker import Lesson, Ranker
+from perennial.recommend.sources.candidates import Candidates
+from perennial.recommend.sources.new_items import NewItems
+from perennial.recommend.sources.retrieval import Sources
 
 Rule = Callable[[Block, Candidates], NDArray[np.float64]]
 """How much each candidate of a block is wanted."""

@@ -20,28 +20,24 @@ from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.ledger import open_ledger
 from perennial.foundation.promotion import WINDOW
 from perennial.foundation.registry import Pyfunc, Registered
-from perennial.recommend import (
-    catalogue,
-    comparison,
-    comparison_pictures,
-    comparison_report,
-    eligibility,
-    history,
-    new_items,
-    recommender,
-)
-from perennial.recommend.config import RecommenderSettings, recommender_settings
-from perennial.recommend.draw import drawn
-from perennial.recommend.examination import Examination, bought_after
+from perennial.recommend import recommender
+from perennial.recommend.any_data import report
+from perennial.recommend.arrays.lookup import drawn
+from perennial.recommend.data import history, tables
+from perennial.recommend.data.catalogue import Shelf
+from perennial.recommend.data.history import History
+from perennial.recommend.data.window_purchases import Examination, bought_after
+from perennial.recommend.evaluation import comparison, pictures
+from perennial.recommend.evaluation.scorecard import mark
+from perennial.recommend.features.promotions import promoted
 from perennial.recommend.fit import RULES
-from perennial.recommend.history import History
-from perennial.recommend.marks import mark
-from perennial.recommend.phrases import languages
-from perennial.recommend.promotions import promoted
+from perennial.recommend.lists import eligibility
+from perennial.recommend.lists.phrases import languages
 from perennial.recommend.recommender import NAME, Recommender
-from perennial.recommend.sequence import Sequence
-from perennial.recommend.shelf import Shelf
-from perennial.recommend.sources import Sources
+from perennial.recommend.sequence.model import Sequence
+from perennial.recommend.settings import RecommenderSettings, recommender_settings
+from perennial.recommend.sources import new_items
+from perennial.recommend.sources.retrieval import Sources
 from perennial.recommend.training import Window, fit, followed
 
 _READ = ("model_log", "events", "items", "promotions", "item_embeddings")
@@ -103,8 +99,8 @@ def fit_both(
         chosen: how.
         warm: the sequence model of an earlier day, to start from.
     """
-    eligibility.check(chosen.eligibility, Shelf.of(catalogue.names(lake.known("items", day))))
-    items = catalogue.merchandise(lake.known("items", day), chosen.excluded_categories)
+    eligibility.check(chosen.eligibility, Shelf.of(tables.names(lake.known("items", day))))
+    items = tables.merchandise(lake.known("items", day), chosen.excluded_categories)
     backs = _windows(chosen)
     days = [day, *(day - timedelta(back) for back in backs)]
     customers = _drawn(lake, day, chosen.customers)
@@ -112,7 +108,7 @@ def fit_both(
     shelf, available, listed = _shelf(lake, items, bought[0], day)
     histories = [History.of_lines(one, shelf) for one in bought]
     papers = [
-        bought_after(catalogue.purchases(lake.known("events", one + WINDOW)), items, one, WINDOW).among(
+        bought_after(tables.purchases(lake.known("events", one + WINDOW)), items, one, WINDOW).among(
             history.customer_ids
         )
         for one, history in zip(days[1:], histories[1:], strict=True)
@@ -252,8 +248,8 @@ def _log_comparison(run: tracking.Run, model: Recommender, paper: Examination) -
         with run.child(way, {"way": way}) as child:
             child.log(metrics=metrics)
     with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / comparison_report.PICTURE
-        picture.write_text(comparison_pictures.who_wins(found.figures, comparison_report.labels(found)))
+        picture = Path(folder) / report.PICTURE
+        picture.write_text(pictures.who_wins(found.figures, report.labels(found)))
         run.log_file(picture)
 
 

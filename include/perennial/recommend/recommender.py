@@ -18,21 +18,21 @@ from numpy.typing import NDArray
 
 from perennial.foundation.gate import Answers
 from perennial.foundation.registry import check_layout, write_layout
-from perennial.recommend import reasons
-from perennial.recommend.candidates import Candidates
-from perennial.recommend.config import RecommenderSettings
-from perennial.recommend.eligibility import Flags, adults
-from perennial.recommend.examination import Examination
-from perennial.recommend.features import Block
+from perennial.recommend.data.catalogue import Shelf, Whole
+from perennial.recommend.data.history import History
+from perennial.recommend.data.window_purchases import Examination
+from perennial.recommend.evaluation.scorecard import mark
+from perennial.recommend.features.matrix import Block
 from perennial.recommend.fit import Fit
-from perennial.recommend.history import History
-from perennial.recommend.lists import Lists
-from perennial.recommend.marks import mark
-from perennial.recommend.new_items import NewItems
-from perennial.recommend.phrases import Languages
-from perennial.recommend.ranker import Ranker
-from perennial.recommend.shelf import Shelf, Whole
-from perennial.recommend.sources import Sources
+from perennial.recommend.lists import reasons
+from perennial.recommend.lists.eligibility import Flags, adults
+from perennial.recommend.lists.phrases import Languages
+from perennial.recommend.lists.selection import Lists
+from perennial.recommend.ranking.ranker import Ranker
+from perennial.recommend.settings import RecommenderSettings
+from perennial.recommend.sources.candidates import Candidates
+from perennial.recommend.sources.new_items import NewItems
+from perennial.recommend.sources.retrieval import Sources
 
 NAME = "recommender"
 LAYOUT = 1

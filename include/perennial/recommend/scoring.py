@@ -23,15 +23,18 @@ from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.pages import report_words
 from perennial.foundation.settings import settings
-from perennial.recommend import catalogue, eligibility, exposure_report, history, reasons, recommender
-from perennial.recommend.config import RecommenderSettings, recommender_settings
-from perennial.recommend.exposure_report import Shown
+from perennial.recommend import recommender
+from perennial.recommend.data import history, tables
+from perennial.recommend.data.catalogue import Shelf, find
+from perennial.recommend.data.history import History
+from perennial.recommend.exposure import report
+from perennial.recommend.exposure.report import Shown
 from perennial.recommend.fit import Fit
-from perennial.recommend.history import History
-from perennial.recommend.lists import Lists
-from perennial.recommend.phrases import languages
+from perennial.recommend.lists import eligibility, reasons
+from perennial.recommend.lists.phrases import languages
+from perennial.recommend.lists.selection import Lists
 from perennial.recommend.recommender import NAME, Customers, Recommender
-from perennial.recommend.shelf import Shelf, find
+from perennial.recommend.settings import RecommenderSettings, recommender_settings
 
 _TABLE = "recommendations"
 BLOCK = 10_000
@@ -98,7 +101,7 @@ def show(day: str | date, endpoint: Endpoint) -> int:
     np.add.at(counts, fit.sources.shelf.find(each["item_id"]), each["shown"].to_numpy())
     customers = found.customer_id.nunique().to_pyarrow().as_py()
     shown = Shown(customers, int(each["drawn"].to_numpy().sum()), counts)
-    exposure_report.publish(shown, fit, version, day, report_words(), settings().reports)
+    report.publish(shown, fit, version, day, report_words(), settings().reports)
     return shown.places
 
 
@@ -120,7 +123,7 @@ def _recommended(
 ) -> Iterator[pa.Table]:
     """The lists of the customers of a stretch, by today's rules, block by block."""
     items, shelf = lake.known("items", day), fit.sources.shelf
-    eligibility.check(chosen.eligibility, Shelf.of(catalogue.names(items)))
+    eligibility.check(chosen.eligibility, Shelf.of(tables.names(items)))
     on_sale = items.filter(items.available).select("item_id").to_pyarrow()["item_id"]
     lists = Lists.of(chosen, fit.sources, fit.new_items, find(pa.array(shelf.item_ids), on_sale) >= 0, day)
     events, users = lake.known("events", day), lake.known("users", day)

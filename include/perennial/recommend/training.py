@@ -6,14 +6,14 @@ from functools import cached_property
 
 import numpy as np
 
-from perennial.recommend import sequence
-from perennial.recommend.examination import Examination
+from perennial.recommend.data.catalogue import Whole
+from perennial.recommend.data.history import History
+from perennial.recommend.data.window_purchases import Examination
 from perennial.recommend.fit import Fit, lessons
-from perennial.recommend.history import History
-from perennial.recommend.new_items import NewItems
-from perennial.recommend.ranker import Lesson, Ranker
-from perennial.recommend.shelf import Whole
-from perennial.recommend.sources import Sources
+from perennial.recommend.ranking.ranker import Lesson, Ranker
+from perennial.recommend.sequence import model
+from perennial.recommend.sources.new_items import NewItems
+from perennial.recommend.sources.retrieval import Sources
 
 NOTHING = np.zeros(0, np.int64)
 
@@ -39,7 +39,7 @@ class Window:
 
 
 def followed(
-    sources: Sequence[Sources], histories: Sequence[History], warm: sequence.Sequence | None = None
+    sources: Sequence[Sources], histories: Sequence[History], warm: model.Sequence | None = None
 ) -> list[Sources]:
     """The same with a sequence model, if the settings ask for one.
 
@@ -53,7 +53,7 @@ def followed(
     chosen = sources[0].chosen.sequence
     if chosen is None:
         return list(sources)
-    oldest = sequence.Sequence.fit(histories[-1], sources[-1].shelf, chosen, warm)
+    oldest = model.Sequence.fit(histories[-1], sources[-1].shelf, chosen, warm)
     return [
         replace(one, sequence=oldest.on(history, one.shelf))
         for one, history in zip(sources, histories, strict=True)

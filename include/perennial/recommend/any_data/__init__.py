@@ -1,0 +1,1 @@
+"""The recommender tried on anybody's table of purchases."""

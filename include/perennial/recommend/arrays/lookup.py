@@ -1,0 +1,10 @@
+"""At most so many of many, by chance."""
+
+import numpy as np
+
+from perennial.recommend.data.catalogue import Whole
+
+
+def drawn(count: int, most: int) -> Whole:
+    """Rows of at most `most` of `count`, ascending; the same ones for the same numbers."""
+    return np.sort(np.random.default_rng(0).permutation(count)[:most])

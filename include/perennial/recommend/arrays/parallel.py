@@ -1,0 +1,57 @@
+"""Work on many customers block by block, several blocks at a time."""
+
+import ctypes
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from perennial.foundation.settings import settings
+from perennial.recommend.data.catalogue import Whole
+
+SIZE = 640
+"""Customers of a block at most: enough to be worth the calls, few enough to stay close to the processor."""
+_TRIMMED_AFTER = 8
+"""So many blocks; less often, freed memory has piled up by then."""
+Found = TypeVar("Found")
+
+
+def each(customers: int, work: Callable[[Whole], Found]) -> Iterator[Found]:
+    """What becomes of each block of customers, in order; never more of it is held than threads work on.
+
+    NumPy, torch and LightGBM let go of the interpreter while they compute, so threads are enough. Matrix
+    products get one thread each meanwhile: more would only wait for one another.
+
+    Args:
+        customers: how many there are.
+        work: from rows of customers; called by several threads at once, unless there is but one block.
+    """
+    if customers <= SIZE:
+        yield from map(work, [np.arange(customers)] if customers else [])
+        return
+    # Equal blocks, and an even number of them: two threads have as much to do.
+    blocks = np.array_split(np.arange(customers), 2 * -(-customers // (2 * SIZE)))
+    threads = min(settings().threads, len(blocks))
+    alone = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    waiting: deque[Future[Found]] = deque()
+    with threadpool_limits(1, "blas"), alone as pool:
+        for number, rows in enumerate(blocks, 1):
+            waiting.append(pool.submit(work, rows))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+            if number % _TRIMMED_AFTER == 0:
+                _give_back()
+        while waiting:
+            yield waiting.popleft().result()
+    _give_back()
+
+
+def _give_back() -> None:
+    """Return freed memory to the system; left alone, glibc keeps more of it with every thousand customers."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -1,0 +1,74 @@
+"""Lists of different lengths, one behind the other in an array, as a table with a row for each."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.recommend.data.catalogue import Codes, Whole
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Where the entries of lists lie.
+
+    Args:
+        rows: the list of each entry, ascending, shape (n,).
+        count: how many lists.
+    """
+
+    rows: Whole | Codes
+    count: int
+
+    @cached_property
+    def starts(self) -> Whole:
+        """Where each list begins, and where the last ends, shape (count + 1,)."""
+        return np.searchsorted(self.rows, np.arange(self.count + 1))
+
+    @cached_property
+    def width(self) -> int:
+        """Length of the longest list, 1 at least."""
+        return max(1, int(np.diff(self.starts).max(initial=0)))
+
+    @cached_property
+    def place(self) -> Whole:
+        """Each entry's place in the table, row by row, shape (n,)."""
+        behind = np.arange(self.count) * self.width - self.starts[:-1]
+        return np.arange(len(self.rows)) + behind[self.rows]
+
+    def table(self, values: NDArray[np.floating], fill: float) -> NDArray[np.floating]:
+        """Values of the entries, and `fill` behind them, shape (count, width)."""
+        found = np.full(self.count * self.width, fill, values.dtype)
+        found[self.place] = values
+        return found.reshape(self.count, self.width)
+
+    def best(self, values: NDArray[np.floating], k: int) -> Whole:
+        """The entries with the k largest values of each list, equals in their order, shape (count, k); −1."""
+        order = self._falling(values)[1][:, :k]
+        found = np.full((self.count, k), -1, np.int64)
+        lengths = np.diff(self.starts)[:, None]
+        found[:, : order.shape[1]] = np.where(order < lengths, order + self.starts[:-1, None], -1)
+        return found
+
+    def ranks(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
+        """How many others of the list have at least each value, shape (n,)."""
+        ordered, order = self._falling(values)
+        last = np.full(order.shape, self.width - 1, np.int32)
+        last[:, :-1] = np.where(ordered[:, 1:] > ordered[:, :-1], np.arange(self.width - 1), self.width - 1)
+        equal = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
+        found = np.empty(order.size, np.float32)
+        found[order + np.arange(self.count)[:, None] * self.width] = equal
+        return found[self.place]
+
+    def _falling(self, values: NDArray[np.floating]) -> tuple[Whole, Whole]:
+        """Each list from its largest value on: numbers that grow as values fall, and the columns.
+
+        Values are told apart in single precision. Numbers without equals need no stable sort, which takes
+        five times as long: the bits of a float, read as an integer (those of a negative one turned around),
+        are in its order, and the column goes behind them.
+        """
+        bits = self.table(np.float32(0) - values.astype(np.float32), np.inf).view(np.int32)
+        rising = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64)
+        found = np.sort(rising << 32 | np.arange(self.width), axis=1)
+        return found >> 32, found & 0xFFFFFFFF

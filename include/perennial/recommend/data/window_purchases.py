@@ -1,0 +1,85 @@
+"""What customers bought in a past window: what a recommender should have said, had it been asked before."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Self
+
+import ibis.expr.types as ir
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from scipy import sparse
+
+from perennial.foundation.lake import end_of
+from perennial.recommend.data.catalogue import Shelf
+from perennial.recommend.data.history import History
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Customers and the different items each bought in the window.
+
+    Args:
+        customer_ids: shape (customers,), ascending.
+        rows: the customer's row of each wanted item, ascending.
+        item_ids: the wanted items.
+    """
+
+    customer_ids: NDArray[np.object_]
+    rows: NDArray[np.int64]
+    item_ids: pa.Array
+
+    @classmethod
+    def of(cls, pairs: pa.Table) -> Self:
+        """From the table `customer_id, item_id`, sorted by both, each pair once."""
+        coded = pairs["customer_id"].combine_chunks().dictionary_encode()
+        rows = coded.indices.to_numpy().astype(np.int64)
+        return cls(coded.dictionary.to_numpy(zero_copy_only=False), rows, pairs["item_id"].combine_chunks())
+
+    @property
+    def wanted(self) -> NDArray[np.int64]:
+        """How many different items each customer bought."""
+        return np.bincount(self.rows, minlength=len(self.customer_ids))
+
+    def among(self, customer_ids: NDArray[np.object_]) -> "Examination":
+        """Only those of these customers."""
+        kept = np.isin(self.customer_ids[self.rows].astype(str), customer_ids.astype(str))
+        return Examination.of(self._table().filter(pa.array(kept)))
+
+    def save(self, path: Path) -> None:
+        """Write it as one Parquet file, so that other models can be asked the same."""
+        pq.write_table(self._table(), path, compression="zstd")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote, in the same order."""
+        return cls.of(pq.read_table(path))
+
+    def _table(self) -> pa.Table:
+        customers = pa.array(self.customer_ids, pa.string()).take(pa.array(self.rows))
+        return pa.table({"customer_id": customers, "item_id": self.item_ids})
+
+
+def bought_after(bought: ir.Table, items: ir.Table, day: date, window: timedelta) -> Examination:
+    """The different items each customer bought in the window that follows the day.
+
+    Args:
+        bought: `catalogue.purchases` as known at the end of the window or later.
+        items: the items that count.
+        day: the day before the window.
+        window: how long it is.
+    """
+    inside = bought.filter(bought.occurred_at >= end_of(day), bought.occurred_at < end_of(day + window))
+    pairs = inside.semi_join(items, "item_id").select("customer_id", "item_id").distinct()
+    return Examination.of(pairs.order_by("customer_id", "item_id").to_pyarrow())
+
+
+def bought_in(paper: Examination, history: History, shelf: Shelf) -> sparse.csr_array:
+    """Which items of the shelf customers of a history bought in the window, shape (customers, items)."""
+    asked = history.find(pa.array(paper.customer_ids, pa.string()))[paper.rows]
+    items = shelf.find(paper.item_ids)
+    both = (asked >= 0) & (items >= 0)
+    at = asked[both], items[both]
+    return sparse.csr_array((np.ones(int(both.sum()), bool), at), shape=(len(history), len(shelf)))

@@ -1,0 +1,1 @@
+"""How recommendations are judged, and what they are compared with."""

@@ -1,0 +1,103 @@
+"""Ways to rank items for customers: the ranker, each source alone, what anybody would try first."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from perennial.recommend.data.catalogue import Shelf, Whole
+from perennial.recommend.data.history import History, Reals
+from perennial.recommend.features.matrix import Block
+from perennial.recommend.features.pairs import HALF_LIFE_DAYS
+from perennial.recommend.fit import Fit
+from perennial.recommend.settings import Weighing
+from perennial.recommend.sources.new_items import NewItems
+from perennial.recommend.sources.retrieval import Sources
+
+RANKER, FREQUENCY, CHANCE = "ranker", "frequency", "chance"
+Ways = Callable[[History], dict[str, Reals]]
+"""From customers to what each way says of each item, shape (customers, items) each; −∞: it is not ranked."""
+
+_TIE = np.float32(1e-6)
+"""What popularity weighs where it only fills up."""
+_TASTE = Weighing(half_life_days=HALF_LIFE_DAYS, power=1)
+
+
+def warm(fit: Fit, wide: Sources, items: Whole) -> Ways:
+    """The ranker, every source that has something to go by, and how often the customer bought an item.
+
+    Args:
+        fit: what was learned.
+        wide: the sources as each speaks alone; of items outside their pool the popular ones come first, after
+            all that are in it.
+        items: rows of the items that are ranked.
+    """
+    popular = fit.sources.facts.buyers_lately[items]
+    most = np.float32(max(popular.max(initial=0), 1))
+    columns = np.full(len(fit.sources.shelf), -1)
+    columns[items] = np.arange(len(items))
+    inside = columns[wide.pool] >= 0
+    pool, silent = columns[wide.pool][inside], _silent(wide.shelf)
+
+    def ways(asked: History) -> dict[str, Reals]:
+        found = {RANKER: _probabilities(fit, asked, columns, len(items))}
+        for name, said in wide.scores(Block(asked, wide.shelf, wide.facts)).items():
+            if name not in silent:
+                below = said.min(axis=1, keepdims=True, initial=0) - 2
+                found[name] = (below + popular / most).astype(np.float32)
+                found[name][:, pool] = said[:, inside]
+        own = asked.weights(HALF_LIFE_DAYS)[:, items].toarray()
+        return found | {FREQUENCY: own + _TIE / most * popular}
+
+    return ways
+
+
+def cold(fit: Fit, whole: Shelf, items: Whole) -> Ways:
+    """What can be said of items that nobody or hardly anybody bought.
+
+    Args:
+        fit: what was learned.
+        whole: its shelf, and items that nobody has bought.
+        items: rows of the items that are ranked, on the whole shelf.
+    """
+    shelf = fit.sources.shelf
+    history = on(whole, fit.history, shelf)
+    new, kind = NewItems.fit(history, whole, items, _TASTE), whole.groups["kind"]
+    buyers = np.bincount(history.bought.indices, minlength=len(whole))
+    chance = np.random.default_rng(0).permutation(len(items)) / len(items)
+    of_all = {
+        CHANCE: chance,
+        "popularity": buyers[items],
+        "popularity of the kind": np.bincount(kind, buyers)[kind[items]] + chance,
+    }
+
+    def ways(asked: History) -> dict[str, Reals]:
+        shape, block = (len(asked), len(items)), on(whole, asked, shelf)
+        found = {name: np.broadcast_to(said.astype(np.float32), shape) for name, said in of_all.items()}
+        found["new items"] = new.scores(block)
+        return found | ({"content": new.content.scores(block)} if len(whole.vectors) else {})
+
+    return ways
+
+
+def on(whole: Shelf, history: History, shelf: Shelf) -> History:
+    """The same purchases on a wider shelf."""
+    at = whole.find(pa.array(shelf.item_ids, pa.string()))
+    return replace(history, items=at[history.items].astype(np.int32), width=len(whole))
+
+
+def _silent(shelf: Shelf) -> set[str]:
+    """Sources that have nothing to go by, for nothing is said of the items."""
+    texts, kinds, brands = len(shelf.vectors) > 0, (shelf.levels >= 0).any(), (shelf.brands >= 0).any()
+    needed = {"content": texts, "needs_text": texts, "needs_kind": kinds, "needs_brand_line": kinds or brands}
+    return {name for name, known in needed.items() if not known}
+
+
+def _probabilities(fit: Fit, asked: History, columns: Whole, width: int) -> Reals:
+    """Of the ranker's candidates, −∞ for all others."""
+    said = np.full((len(asked), width), -np.inf, np.float32)
+    for rows, found, probability in fit.each(asked, lambda rows, _, *rest: (rows, *rest)):
+        at = columns[found.items]
+        said[rows[found.rows][at >= 0], at[at >= 0]] = probability[at >= 0]
+    return said

@@ -1,0 +1,1 @@
+"""What is shown to whom, against the catalogue: shares, pictures, a page."""

@@ -1,0 +1,244 @@
+"""What a ranker is told of a candidate: of the customer, the item, both, and what the sources say of it.
+
+Counts, shares and ages come as logarithms: trees do not mind, and a network needs them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.recommend.arrays.ragged import Ragged
+from perennial.recommend.data.catalogue import GROUPS, Shelf, Whole
+from perennial.recommend.data.history import History, Reals, sorting
+from perennial.recommend.features import item_features
+from perennial.recommend.features.item_features import Facts
+from perennial.recommend.features.pairs import HALF_LIFE_DAYS, NEVER, Pairs
+from perennial.recommend.sources.candidates import Candidates
+
+Numbers = NDArray[np.floating]
+
+CUSTOMER = (
+    *("orders_14", "orders_28", "orders_91", "orders", "lines_28", "last_order", "first_order"),
+    *("different_items", "new_items_28", "buys_dearer", "buys_discounted"),
+)
+NEW_GROUPS = ("kind", "brand_line", "text")
+BOUGHT_GROUPS = ("kind", "family", "brand")
+TOGETHER_NEW = (
+    *(f"{part}_of_{group}" for group in GROUPS for part in ("share", "different")),
+    *(f"{part}_of_{group}" for group in NEW_GROUPS for part in ("lines", "last", "lately", "new")),
+    "dearer_than_usual",
+)
+TOGETHER_BOUGHT = (
+    *(
+        f"{part}_of_{group}"
+        for group in BOUGHT_GROUPS
+        for part in ("weight", "share", "different", "lines", "last")
+    ),
+    *("lately_of_kind", "new_of_kind", "dearer_than_usual"),
+)
+OWN = (
+    *("times", "last", "first", "one_before", "orders_since_last", "orders_since_first"),
+    *("weight_7", "weight_14", "weight_30", "weight_90", "lately_28", "lately_91"),
+    *("quantity", "paid", "gap", "due", "newest_gap", "discount_of_item", "rate"),
+    *("share_in_kind", "share_in_family", "switched"),
+)
+_LEAST = 1e-5
+_NO_GAP = -0.9
+_LEAST_SHARE = 1e-4
+
+
+def names(sources: Sequence[str], *, bought: bool) -> tuple[str, ...]:
+    """The columns of `Block.features`."""
+    parts = () if bought else ("", "_to_best", "_rank")
+    said = [f"{source}{part}" for part in parts for source in sources]
+    of_item = (f"item_{name}" for name in item_features.NAMES)
+    rest = (*TOGETHER_BOUGHT, *OWN) if bought else TOGETHER_NEW
+    return (*said, *of_item, *CUSTOMER, *rest)
+
+
+@dataclass(frozen=True)
+class Block:
+    """What is known of the customers of a block."""
+
+    history: History
+    shelf: Shelf
+    facts: Facts
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """What they bought."""
+        return Pairs.of(self.history)
+
+    def features(self, candidates: Candidates, *, bought: bool) -> Reals:
+        """One row for each candidate, columns as in `names`; `bought`: all were bought before, or none."""
+        columns = names([str(source) for source in range(candidates.scores.shape[1])], bought=bought)
+        found = np.empty((len(columns), len(candidates)), np.float32)
+        told = dict(zip(columns, found, strict=True))
+        # One column after the other, so that what each takes to work out stays close to the processor.
+        for column, values in zip(found, self._columns(candidates, told, bought=bought), strict=True):
+            column[:] = values
+        return found.T
+
+    def _columns(
+        self, candidates: Candidates, told: Mapping[str, Reals], *, bought: bool
+    ) -> Iterator[Numbers]:
+        """The columns in the order of `names`; each is in `told` when the next is asked for."""
+        rows, items, pair = candidates.rows, candidates.items, candidates.pair
+        if not bought:
+            yield from _said(candidates, len(self.history))
+        yield from (one[items] for one in self.facts.columns)
+        yield from (one[rows] for one in self.customers.T)
+        if bought:
+            cells = {name: self._own_cells(name, pair) for name in BOUGHT_GROUPS}
+        else:
+            cells = {name: self._cells(name, rows, items) for name in GROUPS}
+        together = TOGETHER_BOUGHT if bought else TOGETHER_NEW
+        yield from (self._together(name, rows, cells) for name in together[:-1])
+        yield self.facts.column("dearer_than_kind")[items] - self._dearer[rows]
+        if bought:
+            yield from self._own(rows, pair, told)
+
+    @cached_property
+    def customers(self) -> Reals:
+        """`CUSTOMER`, shape (customers, len(CUSTOMER))."""
+        history, size = self.history, len(self.history)
+        first = np.diff(history.orders, prepend=-1) != 0
+        of_order, age = history.customers[first], history.ages[first]
+        some, held = np.diff(history.starts) > 0, np.append(history.ages, NEVER)
+        listed = np.bincount(history.customers, history.listed, minlength=size)
+        paid = np.bincount(history.customers, history.paid, minlength=size)
+        counts = [
+            *(np.bincount(of_order[age < days], minlength=size) for days in (14, 28, 91, NEVER)),
+            np.bincount(history.customers[history.ages < 28], minlength=size),
+            np.where(some, held[history.starts[1:] - 1], NEVER),
+            np.where(some, held[history.starts[:-1]], NEVER),
+            np.bincount(self.pairs.rows, minlength=size),
+            np.bincount(self.pairs.rows[self.pairs.first < 28], minlength=size),
+        ]
+        discounted = np.where(listed > 0, 1 - paid / np.maximum(listed, 0.1), 0)
+        return np.column_stack([*map(np.log1p, counts), self._dearer, discounted]).astype(np.float32)
+
+    def share_of(self, name: str, items: Whole) -> Reals:
+        """The share of each item's group in what a customer buys, above 0, shape (customers, items)."""
+        own, asked, size = self._numbered(name, items)
+        weight = np.bincount(own, self._worth["weight"], len(self.history) * size).reshape(-1, size)
+        share = weight / self._total[:, None] + _LEAST_SHARE
+        return np.take(share.astype(np.float32), asked, axis=1)
+
+    @cached_property
+    def _worth(self) -> dict[str, Numbers]:
+        """What a pair adds to the sums of its groups."""
+        pairs = self.pairs
+        return {
+            "weight": pairs.weight(HALF_LIFE_DAYS),
+            "lines": pairs.times.astype(np.float64),
+            "different": np.ones(len(pairs.starts)),
+            "lately": pairs.total(self.history.ages < 28),
+            "new": (pairs.first < 28).astype(np.float64),
+        }
+
+    @cached_property
+    def _total(self) -> Numbers:
+        weight = np.bincount(self.pairs.rows, self._worth["weight"], minlength=len(self.history))
+        return np.maximum(weight, 1e-6)
+
+    @cached_property
+    def _dearer(self) -> Numbers:
+        """How much dearer than their kind the things are that the customer buys, in log price."""
+        dearer = self._worth["weight"] * self.facts.column("dearer_than_kind")[self.pairs.items]
+        return np.bincount(self.pairs.rows, dearer, minlength=len(self.history)) / self._total
+
+    def _cells(self, name: str, rows: Whole, items: Whole) -> "_Cells":
+        """By customer and group of some items; whatever else they buy is one more group."""
+        own, asked, size = self._numbered(name, items)
+        return _Cells(own, rows * size + asked, len(self.history) * size)
+
+    def _numbered(self, name: str, items: Whole) -> tuple[Whole, Whole, int]:
+        """The cell of each pair, the number of each item's group, and how many groups there are."""
+        group = self.shelf.groups[name]
+        held = np.flatnonzero(np.bincount(group[items]))
+        number = np.full(int(group.max(initial=0)) + 1, len(held))
+        number[held] = np.arange(len(held))
+        size = len(held) + 1
+        return self.pairs.rows * np.int64(size) + number[group[self.pairs.items]], number[group[items]], size
+
+    def _own_cells(self, name: str, pair: Whole) -> "_Cells":
+        """By customer and group of an item that they bought."""
+        group = self.shelf.groups[name]
+        keys = self.pairs.rows * (np.int64(group.max(initial=0)) + 1) + group[self.pairs.items]
+        order, ordered = sorting(keys)
+        own = np.empty(len(keys), np.int64)
+        own[order] = np.cumsum(np.diff(ordered, prepend=-1) != 0) - 1
+        return _Cells(own, own[pair], int(own.max(initial=-1)) + 1)
+
+    def _together(self, name: str, rows: Whole, cells: Mapping[str, "_Cells"]) -> Numbers:
+        """A column named `<part>_of_<group>`, as logarithms."""
+        part, _, group = name.partition("_of_")
+        known = cells[group]
+        if part == "share":
+            return np.log(known.total(self._worth["weight"])[known.asked] / self._total[rows] + _LEAST_SHARE)
+        if part == "last":
+            return np.log1p(self._newest(known)[known.asked])
+        return np.log1p(known.total(self._worth[part])[known.asked])
+
+    def _newest(self, cells: "_Cells") -> Numbers:
+        """Days since the newest purchase of each cell."""
+        found = np.full(cells.count, float(NEVER))
+        # The oldest line of a customer comes first, so the newest age is what stays.
+        found[cells.own[self.history.pair_of_line]] = self.history.ages
+        return found
+
+    def _own(self, rows: Whole, pair: Whole, told: Mapping[str, Reals]) -> Iterator[Numbers]:
+        """`OWN` of pairs."""
+        pairs, lines = self.pairs, self.history
+        times, last, first = pairs.times[pair], pairs.last[pair], pairs.first[pair]
+        listed, paid = pairs.total(lines.listed)[pair], pairs.total(lines.paid)[pair]
+        gap = np.where(times > 1, (first - last) / np.maximum(times - 1, 1), _NO_GAP)
+        since_first = pairs.orders_since_first[pair]
+        yield from (np.log1p(one) for one in (times, last, first, pairs.one_before[pair]))
+        yield from (np.log1p(one) for one in (pairs.orders_since_last[pair], since_first))
+        yield from (np.log1p(pairs.weight(days)[pair]) for days in (7, 14, 30, 90))
+        yield from (np.log1p(pairs.total(lines.ages < days)[pair]) for days in (28, 91))
+        yield np.log1p(pairs.total(lines.quantities)[pair] / times)
+        yield np.log1p(np.maximum(paid, 0))
+        yield np.log1p(gap)
+        yield np.log1p(np.where(gap >= 0, last / np.maximum(gap, 1), _NO_GAP))
+        yield np.log1p(np.maximum(pairs.one_before[pair] - last, 0))
+        yield np.where(listed > 0, 1 - paid / np.maximum(listed, 0.1), 0)
+        yield times / np.maximum(since_first, 1)
+        share = self._worth["weight"][pair] / self._total[rows]
+        yield from (share / np.exp(told[f"share_of_{name}"]) for name in ("kind", "family"))
+        yield np.log1p(last) - told["last_of_kind"]
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Customers by groups of items.
+
+    Args:
+        own: the cell of each pair.
+        asked: the cell of each candidate.
+        count: how many cells.
+    """
+
+    own: Whole
+    asked: Whole
+    count: int
+
+    def total(self, of_pairs: np.ndarray) -> np.ndarray:
+        """The sum over the pairs of each cell."""
+        return np.bincount(self.own, of_pairs, self.count)
+
+
+def _said(candidates: Candidates, customers: int) -> Iterator[Reals]:
+    """Each source's score, how it compares with its best of the same customer, and its rank (logarithms)."""
+    lists = Ragged(candidates.rows, customers)
+    starts = np.flatnonzero(np.diff(candidates.rows, prepend=-1))
+    lengths = np.diff(starts, append=len(candidates))
+    said = [np.log(np.maximum(one, _LEAST)) for one in candidates.scores.T]
+    yield from said
+    yield from (one - np.repeat(np.maximum.reduceat(one, starts), lengths) for one in said)
+    yield from (np.log1p(lists.ranks(one)) for one in said)

@@ -1,0 +1,1 @@
+"""From ranked candidates to the list of a customer: rules, variety, new items, reasons."""

@@ -1,0 +1,131 @@
+"""A small share of the places goes to new items, drawn by chance, with the probability of the draw on record.
+
+New items have no purchases to be ranked by, and get none unless somebody sees them. Each place is drawn from
+a lot of its own with probabilities in proportion to the scores (a softmax of their logarithms), by the
+largest of Gumbel-distributed keys (Gumbel 1954; Maddison, Tarlow and Minka 2014, "A* sampling"). The
+probability written down is exact, so that what was shown can be weighed by it later; the rest of a list
+follows from the scores without any chance: probability 1.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+
+from perennial.foundation.config import Part
+from perennial.recommend.data.catalogue import Names, Whole
+from perennial.recommend.lists.eligibility import Flags, Rules
+
+Numbers = NDArray[np.float64]
+Keys = NDArray[np.uint64]
+_LEAST = 1e-12
+
+
+class ExplorationSettings(Part):
+    """How much room new items get."""
+
+    one_in: int | None = Field(20, ge=2, description="every so-manieth place of a list; null: none")
+    few_buyers: int = Field(5, ge=0, description="what more customers bought is not new any more")
+    items: int = Field(1000, ge=1, description="new items that are considered, those of much bought kinds")
+    named: int = Field(20, ge=1, description="… and of these, so many for each customer")
+
+
+@dataclass(frozen=True)
+class Chance:
+    """A die that a customer, an item and a day decide: thrown again, it falls the same way.
+
+    Args:
+        customers: `keys` of the customers of a block.
+        items: `keys` of the items of the shelf.
+        day: the day.
+    """
+
+    customers: Keys
+    items: Keys
+    day: date
+
+    def of(self, rows: Whole, items: Whole) -> Numbers:
+        """A number for each pair, uniform in (0, 1) and independent of all others."""
+        customers = _mixed(self.customers + np.uint64(self.day.toordinal()))
+        bits = _mixed(customers[rows] ^ self.items[items]) >> np.uint64(11)
+        return (bits.astype(np.float64) + 0.5) / 2.0**53
+
+
+def keys(names: Names) -> Keys:
+    """Names as numbers of 64 bits, the same on every machine."""
+    return pd.util.hash_array(names)
+
+
+def explore(
+    lists: Whole,
+    rows: Whole,
+    items: Whole,
+    scores: NDArray[np.floating],
+    new: Flags,
+    rules: Rules,
+    chance: Chance,
+    one_in: int,
+) -> tuple[Whole, Numbers]:
+    """The lists with new items in every `one_in`-th place, and the probability of each item to be there.
+
+    A new item comes in only where the rules let it stand beside the whole list, whatever else is drawn. Where
+    there are fewer new items than places for them, the list keeps its own.
+
+    Args:
+        lists: positions of the chosen candidates, −1 for none, shape (customers, k).
+        rows: row of the customer of each eligible candidate, ascending, shape (n,), as the next three.
+        items: row of its item on the shelf.
+        scores: not negative.
+        new: is the item new?
+        rules: the limits of a list.
+        chance: of the same customers and shelf.
+        one_in: a list has room for k // one_in of them.
+
+    Returns:
+        Positions and probabilities, shape (customers, k) each.
+    """
+    lots = lists.shape[1] // one_in
+    waiting = new.copy()
+    waiting[lists[lists >= 0]] = False
+    found = np.flatnonzero(waiting)
+    if not lots or not len(found):
+        return lists, np.ones(lists.shape)
+    room = rules.room(np.where(lists >= 0, items[lists], -1), rows[found], items[found])
+    found, room = found[room > 0], room[room > 0]
+    place = np.arange(len(found)) - np.searchsorted(rows[found], rows[found])
+    lot = rows[found] * lots + place % np.minimum(lots, room)
+    drawn, probability = _draw(lot, scores[found], chance.of(rows[found], items[found]))
+    return _inserted(lists, rows[found[drawn]], found[drawn], probability, one_in)
+
+
+def _draw(lots: Whole, scores: NDArray[np.floating], chance: Numbers) -> tuple[Whole, Numbers]:
+    """One position of each lot, by lot, and how likely it was."""
+    weights = np.maximum(scores.astype(np.float64), _LEAST)
+    group = np.unique(lots, return_inverse=True)[1]
+    order = np.lexsort((np.log(weights) - np.log(-np.log(chance)), group))
+    drawn = order[np.flatnonzero(np.diff(group[order], append=-1))]
+    return drawn, weights[drawn] / np.bincount(group, weights)
+
+
+def _inserted(
+    lists: Whole, rows: Whole, drawn: Whole, probability: Numbers, one_in: int
+) -> tuple[Whole, Numbers]:
+    """The lists with what was drawn in its places; what was there moves down, and out at the end."""
+    number = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    lengths = (lists >= 0).sum(axis=1)
+    at = rows, np.minimum((number + 1) * one_in - 1, lengths[rows] + number)
+    own, probabilities = np.ones(lists.shape, bool), np.ones(lists.shape)
+    own[at] = False
+    found = np.take_along_axis(lists, np.cumsum(own, axis=1) - 1, axis=1)
+    found[at], probabilities[at] = drawn, probability
+    return found, probabilities
+
+
+def _mixed(numbers: Keys) -> Keys:
+    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014): every bit decides over every other."""
+    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return numbers ^ (numbers >> np.uint64(31))

@@ -1,0 +1,123 @@
+"""How likely each candidate is bought within the window, from everything that is known of it.
+
+What was bought before and what never was are two questions. Of the second, a small network compares the
+many things that a customer might try, list by list. The first is one of when and how often: boosted trees
+judge each item by itself, a network compares them, and the mean of their log odds is better than either.
+All say a probability, so the answers to both questions merge.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+import lightgbm
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.foundation import boosting
+from perennial.recommend.arrays.ragged import Ragged
+from perennial.recommend.features import matrix
+from perennial.recommend.features.matrix import Block
+from perennial.recommend.ranking.listwise_network import Lists, Listwise
+from perennial.recommend.settings import RankerSettings
+from perennial.recommend.sources.candidates import Candidates
+
+Numbers = NDArray[np.float64]
+_FIRST = 24
+"""So many of what a customer bought, by the network, are judged by the trees too, which take their time."""
+
+
+class Question(StrEnum):
+    """Which candidates are asked about."""
+
+    BOUGHT = "bought"
+    NEW = "new"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """The candidates of a block of customers, with what became of them, for each question."""
+
+    lists: dict[Question, Lists]
+
+    @classmethod
+    def of(
+        cls, block: Block, found: Candidates, wanted: NDArray[np.bool_], chosen: RankerSettings, seed: int
+    ) -> Self:
+        """From candidates and whether each was bought; of what was not bought a share is drawn."""
+        kept = wanted | (np.random.default_rng(seed).random(len(found)) < chosen.negatives)
+        return cls({question: _lists(block, found, wanted, question, kept) for question in Question})
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """Trees for what was bought before, and a network for each question."""
+
+    trees: lightgbm.Booster
+    networks: dict[Question, Listwise]
+
+    @classmethod
+    def fit(cls, lessons: Sequence[Lesson], sources: Sequence[str], chosen: RankerSettings) -> Self:
+        """Learn from past windows.
+
+        Args:
+            lessons: of all blocks of all windows.
+            sources: the names of the sources, in the order of their scores.
+            chosen: how.
+        """
+        bought = [one.lists[Question.BOUGHT] for one in lessons]
+        labels = np.concatenate([one.labels for one in bought]).astype(float)
+        trees = boosting.grow(
+            np.concatenate([one.features for one in bought]),
+            labels,
+            "binary",
+            chosen.trees,
+            matrix.names(sources, bought=True),
+            weights=np.where(labels > 0, 1.0, 1 / chosen.negatives),
+        )
+        networks = {
+            question: Listwise.fit([one.lists[question] for one in lessons], chosen.network, chosen.negatives)
+            for question in Question
+        }
+        return cls(trees, networks)
+
+    def probability(self, block: Block, found: Candidates) -> Numbers:
+        """P(bought within the window) for each candidate."""
+        said, nothing = np.zeros(len(found)), np.zeros(len(found), bool)
+        for question, network in self.networks.items():
+            asked = (found.pair >= 0) == (question is Question.BOUGHT)
+            if not asked.any():
+                continue
+            lists = _lists(block, found, nothing, question, ~nothing)
+            odds = network.log_odds(lists.features, lists.starts, lists.customers)
+            if question is Question.BOUGHT:
+                first = Ragged(found.rows[asked], len(block.history)).ranks(odds) < _FIRST
+                by_trees = boosting.predict(self.trees, lists.features[first], raw=True, threads=1)
+                odds[first] = (odds[first] + by_trees) / 2
+            said[asked] = 1 / (1 + np.exp(-odds))
+        return said
+
+    def save(self, folder: Path) -> None:
+        """Write the trees as text, the networks as arrays."""
+        self.trees.save_model(folder / "trees.txt")
+        for question, network in self.networks.items():
+            network.save(folder / f"{question}.npz")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        networks = {question: Listwise.load(folder / f"{question}.npz") for question in Question}
+        return cls(lightgbm.Booster(model_file=folder / "trees.txt"), networks)
+
+
+def _lists(
+    block: Block, found: Candidates, wanted: NDArray[np.bool_], question: Question, kept: NDArray[np.bool_]
+) -> Lists:
+    """The candidates of a question that are kept, list by list."""
+    asked = kept & ((found.pair >= 0) == (question is Question.BOUGHT))
+    some = found.where(asked)
+    starts = np.flatnonzero(np.diff(some.rows, prepend=-1))
+    rows = block.features(some, bought=question is Question.BOUGHT)
+    return Lists(rows, starts, wanted[asked], block.customers[some.rows[starts]])

@@ -1,0 +1,1 @@
+"""A causal transformer over the orders of customers."""

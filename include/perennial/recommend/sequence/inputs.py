@@ -1,0 +1,136 @@
+"""A history read as the sequence model sees it: orders one after the other, and what was known when.
+
+Everything is as of moments in the past: what was bought before one is known, what came after is wanted.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.recommend.data.catalogue import Whole
+from perennial.recommend.data.history import History, Reals
+
+GAPS = np.array([1, 2, 3, 5, 8, 13, 21, 34, 55, 90, 180])
+"""Edges, in days, of the spans of a gap or a silence; span 0 stands for: there is no order before."""
+SPANS = len(GAPS) + 2
+
+HALF_LIVES = (7.0, 30.0, 90.0)
+FACTS = ("times", "last", "first", "rate", "due", *(f"weight_{half_life:g}" for half_life in HALF_LIVES))
+"""Logarithms of what is known, at a moment, of an item that the customer bought: how often; days since it was
+last and first bought; times an order; days since the last time by the usual gap; decayed purchases."""
+
+WINDOW_DAYS = 28
+"""What is bought within so many days after a moment is wanted then."""
+
+_FEW = 1e-3
+_LINES = ("items", "ages", "orders", "quantities", "paid", "listed")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Orders of customers and, at moments that are the same for all, what each customer had bought.
+
+    Args:
+        new: whether the customer had not bought the item of each line before, shape (lines,).
+        bags: where the lines of each order begin in the block, shape (orders,).
+        at: customer and place of each order in the sequence, places from 1, shape (2, orders).
+        ages: of the orders in days, shape (customers, places + 1); place 0 is the beginning, as old as the
+            first order; after the last one −1.
+        gaps: span of days since the order before, shape (customers, places + 1).
+        places: of the last order before each moment, 0 for none, shape (customers, moments).
+        silences: span of days between that order and the moment, shape (customers, moments).
+    """
+
+    new: NDArray[np.bool_]
+    bags: Whole
+    at: Whole
+    ages: Whole
+    gaps: Whole
+    places: Whole
+    silences: Whole
+
+    @classmethod
+    def of(cls, block: History, moments: Whole) -> Self:
+        """Read a block of customers.
+
+        Args:
+            block: their histories.
+            moments: ages in days, shape (moments,): what is older than a moment or as old is known at it.
+        """
+        bags = np.flatnonzero(_changes(block.orders, block.customers))
+        customer, age = block.customers[bags].astype(np.int64), block.ages[bags]
+        counts = np.bincount(customer, minlength=len(block))
+        place = np.arange(len(bags)) - (np.cumsum(counts) - counts)[customer] + 1
+        ages = np.full((len(block), counts.max(initial=0) + 1), -1, np.int64)
+        ages[customer, place] = age
+        ages[counts > 0, 0] = ages[counts > 0, 1:2].ravel()
+        gaps = np.zeros_like(ages)
+        later = place > 1
+        gaps[customer[later], place[later]] = _span(ages[customer, place - 1][later] - age[later])
+        places = (ages[:, 1:, None] >= moments).sum(axis=1)
+        silent = _span(np.take_along_axis(ages, places, axis=1) - moments)
+        silences = np.where(places > 0, silent, 0)
+        new = np.zeros(len(block.items), bool)
+        new[block.by_pair[block.pair_starts]] = True
+        return cls(new, bags, np.stack([customer, place]), ages, gaps, places, silences)
+
+
+def recent(history: History, orders: int) -> History:
+    """The last so many orders of each customer."""
+    last = history.orders[history.starts[1:][history.customers] - 1]
+    return kept(history, history.orders > last - orders)
+
+
+def kept(history: History, lines: NDArray[np.bool_]) -> History:
+    """A history of some of its lines."""
+    starts = np.r_[0, np.cumsum(lines)][history.starts]
+    return replace(history, starts=starts, **{name: getattr(history, name)[lines] for name in _LINES})
+
+
+def pairs(block: History, places: Whole, moments: Whole) -> tuple[Whole, Reals, Whole]:
+    """What was known at moments, and what was wanted then.
+
+    Args:
+        block: histories of customers.
+        places: as `Reading` has them.
+        moments: ages in days.
+
+    Returns:
+        Customer, moment and item of what had been bought, shape (3, n); `FACTS` of it, shape (n, len(FACTS));
+        customer, moment and item of what was bought in the window after, shape (3, m).
+    """
+    starts = block.pair_starts
+    if not len(starts):
+        return np.zeros((3, 0), np.int64), np.zeros((0, len(FACTS)), np.float32), np.zeros((3, 0), np.int64)
+    first = block.by_pair[starts]
+    customers, items = block.customers[first], block.items[first]
+    days = block.ages[block.by_pair][:, None] - moments
+    before = days >= 0
+    wanted = np.logical_or.reduceat((days < 0) & (days >= -WINDOW_DAYS), starts).nonzero()
+    counts = np.add.reduceat(before, starts, dtype=np.float32)
+    pair, moment = counts.nonzero()
+    times = counts[pair, moment]
+    newest = np.minimum.reduceat(np.where(before, days, np.iinfo(days.dtype).max), starts)[pair, moment]
+    oldest = np.maximum.reduceat(np.where(before, days, -1), starts)[pair, moment]
+    usual_gap = np.where(times > 1, (oldest - newest) / np.maximum(times - 1, 1), oldest + WINDOW_DAYS)
+    orders = places[customers[pair], moment]
+    facts = [times, 1 + newest, 1 + oldest, times / orders, (newest + 1) / (usual_gap + 1)]
+    for half_life in HALF_LIVES:
+        decayed = np.where(before, np.exp2(-np.maximum(days, 0) / np.float32(half_life)), 0)
+        facts.append(np.add.reduceat(decayed, starts)[pair, moment] + _FEW)
+
+    def named(pair: Whole, moment: Whole) -> Whole:
+        return np.stack([customers[pair], moment, items[pair]]).astype(np.int64)
+
+    return named(pair, moment), np.log(np.stack(facts, 1)).astype(np.float32), named(*wanted)
+
+
+def _changes(*values: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Where any of the values is not that of the line before."""
+    return np.any([np.diff(one, prepend=-1) != 0 for one in values], axis=0)
+
+
+def _span(days: NDArray[np.integer]) -> Whole:
+    return np.digitize(days, GAPS) + 1

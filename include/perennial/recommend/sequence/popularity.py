@@ -1,0 +1,92 @@
+"""What everybody bought, as of moments of the past: how popular an item was, and things like it.
+
+An item that nobody had bought by a moment is judged by the mean item of its kind and of its line (brand
+within a family), and by the mean one of those that were new then.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from perennial.recommend.data.catalogue import Codes, Shelf, Whole
+from perennial.recommend.data.history import History, Reals
+
+WEEKS = (1, 4, 13)
+"""How popular an item is is asked over so many last weeks."""
+
+_GROUPS = ("kind", "brand_line")
+_LATELY = WEEKS[-1]
+_MEAN_ITEMS = 3
+"""Items of the mean of all groups that are added to those of a group."""
+_OF_GROUP = tuple(f"{what}_of_{group}" for group in _GROUPS for what in ("lines", "new_lines"))
+_OWN = tuple(f"lines_{weeks}" for weeks in WEEKS)
+FACTS = (*_OWN, *_OF_GROUP, "unsold", *(f"{name}_unsold" for name in _OF_GROUP))
+"""Of an item at a moment: logarithms of its lines in the last weeks, of those of the mean item of its groups
+and of the mean new item; whether nobody had bought it; and what is said of its groups if so, else 0."""
+
+_WEEK_DAYS = 7
+_LEAST = 1e-3
+
+
+@dataclass(frozen=True)
+class Market:
+    """What everybody bought, by week.
+
+    Args:
+        older: how many lines of each item are so many weeks old or older, shape (weeks + 1, items).
+        groups: the number of each item's group, one array for each of the groupings.
+        means: log of the lines, in the last weeks before each week, of the mean item of a group and of the
+            mean one that was new, for each of the groupings, shape (weeks + 1, groups, 2).
+    """
+
+    older: Reals
+    groups: tuple[Codes, ...]
+    means: tuple[Reals, ...]
+
+    @classmethod
+    def of(cls, history: History, shelf: Shelf) -> Self:
+        """Count the lines of a history of the items of a shelf."""
+        week, width = history.ages.astype(np.int64) // _WEEK_DAYS, history.width
+        weeks = int(week.max(initial=0)) + 1
+        sold = np.bincount(week * width + history.items, minlength=weeks * width)
+        summed = np.cumsum(sold.reshape(weeks, width)[::-1], axis=0)[::-1]
+        older = np.vstack([summed, np.zeros((1, width))]).astype(np.float32)
+        groups = tuple(shelf.groups[name] for name in _GROUPS)
+        return cls(older, groups, tuple(_means(older, group) for group in groups))
+
+    @property
+    def weeks(self) -> int:
+        """How many it knows."""
+        return len(self.older) - 1
+
+    def facts(self, weeks: Whole, items: Whole | slice = slice(None)) -> Reals:
+        """`FACTS` of items as of moments, shape (moments, items, len(FACTS)).
+
+        Args:
+            weeks: how long ago each moment was.
+            items: which.
+        """
+        older, at = self.older[:, items], np.minimum(weeks, self.weeks)
+        own = [np.log1p(older[at] - older[np.minimum(weeks + span, self.weeks)]) for span in WEEKS]
+        by_group = np.concatenate(
+            [means[at][:, group[items]] for means, group in zip(self.means, self.groups, strict=True)],
+            axis=-1,
+        )
+        unsold = (older[at] == 0)[..., None]
+        return np.concatenate([np.stack(own, axis=-1), by_group, unsold, by_group * unsold], axis=-1)
+
+
+def _means(older: Reals, group: Codes) -> Reals:
+    before = np.vstack([older[_LATELY:], np.zeros((min(_LATELY, len(older)), older.shape[1]), np.float32)])
+    found = [
+        (_mean(sold, np.ones_like(sold), group), _mean(sold * new, new, group))
+        for sold, new in zip(older - before, (older > 0) & (before == 0), strict=True)
+    ]
+    return np.array(found, np.float32).swapaxes(1, 2)
+
+
+def _mean(lines: Reals, items: np.ndarray, group: Codes) -> Reals:
+    mean = lines.sum() / max(1, items.sum())
+    counted = np.bincount(group, lines) + _MEAN_ITEMS * mean
+    return np.log(_LEAST + counted / (np.bincount(group, items) + _MEAN_ITEMS))

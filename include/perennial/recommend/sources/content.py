@@ -1,0 +1,70 @@
+"""What is like what a customer bought, by the vectors of the items' texts.
+
+A customer's taste is the weighted mean of the texts bought, seen from the middle of the catalogue: what all
+texts have in common says nothing of anybody.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from perennial.recommend.arrays import sparse_products
+from perennial.recommend.arrays.nearest_items import nearest, strongest
+from perennial.recommend.data.catalogue import Codes, Shelf, Whole
+from perennial.recommend.data.history import History, Reals
+from perennial.recommend.settings import Weighing
+
+
+@dataclass(frozen=True)
+class Content:
+    """The texts of a shelf.
+
+    Args:
+        shelf: the items.
+        pool: rows of the items asked about, shape (pool,).
+        weighing: of what was bought, in a taste.
+    """
+
+    shelf: Shelf
+    pool: Whole
+    weighing: Weighing
+
+    def tastes(self, block: History) -> Reals:
+        """One vector of unit length for each customer, shape (customers, width); zeros without a history."""
+        bought = self.weighing.matrix(block)
+        parts = bought.data, self._text_of[bought.indices], bought.indptr
+        by_text = sparse.csr_array(parts, shape=(len(block), len(self.shelf.directions)))
+        found = sparse_products.of_bags(by_text, self._directions)
+        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+
+    def scores(self, block: History) -> Reals:
+        """Cosine of taste and text, shape (customers, pool)."""
+        return sparse_products.with_quick(self.tastes(block), self._texts)
+
+    def evidence(self, history: History, rows: Whole, columns: Whole) -> Whole:
+        """The item bought whose text is most like that of an item of the pool, −1 for none, shape (n,)."""
+        return strongest(self._alike[columns], history.bought[rows])
+
+    @cached_property
+    def _text_of(self) -> Codes:
+        """The row of each item's text among the directions."""
+        return (self.shelf.texts % len(self.shelf.directions)).astype(np.int32)
+
+    @cached_property
+    def _directions(self) -> torch.Tensor:
+        return sparse_products.quick(self.shelf.directions)
+
+    @cached_property
+    def _texts(self) -> torch.Tensor:
+        """Of the pool, shape (width, pool)."""
+        return self._directions[self.shelf.texts[self.pool]].T.contiguous()
+
+    @cached_property
+    def _alike(self) -> sparse.csr_array:
+        directions, texts = self.shelf.directions, self.shelf.texts
+        return nearest(
+            lambda some: (directions @ directions[texts[self.pool[some]]].T)[texts], len(self.pool)
+        )

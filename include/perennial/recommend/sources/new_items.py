@@ -1,0 +1,161 @@
+"""How much a customer may want what nobody has bought yet: by its kind, its brand and its text.
+
+An item without purchases is taken for one of its line (brand within a category; where nobody has bought of
+the line either, its kind): what new items of the kind came to lately, times how much more than others the
+customer buys of the line, times e to the cosine of the customer's taste and the item's text.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from perennial.recommend.arrays import sparse_products
+from perennial.recommend.data.catalogue import Shelf, Whole
+from perennial.recommend.data.history import History, Reals
+from perennial.recommend.lists.exploration import ExplorationSettings
+from perennial.recommend.settings import Weighing
+from perennial.recommend.sources.content import Content
+
+NEW_DAYS = 91
+"""For so long an item is new."""
+_WINDOW_DAYS = 28
+_MEAN_ITEMS = 3
+"""New items of mean luck that are added to those of a kind."""
+_USUAL_PURCHASES = 20
+"""Purchases like everybody's that are added to a customer's."""
+_LEAST = np.float32(1e-9)
+_GROUPS = ("kind", "brand_line")
+
+
+@dataclass(frozen=True)
+class NewItems:
+    """Items of a shelf that are asked about.
+
+    Args:
+        content: their texts.
+        luck: how many buyers the mean new item of their kind had lately, shape (items,).
+        usual: of kinds and lines the share that each has in what everybody buys.
+        level: makes a score the probability of a purchase within the window, by what new items came to.
+    """
+
+    content: Content
+    luck: Reals
+    usual: dict[str, Reals]
+    level: float
+
+    @property
+    def items(self) -> Whole:
+        """Rows of the items asked about."""
+        return self.content.pool
+
+    @classmethod
+    def fit(cls, history: History, shelf: Shelf, items: Whole, chosen: Weighing) -> Self:
+        """Learn from what everybody bought.
+
+        Args:
+            history: of all customers.
+            shelf: what they bought, and what is asked about.
+            items: rows of what is asked about.
+            chosen: how purchases count.
+        """
+        kind, buyers = shelf.groups["kind"], np.bincount(history.bought.indices, minlength=len(shelf))
+        first = np.zeros(len(shelf), np.int32)
+        np.maximum.at(first, history.items, history.ages)
+        new = (buyers > 0) & (first < NEW_DAYS)
+        found, count = np.bincount(kind, new * buyers), np.bincount(kind, new)
+        luck = (found + _MEAN_ITEMS * found.sum() / max(1, count.sum())) / (count + _MEAN_ITEMS)
+        usual = {}
+        for name in _GROUPS:
+            group = shelf.groups[name]
+            lines = np.bincount(group[history.items], minlength=int(group.max(initial=0)) + 1)
+            usual[name] = (lines / max(1, len(history.items))).astype(np.float32)
+        days = float(first[new].mean()) if new.any() else float(NEW_DAYS)
+        level = _WINDOW_DAYS / max(1.0, days) / max(1, len(history))
+        return cls(Content(shelf, items, chosen), luck[kind[items]].astype(np.float32), usual, level)
+
+    def scores(self, block: History) -> Reals:
+        """Above 0; for customers without purchases the same for all. Shape (customers, items)."""
+        bought = block.weights(self.content.weighing.half_life_days)
+        own = sparse_products.with_sparse(bought, self._members)
+        total = np.asarray(bought.sum(axis=1), np.float32)[:, None]
+        usual = _USUAL_PURCHASES * self._shares
+        lift = (own + usual) / ((total + _USUAL_PURCHASES) * self._shares)
+        found: Reals = self.luck * lift[:, self._columns[1]] * np.exp(self.content.scores(block))
+        return found
+
+    def probability(self, block: History) -> Reals:
+        """P(bought within the window), roughly, shape (customers, items)."""
+        return np.minimum(self.level * self.scores(block), 1)
+
+    def evidence(self, history: History, rows: Whole, items: Whole) -> Whole:
+        """The item bought whose text is most like that of an item asked about, −1 for none, shape (n,)."""
+        if not len(self.items):
+            return items
+        return self.content.evidence(history, rows, np.searchsorted(self.items, items))
+
+    def save(self, path: Path) -> None:
+        """Write it as one file, without pickle; the shelf is kept by whoever holds it."""
+        usual = {f"usual_{name}": share for name, share in self.usual.items()}
+        np.savez(path, items=self.items, luck=self.luck, level=self.level, **usual)  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, path: Path, shelf: Shelf, chosen: Weighing) -> Self:
+        """Read what `save` wrote."""
+        with np.load(path) as held:
+            usual = {name: held[f"usual_{name}"] for name in _GROUPS}
+            return cls(Content(shelf, held["items"], chosen), held["luck"], usual, float(held["level"]))
+
+    @cached_property
+    def _columns(self) -> tuple[Whole, Whole]:
+        """The groups that items asked about are judged by, kinds numbered behind lines, and each item's."""
+        shelf, lines = self.content.shelf, self.usual["brand_line"]
+        kind, line = (shelf.groups[name][self.items] for name in _GROUPS)
+        return np.unique(np.where(lines[line] > 0, line, len(lines) + kind), return_inverse=True)
+
+    @cached_property
+    def _shares(self) -> Reals:
+        """What each of these groups has in what everybody buys, above 0, shape (groups,)."""
+        both = np.r_[self.usual["brand_line"], self.usual["kind"]]
+        return np.maximum(both[self._columns[0]], _LEAST).astype(np.float32)
+
+    @cached_property
+    def _members(self) -> sparse.csr_array:
+        """Which items of the shelf are of each of these groups, shape (shelf, groups)."""
+        groups, lines = self.content.shelf.groups, len(self.usual["brand_line"])
+        items = np.arange(len(self.content.shelf))
+        at = np.r_[items, items], np.r_[groups["brand_line"], lines + groups["kind"]]
+        ones, shape = np.ones(2 * len(items), np.float32), (len(items), lines + len(self.usual["kind"]))
+        return sparse.csr_array((ones, at), shape=shape)[:, self._columns[0]]
+
+
+def newest(
+    history: History,
+    shelf: Shelf,
+    listed: Whole,
+    available: NDArray[np.bool_],
+    chosen: ExplorationSettings,
+) -> Whole:
+    """Rows of the available items that are new and hardly bought yet, ascending.
+
+    An item is new for 91 days after it entered the catalogue; where that is not known, after its first sale.
+
+    Args:
+        history: of all customers.
+        shelf: the items.
+        listed: days since each item entered the catalogue, −1 where not known, shape (items,).
+        available: may it be sold, shape (items,).
+        chosen: how few buyers, and how many items.
+    """
+    buyers = np.bincount(history.bought.indices, minlength=len(shelf))
+    first = np.full(len(shelf), -1, np.int64)
+    np.maximum.at(first, history.items, history.ages)
+    age = np.where(listed >= 0, listed, first)
+    found = np.flatnonzero(available & (age >= 0) & (age < NEW_DAYS) & (buyers <= chosen.few_buyers))
+    kind = shelf.groups["kind"]
+    weight = np.bincount(kind, buyers)[kind[found]]
+    return np.sort(found[np.argsort(-weight, kind="stable")[: chosen.items]])

@@ -1,0 +1,28 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from perennial.foundation.config import ConfigError
+from perennial.foundation.settings import settings
+from perennial.recommend.settings import recommender_settings
+
+
+def test_candidates_of_a_source_that_is_not_there_are_refused_with_those_that_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    chosen = yaml.safe_load((settings().config / "models.yaml").read_text())
+    monkeypatch.setenv("PERENNIAL_CONFIG", str(tmp_path))
+    settings.cache_clear()
+    for name, sentence in {
+        "tastes_8_days": "found 'tastes_8_days'; allowed are .*, tastes_7_days, .*, popularity",
+        "sequence": r"found 'sequence' \(sequence is null: off\); allowed are",
+    }.items():
+        chosen["recommender"]["candidates"] = {"popularity": 1, name: 2}
+        (tmp_path / "models.yaml").write_text(yaml.safe_dump(chosen))
+        with pytest.raises(ConfigError, match=f"models.yaml: recommender: .*candidates: {sentence}"):
+            recommender_settings()
+    chosen["recommender"]["sequence"] = {"seconds": 5}
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump(chosen))
+    assert "sequence" in recommender_settings().sources
+    settings.cache_clear()

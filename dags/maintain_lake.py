@@ -64,7 +64,7 @@ def maintain_lake() -> None:
     @task
     def tidy(tables: list[str], kept_days: int | None, dry_run: bool, now: datetime) -> dict[str, dict]:
         """Tidy each table; one that fails hides no other."""
-        from perennial.foundation import maintenance
+        from perennial.foundation.lake import maintenance
 
         return maintenance.maintain(tables, now, kept_days, dry_run=dry_run)
 

@@ -46,14 +46,14 @@ def roll_back_model() -> None:
     @task
     def choose(model: str, version: str) -> dict[str, int]:
         """From which version to which; settled here, so that a second attempt does not go further back."""
-        from perennial.foundation import roll_back
+        from perennial.foundation.modelling import roll_back
 
         return roll_back.choose(model, int(version) if version else None)
 
     @task
     def change(model: str, chosen: dict[str, int], reason: str, held_through: str) -> str:
         """Write the row, then the aliases."""
-        from perennial.foundation import roll_back
+        from perennial.foundation.modelling import roll_back
         from perennial.orchestration import connections
 
         return roll_back.roll_back(

@@ -42,7 +42,7 @@ def train_models() -> None:
     @task(trigger_rule="all_done", **publishes(MODELS))
     def promote(day: str) -> dict[str, str]:
         """Champion or candidate, once for each day."""
-        from perennial.foundation import promotion
+        from perennial.foundation.modelling import promotion
         from perennial.orchestration import connections
 
         return promotion.promote(day, connections.mlflow())

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from perennial.foundation import settings
+from perennial.foundation.embedding_spaces import embedding_settings
 from perennial.foundation.encoder import Choice
-from perennial.foundation.item_vectors import embedding_settings
 
 WIDTH = 64
 

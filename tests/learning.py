@@ -15,10 +15,10 @@ import pyarrow as pa
 import pytest
 
 from perennial.foundation import contracts
+from perennial.foundation.embedding_spaces import embedding_settings, texts
 from perennial.foundation.endpoint import Endpoint
-from perennial.foundation.item_vectors import embedding_settings, texts
 from perennial.foundation.lake import Lake
-from perennial.foundation.promotion import WINDOW
+from perennial.foundation.modelling.promotion import WINDOW
 
 DAY = date(2017, 11, 30)
 CUSTOMERS, ITEMS, WIDTH = 80, 30, 8

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from perennial.foundation import promotion, tracking
 from perennial.foundation.endpoint import Endpoint
-from perennial.foundation.gate import Answers
 from perennial.foundation.lake import Lake
-from perennial.foundation.registry import Pyfunc
+from perennial.foundation.modelling import promotion, tracking
+from perennial.foundation.modelling.gate import Answers
+from perennial.foundation.modelling.registered import Pyfunc
 
 MODEL = "return_model"
 """The name it is registered under; what really stands under it matters to nobody here."""

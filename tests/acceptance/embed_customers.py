@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from perennial.demo import complete_journey
 from perennial.foundation import encoder
+from perennial.foundation.embedding_spaces import EmbeddingSpace, embedding_settings, texts
 from perennial.foundation.engine import kept
-from perennial.foundation.item_vectors import EmbeddingSpace, embedding_settings, texts
 from perennial.profiles import history, preferences, purchases
 from perennial.profiles.drawing import History, HistoryKind, Preferences, profile_settings
 from perennial.recommend.data import tables

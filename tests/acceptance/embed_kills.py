@@ -132,7 +132,7 @@ def _one(
 def _start(folder: Path, dag: str) -> Path:
     """A shop with a catalogue and a closed day; for the backfill its vectors are there as well."""
     from perennial.foundation import encoder
-    from perennial.foundation.item_vectors import embedding_settings
+    from perennial.foundation.embedding_spaces import embedding_settings
     from perennial.foundation.settings import settings
     from tests.encoders import declare, small
 

@@ -58,8 +58,8 @@ def without_amx() -> Iterator[Line]:
 def whole_numbers() -> Iterator[Line]:
     """The nearest neighbours that torch's own eight-bit layers keep; bfloat16 beside them."""
     from perennial.foundation import encoder
+    from perennial.foundation.embedding_spaces import embedding_settings
     from perennial.foundation.encoder import Precision
-    from perennial.foundation.item_vectors import embedding_settings
     from tests.benchmarks import embed
 
     space = embedding_settings().start

@@ -70,7 +70,7 @@ def main(folder: str) -> None:
 
 def _there_and_back() -> Seen:
     from perennial.embeddings import pipeline
-    from perennial.foundation.item_vectors import embedding_settings
+    from perennial.foundation.embedding_spaces import embedding_settings
     from perennial.foundation.lake import open_lake
     from perennial.foundation.ledger import open_ledger
     from tests.benchmarks import embed
@@ -113,7 +113,7 @@ def _share(*signals: Event) -> None:
 
 def _read_on(days: Sequence[date]) -> Seen:
     """Look until it is over, and once more."""
-    from perennial.foundation.item_vectors import item_vectors
+    from perennial.foundation.embedding_spaces import item_vectors
     from perennial.foundation.lake import open_lake
 
     reading, over = _signals

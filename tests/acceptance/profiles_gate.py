@@ -50,8 +50,8 @@ def main(situation: str, folder: str) -> None:
     """Play one situation and print what the promotion says of the last candidate."""
     import shutil
 
-    from perennial.foundation import promotion
     from perennial.foundation.endpoint import Endpoint
+    from perennial.foundation.modelling import promotion
     from tests import planted
     from tests.learning import empty_mlflow
     from tests.planted import FIRST, MODEL, Planted
@@ -88,8 +88,8 @@ def _played(situation: str) -> str:
 
 def _promoted(extra: Callable[[np.random.Generator], np.ndarray]) -> int:
     """How many of the draws the gate promotes, judging fresher candidates by their extra losses."""
-    from perennial.foundation import gate
-    from perennial.foundation.gate import Answers
+    from perennial.foundation.modelling import gate
+    from perennial.foundation.modelling.gate import Answers
 
     young = np.arange(_CASES) < 300
     promoted = 0

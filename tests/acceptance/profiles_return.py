@@ -11,9 +11,9 @@ from datetime import date, timedelta
 import numpy as np
 from scipy.special import ndtri
 
-from perennial.foundation import calibration
 from perennial.foundation.lake import Lake
-from perennial.foundation.promotion import WINDOW
+from perennial.foundation.modelling import calibration
+from perennial.foundation.modelling.promotion import WINDOW
 from perennial.models import judgement, pipeline
 from perennial.models.cases import Cases
 from perennial.models.config import ReturnModelSettings, return_model_settings

@@ -20,7 +20,7 @@ import pyarrow.csv as pa_csv
 
 from perennial.demo.state import REPOSITORY
 from perennial.foundation import encoder
-from perennial.foundation.item_vectors import embedding_settings, texts
+from perennial.foundation.embedding_spaces import embedding_settings, texts
 from perennial.foundation.settings import settings
 from perennial.recommend.data.catalogue import Shelf
 from perennial.recommend.data.window_purchases import Examination, bought_after

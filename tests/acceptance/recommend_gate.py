@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from perennial.embeddings import pipeline as embeddings
-from perennial.foundation import promotion, tracking
 from perennial.foundation.endpoint import Endpoint
+from perennial.foundation.modelling import promotion, tracking
 from perennial.recommend import pipeline
 from perennial.recommend.data.window_purchases import Examination
 from perennial.recommend.evaluation.scorecard import NEW

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perennial.foundation import calibration
+from perennial.foundation.modelling import calibration
 from perennial.recommend.data.catalogue import Names
 from perennial.recommend.data.history import Reals
 from perennial.recommend.data.window_purchases import bought_in

@@ -13,9 +13,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from perennial.foundation import encoder
-from perennial.foundation.item_vectors import embedding_settings, texts
+from perennial.foundation.embedding_spaces import embedding_settings, texts
 from perennial.foundation.lake import Lake
-from perennial.foundation.promotion import WINDOW
+from perennial.foundation.modelling.promotion import WINDOW
 from perennial.recommend.data import history, tables
 from perennial.recommend.data.catalogue import Shelf, Whole
 from perennial.recommend.data.history import History, Reals

@@ -23,9 +23,9 @@ import pyarrow as pa
 
 from perennial.demo import complete_journey
 from perennial.embeddings import pipeline
-from perennial.foundation import contracts, encoder, item_vectors
+from perennial.foundation import contracts, embedding_spaces, encoder
+from perennial.foundation.embedding_spaces import EmbeddingSpace, embedding_settings
 from perennial.foundation.encoder import Choice, Precision
-from perennial.foundation.item_vectors import EmbeddingSpace, embedding_settings
 from perennial.foundation.lake import open_lake
 from perennial.foundation.settings import settings
 from tests.benchmarks import bench
@@ -110,7 +110,7 @@ def of_matrix_speed() -> float:
 def different_texts(space: EmbeddingSpace) -> list[str]:
     """Of all items, sorted."""
     return sorted(
-        set(item_vectors.texts(ibis.memtable(catalogue()), space.text).text.to_pyarrow().to_pylist())
+        set(embedding_spaces.texts(ibis.memtable(catalogue()), space.text).text.to_pyarrow().to_pylist())
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from perennial.demo import complete_journey
 from perennial.foundation import encoder, neighbours
-from perennial.foundation.item_vectors import embedding_settings, texts
+from perennial.foundation.embedding_spaces import embedding_settings, texts
 from perennial.foundation.settings import settings
 from tests.benchmarks.bench import Result, peak_mb, result, seconds
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 
-from perennial.foundation import model_log
-from perennial.foundation.item_vectors import ENCODER, in_force
+from perennial.foundation.embedding_spaces import ENCODER, in_force
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.ledger import open_ledger
+from perennial.foundation.modelling import model_log
 from tests.dags.conftest import DAGS_FOLDER
 from tests.embeddings.catalogue import MONDAY, TUESDAY, land
 

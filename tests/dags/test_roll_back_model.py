@@ -6,9 +6,9 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 
-from perennial.foundation import promotion
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake
+from perennial.foundation.modelling import promotion
 from tests import planted
 from tests.dags.conftest import DAGS_FOLDER
 from tests.planted import MODEL, aliases, log

@@ -6,11 +6,11 @@ import pytest
 
 from perennial.embeddings import pipeline
 from perennial.embeddings.switch import NoDayError
-from perennial.foundation import model_log
+from perennial.foundation.embedding_spaces import ENCODER, embedding_settings, in_force, item_vectors
 from perennial.foundation.encoder import Choice, EncoderError
-from perennial.foundation.item_vectors import ENCODER, embedding_settings, in_force, item_vectors
 from perennial.foundation.lake import Lake
 from perennial.foundation.ledger import open_ledger
+from perennial.foundation.modelling import model_log
 from tests.acceptance import embed_kills
 from tests.acceptance.embed_switch import seen_during
 from tests.content import rows

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from perennial.embeddings import pipeline
-from perennial.foundation import model_log
+from perennial.foundation.embedding_spaces import ENCODER, embedding_settings, in_force
 from perennial.foundation.encoder import Encoder
-from perennial.foundation.item_vectors import ENCODER, embedding_settings, in_force
 from perennial.foundation.lake import Lake
+from perennial.foundation.modelling import model_log
 from tests.embeddings.catalogue import MONDAY, TUESDAY, land
 
 DAY, NEXT = str(MONDAY), str(TUESDAY)

@@ -4,7 +4,7 @@ import pytest
 
 from perennial.foundation import contracts
 from perennial.foundation.config import ConfigError, load
-from perennial.foundation.expression import columns_of
+from perennial.foundation.engine.sql_expressions import columns_of
 from perennial.ingestion.declarations import Sources, read_sources
 
 

@@ -5,10 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from perennial.foundation import promotion, tracking
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake
-from perennial.foundation.promotion import WINDOW
+from perennial.foundation.modelling import promotion, tracking
+from perennial.foundation.modelling.promotion import WINDOW
 from perennial.models import features, pipeline, return_model
 from perennial.models.cases import HORIZONS, Cases
 from perennial.models.config import return_model_settings

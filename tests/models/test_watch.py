@@ -8,9 +8,10 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from perennial.foundation import contracts, promotion
+from perennial.foundation import contracts
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake
+from perennial.foundation.modelling import promotion
 from perennial.foundation.settings import settings
 from perennial.models import drift, pipeline, watch
 from perennial.models.drift import Level, Measured

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from perennial.foundation.contracts import VECTOR
-from perennial.foundation.item_vectors import embedding_settings
+from perennial.foundation.embedding_spaces import embedding_settings
 from perennial.profiles import history
 from perennial.profiles.drawing import History, HistoryKind
 from perennial.profiles.purchases import UNIT

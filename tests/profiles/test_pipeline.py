@@ -10,10 +10,11 @@ import pytest
 import yaml
 from ibis.config import Config
 
-from perennial.foundation import contracts, model_log, settings
-from perennial.foundation.item_vectors import ENCODER, Template, embedding_settings, texts
+from perennial.foundation import contracts, settings
+from perennial.foundation.embedding_spaces import ENCODER, Template, embedding_settings, texts
 from perennial.foundation.lake import Lake
-from perennial.foundation.model_log import PROMOTED, Record
+from perennial.foundation.modelling import model_log
+from perennial.foundation.modelling.model_log import PROMOTED, Record
 from perennial.profiles import (
     active_hours,
     discounts,

@@ -8,11 +8,12 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
-from perennial.foundation import contracts, promotion, tracking
+from perennial.foundation import contracts
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake
-from perennial.foundation.promotion import WINDOW
-from perennial.foundation.registry import LayoutError, write_layout
+from perennial.foundation.modelling import promotion, tracking
+from perennial.foundation.modelling.promotion import WINDOW
+from perennial.foundation.modelling.registered import LayoutError, write_layout
 from perennial.foundation.settings import settings
 from perennial.recommend import pipeline, recommender, scoring
 from perennial.recommend.data.window_purchases import Examination

@@ -79,7 +79,7 @@ class _Teller:
 
 
 def _evaluate(teller: _Teller, said: dict[str, str]) -> None:
-    from perennial.foundation.item_vectors import embedding_settings
+    from perennial.foundation.embedding_spaces import embedding_settings
     from perennial.recommend.any_data import report, tables, trial
     from perennial.recommend.any_data.columns import Clock
     from perennial.recommend.any_data.tables import Role

@@ -3,8 +3,8 @@
 from pydantic import ConfigDict, ValidationError
 
 from perennial.foundation.config import Part, told
+from perennial.foundation.embedding_spaces import EmbeddingSettings, EmbeddingSpace, Template
 from perennial.foundation.encoder import Choice
-from perennial.foundation.item_vectors import EmbeddingSettings, EmbeddingSpace, Template
 
 
 class Form(Part):

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from perennial.embeddings import shards, store, switch
 from perennial.embeddings.form import Form
 from perennial.embeddings.shards import Planned, Shard
-from perennial.foundation import encoder, encoder_files
+from perennial.foundation import encoder
+from perennial.foundation.embedding_spaces import EmbeddingSpace, embedding_settings, in_force
+from perennial.foundation.encoder import model_files
 from perennial.foundation.engine import kept, stream
-from perennial.foundation.item_vectors import EmbeddingSpace, embedding_settings, in_force
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.ledger import open_ledger
 
@@ -97,7 +98,7 @@ def plan_backfill(space: dict[str, Any], tokens_per_shard: int | None = None) ->
     chosen = EmbeddingSpace.model_validate(space)
     choice = chosen.encoder
     # Better here than in each of many tasks.
-    encoder_files.check_weights(choice.name, encoder.folder(choice), choice.weights_sha256)
+    model_files.check_weights(choice.name, encoder.folder(choice), choice.weights_sha256)
     open_ledger().begin(BACKFILL, chosen.model_dump_json())
     return _plan(open_lake(), chosen, None, tokens_per_shard)
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from perennial.foundation import contracts
-from perennial.foundation.item_vectors import EmbeddingSpace, texts
+from perennial.foundation.embedding_spaces import EmbeddingSpace, texts
 from perennial.foundation.lake import Lake
 
 _TABLE = contracts.ITEM_EMBEDDINGS

@@ -9,11 +9,11 @@ the switch goes on in the old one to its end, the next day begins in the new one
 import logging
 from datetime import date, timedelta
 
-from perennial.foundation import model_log
-from perennial.foundation.item_vectors import ENCODER, EmbeddingSpace, embedding_settings, in_force
+from perennial.foundation.embedding_spaces import ENCODER, EmbeddingSpace, embedding_settings, in_force
 from perennial.foundation.lake import Lake
 from perennial.foundation.ledger import Ledger
-from perennial.foundation.model_log import PROMOTED, Record
+from perennial.foundation.modelling import model_log
+from perennial.foundation.modelling.model_log import PROMOTED, Record
 
 _LOG = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from perennial.foundation import contracts
 from perennial.foundation.config import Part, load
 from perennial.foundation.contracts import Contract
-from perennial.foundation.expression import columns_of, looks_at_other_rows
+from perennial.foundation.engine.sql_expressions import columns_of, looks_at_other_rows
 
 OCCURRENCE = {
     "events": "occurred_at",

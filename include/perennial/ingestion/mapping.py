@@ -18,7 +18,7 @@ import ibis.expr.types as ir
 
 from perennial.foundation import contracts, engine
 from perennial.foundation.contracts import Contract
-from perennial.foundation.expression import columns_of, looks_at_other_rows
+from perennial.foundation.engine.sql_expressions import columns_of, looks_at_other_rows
 from perennial.ingestion.days import by_day
 from perennial.ingestion.declarations import (
     FILE,

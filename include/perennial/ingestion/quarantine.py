@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from perennial.foundation import contracts, masking
-from perennial.foundation.expression import columns_of
+from perennial.foundation.engine.sql_expressions import columns_of
 from perennial.ingestion.declarations import Constant, Expression
 
 Filled = Mapping[str, str | Constant | Expression]

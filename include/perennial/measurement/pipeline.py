@@ -170,7 +170,7 @@ def _publish_index(words: ReportWords) -> None:
 
 def _logged(endpoint: Endpoint, found: list[Findings], lake: Lake, day: date) -> list[str]:
     """One MLflow run for each report, in place of those that an earlier attempt left; their ids."""
-    from perennial.foundation import tracking
+    from perennial.foundation.modelling import tracking
 
     tracking.discard(endpoint, EXPERIMENT, {"day": str(day)})
     runs = []

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from perennial.foundation.boosting import TreesSettings
 from perennial.foundation.config import Part, load
+from perennial.foundation.modelling.boosting import TreesSettings
 
 _ROUNDING = 1e-9
 

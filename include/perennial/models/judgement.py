@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.foundation import calibration
+from perennial.foundation.modelling import calibration
 
 Numbers = NDArray[np.float64]
 _TINY = 1e-7

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from matplotlib.figure import Figure
 
-from perennial.foundation import calibration as honesty
+from perennial.foundation.modelling import calibration as honesty
 from perennial.models import judgement
 from perennial.models.evidence import KINDS, NAMES
 from perennial.models.features import Numbers

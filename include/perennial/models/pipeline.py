@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import expit
 
-from perennial.foundation import contracts, engine, promotion, tracking
+from perennial.foundation import contracts, engine
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.ledger import open_ledger
-from perennial.foundation.promotion import WINDOW
-from perennial.foundation.registry import Pyfunc
+from perennial.foundation.modelling import promotion, tracking
+from perennial.foundation.modelling.promotion import WINDOW
+from perennial.foundation.modelling.registered import Pyfunc
 from perennial.models import (
     bgnbd,
     drift,

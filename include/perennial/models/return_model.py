@@ -16,8 +16,8 @@ import pyarrow as pa
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-from perennial.foundation.gate import Answers
-from perennial.foundation.registry import check_layout, write_layout
+from perennial.foundation.modelling.gate import Answers
+from perennial.foundation.modelling.registered import check_layout, write_layout
 from perennial.models import evidence, features, judgement, reasons, rhythm, spending, trees
 from perennial.models.cases import HORIZONS, Cases
 from perennial.models.config import ReturnModelSettings

@@ -7,8 +7,8 @@ from typing import Self
 import lightgbm
 import numpy as np
 
-from perennial.foundation import boosting
-from perennial.foundation.boosting import TreesSettings
+from perennial.foundation.modelling import boosting
+from perennial.foundation.modelling.boosting import TreesSettings
 from perennial.models.cases import HORIZONS, Cases
 from perennial.models.features import NAMES, Numbers
 

@@ -13,11 +13,12 @@ import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 
-from perennial.foundation import contracts, engine, promotion, tracking
+from perennial.foundation import contracts, engine
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake, open_lake
+from perennial.foundation.modelling import promotion, tracking
+from perennial.foundation.modelling.promotion import WINDOW
 from perennial.foundation.pages import report_words, svg, write
-from perennial.foundation.promotion import WINDOW
 from perennial.foundation.settings import settings
 from perennial.models import drift, fairness, features, watch_report
 from perennial.models.cases import labelled, read_by_the_model

@@ -18,8 +18,8 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from perennial.foundation import contracts
+from perennial.foundation.embedding_spaces import in_force, texts
 from perennial.foundation.engine import kept
-from perennial.foundation.item_vectors import in_force, texts
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.settings import settings
 from perennial.profiles import (

@@ -13,13 +13,13 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from perennial.foundation import promotion, tracking
+from perennial.foundation.embedding_spaces import in_force, texts
 from perennial.foundation.endpoint import Endpoint
-from perennial.foundation.item_vectors import in_force, texts
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.ledger import open_ledger
-from perennial.foundation.promotion import WINDOW
-from perennial.foundation.registry import Pyfunc, Registered
+from perennial.foundation.modelling import promotion, tracking
+from perennial.foundation.modelling.promotion import WINDOW
+from perennial.foundation.modelling.registered import Pyfunc, Registered
 from perennial.recommend import recommender
 from perennial.recommend.any_data import report
 from perennial.recommend.arrays.lookup import drawn

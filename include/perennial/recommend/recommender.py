@@ -16,8 +16,8 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from perennial.foundation.gate import Answers
-from perennial.foundation.registry import check_layout, write_layout
+from perennial.foundation.modelling.gate import Answers
+from perennial.foundation.modelling.registered import check_layout, write_layout
 from perennial.recommend.data.catalogue import Shelf, Whole
 from perennial.recommend.data.history import History
 from perennial.recommend.data.window_purchases import Examination

@@ -17,10 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from perennial.foundation import engine, promotion, tracking
-from perennial.foundation.delta import Stretch
+from perennial.foundation import engine
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake, open_lake
+from perennial.foundation.lake.table import Stretch
+from perennial.foundation.modelling import promotion, tracking
 from perennial.foundation.pages import report_words
 from perennial.foundation.settings import settings
 from perennial.recommend import recommender

@@ -6,8 +6,8 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy import sparse
 
-from perennial.foundation.boosting import TreesSettings
 from perennial.foundation.config import Part, load
+from perennial.foundation.modelling.boosting import TreesSettings
 from perennial.recommend.data.history import History
 from perennial.recommend.lists.diversity import DiversitySettings
 from perennial.recommend.lists.eligibility import EligibilitySettings

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from perennial.foundation import encoder
-from perennial.foundation.item_vectors import EmbeddingSpace, texts
+from perennial.foundation.embedding_spaces import EmbeddingSpace, texts
 from perennial.recommend import training
 from perennial.recommend.arrays.lookup import drawn
 from perennial.recommend.data.catalogue import Shelf

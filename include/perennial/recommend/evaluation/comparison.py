@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from perennial.foundation import calibration
+from perennial.foundation.modelling import calibration
 from perennial.recommend.arrays.lookup import drawn
 from perennial.recommend.data.catalogue import Shelf, Whole
 from perennial.recommend.data.history import History, Reals

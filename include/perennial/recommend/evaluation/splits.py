@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial.foundation.lake import end_of
-from perennial.foundation.promotion import WINDOW
+from perennial.foundation.modelling.promotion import WINDOW
 from perennial.recommend.data import history, tables
 from perennial.recommend.data.window_purchases import Examination, bought_after
 

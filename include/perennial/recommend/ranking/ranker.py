@@ -16,7 +16,7 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.foundation import boosting
+from perennial.foundation.modelling import boosting
 from perennial.recommend.arrays.ragged import Ragged
 from perennial.recommend.features import matrix
 from perennial.recommend.features.matrix import Block

@@ -1,0 +1,61 @@
+"""The tables of what was decided once: models in force, campaigns, arms."""
+
+from perennial.foundation.contracts.contract import (
+    ARMS,
+    CHANNELS,
+    CUSTOMER_ID,
+    DAY,
+    DAY_COLUMN,
+    INT,
+    REAL,
+    TEXT,
+    TEXTS,
+    column,
+    contract,
+)
+
+MODEL_LOG = contract(
+    "model_log",
+    "Which model and which encoder have been in force from which day on, and why",
+    "model day change",
+    "day",
+    column("model", TEXT, "registered name, or encoder"),
+    DAY_COLUMN,
+    column("change", INT, "numbers the changes of one day"),
+    column("version?", INT, "registry version of the candidate"),
+    column("trained_through", DAY, "last day of its training data"),
+    column("verdict", TEXT, "what was decided", allowed=("promoted", "kept", "failed", "rolled_back")),
+    column("reason", TEXT, "why, in words"),
+    column("figures", TEXT, "what it was judged by; of an encoder what it is", unit="JSON object"),
+)
+CAMPAIGN_LOG = contract(
+    "campaign_log",
+    "Our own campaigns as they stood on each day on which they took customers in; written once",
+    "day campaign_id",
+    "day",
+    DAY_COLUMN,
+    column("campaign_id", TEXT, "key in campaigns.yaml"),
+    column("name", TEXT, "what people call it"),
+    column("description", TEXT, "what it is for"),
+    column("audience", TEXT, "name in audiences.yaml"),
+    column("channels", TEXTS, "the channels it may use", allowed=CHANNELS),
+    column("priority", INT, "1 goes first"),
+    column("starts_on", DAY, "first day"),
+    column("ends_on", DAY, "last day"),
+    column("measured_until", DAY, "last day that is measured"),
+    column("holdout", REAL, "share of those not globally held out that it leaves out", unit="0 to 1"),
+    column("global_holdout", REAL, "share held out of all campaigns", unit="0 to 1"),
+    column("global_salt", TEXT, "what the global holdout was drawn with"),
+)
+ARMS_TABLE = contract(
+    "arms",
+    "The arm of each customer in our own campaigns, drawn once",
+    "campaign_id customer_id",
+    "day",
+    column("campaign_id", TEXT, "which campaign"),
+    CUSTOMER_ID,
+    column("arm", TEXT, "none = globally held out", allowed=ARMS),
+    column("propensity", REAL, "probability of that arm", unit="0 to 1"),
+    column("eligible_since", DAY, "the first day in the audience; effects count from here"),
+    DAY_COLUMN,
+)

@@ -1,0 +1,36 @@
+"""All tables by name, and those that landing files fill."""
+
+from perennial.foundation.contracts.contract import Contract
+from perennial.foundation.contracts.decided import ARMS_TABLE, CAMPAIGN_LOG, MODEL_LOG
+from perennial.foundation.contracts.derived import (
+    AUDIENCES,
+    DRIFT,
+    EFFECTS,
+    ITEM_EMBEDDINGS,
+    PROFILES,
+    RECOMMENDATIONS,
+    SCORES,
+)
+from perennial.foundation.contracts.landed import (
+    ASSIGNMENTS,
+    CAMPAIGNS,
+    CONTACTS,
+    EVENTS,
+    ITEMS,
+    PROMOTIONS,
+    QUARANTINE,
+    USERS,
+    VALIDATIONS,
+)
+
+CONTRACTS: dict[str, Contract] = {
+    contract.name: contract
+    for contract in (
+        *(EVENTS, ITEMS, PROMOTIONS, USERS, CONTACTS, CAMPAIGNS, ASSIGNMENTS),
+        *(QUARANTINE, VALIDATIONS),
+        *(ITEM_EMBEDDINGS, PROFILES, SCORES, RECOMMENDATIONS, MODEL_LOG, DRIFT),
+        *(AUDIENCES, CAMPAIGN_LOG, ARMS_TABLE, EFFECTS),
+    )
+}
+LANDED_TABLES = ("items", "promotions", "users", "contacts", "campaigns", "assignments", "events")
+"""Tables filled from landing files, each after those it refers to."""

@@ -1,0 +1,155 @@
+"""The tables: Delta Lake underneath, versions in, versions out.
+
+The lake commits and the engine computes: a table is read as the file list of one version, handed to Ibis.
+There are four ways to write, and each may be repeated: `replace` what a day (or a stretch of days) held,
+`add` the rows whose key is not there yet, `amend` those whose key is, or `keep` some of all. Each is one
+atomic commit; a writer who lost a race against another tries again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+from ibis.backends import BaseBackend
+
+from perennial.foundation import contracts, engine
+from perennial.foundation.lake.table import LakeError, Rows, Stretch, Table, conform
+from perennial.foundation.settings import settings
+
+__all__ = ["Lake", "LakeError", "conform", "end_of", "open_lake", "open_vault"]
+
+
+@dataclass(frozen=True)
+class Lake:
+    """Tables under one folder or URL. `pins` fixes some to versions, so that a run reads one state."""
+
+    uri: str
+    pins: Mapping[str, int] | None = None
+    tables: Sequence[str] = tuple(contracts.CONTRACTS)
+
+    @cached_property
+    def engine(self) -> BaseBackend:
+        """Where expressions over these tables run."""
+        return engine.connect()
+
+    def version(self, name: str) -> int | None:
+        """The version that `read` sees; None for a table that nobody has written yet."""
+        if self.pins is not None and name in self.pins:
+            return self.pins[name]
+        found = self.table(name).open()
+        return None if found is None else found.version()
+
+    def pinned(self, *names: str) -> "Lake":
+        """The same lake with these tables held at their present version."""
+        versions = {name: self.version(name) for name in names}
+        return replace(self, pins={name: found for name, found in versions.items() if found is not None})
+
+    def read(self, name: str) -> ir.Table:
+        """The whole table, exactly the contract's columns; no rows if it was never written."""
+        return self.table(name).rows(self.version(name))
+
+    def known(self, name: str, day: date) -> ir.Table:
+        """The table as known at the end of `day`: of each id the newest version that counts as known by then.
+
+        Columns that the contract marks `earliest` have the earliest value of all versions known by then.
+
+        Raises:
+            LakeError: the table has no `known_on`; only landed tables have.
+        """
+        contract = contracts.CONTRACTS[name]
+        if "known_on" not in contract.schema.names:
+            raise LakeError(
+                f"{name}: has no known_on; `known` reads landed tables: {contracts.LANDED_TABLES}"
+            )
+        rows = self.read(name)
+        rows = rows.filter(rows.known_on <= day)
+        if "occurred_at" in contract.schema.names:
+            rows = rows.filter(rows.occurred_at < end_of(day))
+        *identity, version = contract.key
+        return _newest(rows, identity, version, contract.earliest)
+
+    def days(self, name: str) -> set[date]:
+        """The days (values of the partition column) that the table holds, from the log alone."""
+        found = self.table(name).open(self.version(name))
+        column = contracts.CONTRACTS[name].partition
+        if found is None or column is None:
+            return set()
+        return {date.fromisoformat(partition[column]) for partition in found.partitions()}
+
+    def replace(
+        self, name: str, rows: Rows, first: date, last: date | None = None, only: Stretch | None = None
+    ) -> int:
+        """Make `rows` all that the table holds for the days from `first` to `last`; the new version.
+
+        With `only`, all that it holds of a stretch on those days: so tasks can share the work of a day.
+
+        Raises:
+            LakeError: a column is missing or of another type, or a required value is null.
+        """
+        return self.table(name).replace(rows, first, last or first, only)
+
+    def create(self, name: str, rows: Rows, day: date) -> bool:
+        """Write a day's record unless it is there already; whether it was written. The first write wins."""
+        if day in self.days(name):
+            return False
+        self.replace(name, rows, day)
+        return True
+
+    def add(self, name: str, rows: Rows) -> int:
+        """Add the rows whose key is not in the table yet; the new version. Existing rows stay as they are."""
+        return self.table(name).add(rows)
+
+    def amend(self, name: str, rows: Rows) -> int:
+        """Put `rows` in the place of the rows with their keys; the new version. No row comes, none goes.
+
+        Raises:
+            LakeError: as `replace`, or a key that is there comes twice.
+        """
+        return self.table(name).amend(rows)
+
+    def keep(self, name: str, wanted: Callable[[ir.Table], ir.Table]) -> int:
+        """Keep of the table only the rows that `wanted` leaves of it; the new version."""
+        return self.table(name).keep(wanted)
+
+    def table(self, name: str) -> Table:
+        """One table, for what neither reads nor writes rows."""
+        return Table(self._path(name), contracts.CONTRACTS[name])
+
+    def _path(self, name: str) -> str:
+        if name not in contracts.CONTRACTS:
+            raise LakeError(f"no table {name!r}; the lake has {', '.join(contracts.CONTRACTS)}")
+        if name not in self.tables:
+            place = "vault, which only `open_vault` opens" if name == contracts.CONTACTS.name else "lake"
+            raise LakeError(f"{name}: is not here; it lies in the {place}")
+        return f"{self.uri.rstrip('/')}/{name}"
+
+
+def open_lake() -> Lake:
+    """The lake of the settings: every table but the contacts."""
+    others = tuple(name for name in contracts.CONTRACTS if name != contracts.CONTACTS.name)
+    return Lake(settings().lake, tables=others)
+
+
+def open_vault() -> Lake:
+    """The vault of the settings: the contacts alone. Made, if it is a folder, for this user's eyes only."""
+    uri = settings().vault
+    if "://" not in uri:
+        Path(uri).mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Lake(uri, tables=(contracts.CONTACTS.name,))
+
+
+def end_of(day: date) -> datetime:
+    """The first instant (UTC) after `day` in the shop's time zone."""
+    return datetime.combine(day + timedelta(days=1), datetime.min.time(), settings().zone)
+
+
+def _newest(rows: ir.Table, identity: list[str], version: str, earliest: tuple[str, ...]) -> ir.Table:
+    order = ibis.window(group_by=identity, order_by=ibis.desc(version))
+    whole = ibis.window(group_by=identity)
+    first = {column: rows[column].min().over(whole) for column in earliest}
+    ranked = rows.mutate(_rank=ibis.row_number().over(order), **first)
+    return ranked.filter(ranked._rank == 0).drop("_rank")

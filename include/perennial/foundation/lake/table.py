@@ -1,0 +1,290 @@
+"""One Delta table under its contract: read as today's contract has it, written in atomic commits.
+
+A writer who lost a race against another tries again, with the rows computed anew.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal, TypeAlias
+from urllib.parse import unquote
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.table import TableMerger
+
+from perennial.foundation import engine
+from perennial.foundation.contracts import Contract
+from perennial.foundation.lake import migrations
+from perennial.foundation.lake.migrations import Step
+
+Rows: TypeAlias = ir.Table | pa.Table
+_ATTEMPTS = 12
+_CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
+"""Left alone, Delta forgets a version by its age, even if it was the newest until just now."""
+
+
+class LakeError(RuntimeError):
+    """A table could not be read or written; the message says which, what was found and what was expected."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Rows by the values of a text column: from `start` on, and before `end`; open where there is none."""
+
+    column: str
+    start: str | None
+    end: str | None
+
+    def of(self, rows: ir.Table) -> ir.Table:
+        """Those of the rows that lie in it."""
+        if self.start is not None:
+            rows = rows.filter(rows[self.column] >= self.start)
+        return rows if self.end is None else rows.filter(rows[self.column] < self.end)
+
+    @property
+    def predicate(self) -> str:
+        """The same as Delta understands it; empty where both ends are open."""
+        ends = {">=": self.start, "<": self.end}
+        quoted = {sign: end.replace("'", "''") for sign, end in ends.items() if end is not None}
+        return " AND ".join(f"\"{self.column}\" {sign} '{end}'" for sign, end in quoted.items())
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table at a place, which need not exist yet."""
+
+    path: str
+    contract: Contract
+
+    def open(self, version: int | None = None) -> DeltaTable | None:
+        """The Delta table, by default its newest version; None if nobody has written it.
+
+        Raises:
+            LakeError: the version is not there any more, or never was.
+        """
+        try:
+            return DeltaTable(self.path, version=version)
+        except DeltaError as error:
+            if version is not None:
+                raise LakeError(
+                    f"{self.contract.name}: no version {version}; lake.yaml says how long one is kept"
+                ) from error
+            if isinstance(error, TableNotFoundError):
+                return None
+            raise
+
+    def rows(self, version: int | None = None) -> ir.Table:
+        """All rows of a version, as today's contract has them; none of a table that nobody has written.
+
+        Raises:
+            LakeError: the version is gone, or differs from the contract by more than a migration mends.
+        """
+        found = self.open(version)
+        if found is None or not found.file_uris():
+            return ibis.memtable(self.contract.schema.empty_table())
+        schema, steps = found.schema(), self._steps(found)
+        rows = engine.partitioned(self._files(found), self.path, mixed=migrations.is_mixed(schema))
+        for step in steps:
+            rows = step.rows(rows)
+        if not steps:
+            self._refuse(migrations.drift(schema, self.contract).broken)
+        kinds = ibis.Schema.from_pyarrow(self.contract.schema)
+        lacking = set(kinds.names) - set(rows.columns) - set(self.contract.required)
+        return conform(rows.mutate(**{name: ibis.null(kinds[name]) for name in lacking}), self.contract)
+
+    def _files(self, found: DeltaTable) -> list[str]:
+        """The files as engines open them: Delta writes a folder's blanks as in an address bar."""
+        uris = found.file_uris()
+        return uris if "://" in self.path else [unquote(uri) for uri in uris]
+
+    def replace(self, rows: Rows, first: date, last: date, only: Stretch | None = None) -> int:
+        """Make `rows` all that the table holds for these days, or only for a stretch; the new version."""
+        parts = [self._days(first, last), "" if only is None else only.predicate]
+        predicate = " AND ".join(filter(None, parts))
+        return self.commit(lambda: self._overwrite(self._ready(), rows, predicate=predicate))
+
+    def add(self, rows: Rows) -> int:
+        """Add the rows whose key is not there yet; the new version."""
+        return self.commit(lambda: self._merger(rows).when_not_matched_insert_all().execute())
+
+    def amend(self, rows: Rows) -> int:
+        """Put the rows whose key is there in the place of those; the new version."""
+        return self.commit(lambda: self._merger(rows).when_matched_update_all().execute())
+
+    def keep(self, wanted: Callable[[ir.Table], ir.Table]) -> int:
+        """Keep only the rows that `wanted` leaves of all; the new version."""
+
+        def write() -> None:
+            table = self._ready()
+            self._overwrite(table, wanted(self.rows(table.version())), properties=_alone())
+
+        return self.commit(write)
+
+    def rewrite(self, day: date | None = None) -> int:
+        """Write the rows of a day (without one: all) anew, in as few files as hold them; the new version.
+
+        Not by Delta's own `optimize`: two of those at the same time double the rows (deltalake 1.6.6).
+        """
+
+        def write() -> None:
+            table = self._ready()
+            rows, predicate = self.rows(table.version()), None
+            if day is not None:
+                rows = rows.filter(rows[self.contract.partition] == day)
+                predicate = self._days(day, day)
+            self._overwrite(table, rows, predicate=predicate, properties=_alone())
+
+        return self.commit(write)
+
+    def commit(self, write: Callable[[], object]) -> int:
+        """Run a write; try again with a little more patience whenever another writer was faster."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                write()
+            except (CommitFailedError, DeltaError) as error:
+                if not _is_conflict(error) or attempt == _ATTEMPTS - 1:
+                    raise LakeError(f"{self.contract.name}: the write failed: {error}") from error
+                time.sleep(0.05 * 2 ** min(attempt, 6))
+            else:
+                break
+        return DeltaTable(self.path).version()
+
+    def _ready(self) -> DeltaTable:
+        """The table as today's contract has it, so that it can be written; created if it is not there."""
+        table = self.open()
+        if table is None:
+            return self._create()
+        if self._steps(table):
+            rows = self.rows(table.version())
+            self._overwrite(table, rows, schema_mode="overwrite", properties=_alone(self._record))
+            return self._ready()
+        drift = migrations.drift(table.schema(), self.contract)
+        self._refuse(drift.broken + drift.unknown)
+        if drift.gained:
+            table.alter.add_columns(list(drift.gained))
+        for column in drift.loosened:
+            table.alter.drop_column_not_null(column)
+        return self._ready() if drift.gained or drift.loosened else table
+
+    def _steps(self, table: DeltaTable) -> list[Step]:
+        """The migrations that this version of the table has not seen."""
+        name, done = self.contract.name, migrations.done(table)
+        last = migrations.last(name)
+        if done > last:
+            self._refuse([f"found migration {done}, expected at most {last}: newer code wrote it"])
+        return migrations.after(name, done)
+
+    def _refuse(self, problems: Sequence[str]) -> None:
+        """Say what keeps today's code from using the table, if anything does."""
+        if problems:
+            raise LakeError(f"{self.contract.name}: {'; '.join(problems)}")
+
+    def _create(self) -> DeltaTable:
+        return DeltaTable.create(
+            self.path,
+            self.contract.schema,
+            mode="ignore",
+            partition_by=self._split,
+            description=self.contract.description,
+            configuration=_CONFIGURATION,
+            commit_properties=CommitProperties(app_transactions=[self._record]),
+        )
+
+    def _overwrite(
+        self,
+        table: DeltaTable,
+        rows: Rows,
+        *,
+        predicate: str | None = None,
+        schema_mode: Literal["overwrite"] | None = None,
+        properties: CommitProperties | None = None,
+    ) -> None:
+        write_deltalake(
+            table,
+            to_batches(rows, self.contract),
+            mode="overwrite",
+            predicate=predicate,
+            schema_mode=schema_mode,
+            partition_by=self._split,
+            commit_properties=properties,
+        )
+
+    def _merger(self, rows: Rows) -> TableMerger:
+        """Rows about to meet the rows of their key; two nulls in a key are the same."""
+        required = self.contract.required
+        equals = {key: "=" if key in required else "IS NOT DISTINCT FROM" for key in self.contract.key}
+        same = " AND ".join(f'(held."{key}" {sign} new."{key}")' for key, sign in equals.items())
+        fresh = to_arrow(rows, self.contract)
+        return self._ready().merge(fresh, same, source_alias="new", target_alias="held")
+
+    def _days(self, first: date, last: date) -> str:
+        return f"{self.contract.partition} >= '{first}' AND {self.contract.partition} <= '{last}'"
+
+    @property
+    def _split(self) -> list[str] | None:
+        return [self.contract.partition] if self.contract.partition else None
+
+    @property
+    def _record(self) -> Transaction:
+        return Transaction(migrations.RECORD, migrations.last(self.contract.name))
+
+
+def conform(rows: ir.Table, contract: Contract) -> ir.Table:
+    """Exactly the contract's columns, in its order and types.
+
+    Raises:
+        LakeError: a column of the contract is missing.
+    """
+    missing = [name for name in contract.schema.names if name not in rows.columns]
+    if missing:
+        raise LakeError(f"{contract.name}: missing {missing}; found {list(rows.columns)}")
+    wanted = ibis.Schema.from_pyarrow(contract.schema)
+    return rows.select(**{name: rows[name].cast(kind.copy(nullable=True)) for name, kind in wanted.items()})
+
+
+def to_batches(rows: Rows, contract: Contract) -> pa.RecordBatchReader:
+    """A stream of record batches in the contract's schema, so that memory stays bounded."""
+    if isinstance(rows, pa.Table):
+        return to_arrow(rows, contract).to_reader()
+    batches = (_checked(batch, contract) for batch in engine.stream(conform(rows, contract)))
+    return pa.RecordBatchReader.from_batches(contract.schema, batches)
+
+
+def to_arrow(rows: Rows, contract: Contract) -> pa.Table:
+    """The rows in the contract's schema."""
+    if isinstance(rows, ir.Table):
+        return to_batches(rows, contract).read_all()
+    missing = [name for name in contract.schema.names if name not in rows.column_names]
+    if missing:
+        raise LakeError(f"{contract.name}: missing {missing}; found {rows.column_names}")
+    plain = rows.select(contract.schema.names).cast(_loosened(contract.schema))
+    return pa.Table.from_batches([_checked(b, contract) for b in plain.to_batches()], contract.schema)
+
+
+def _checked(batch: pa.RecordBatch, contract: Contract) -> pa.RecordBatch:
+    for name in contract.required:
+        if batch.column(name).null_count:
+            raise LakeError(
+                f"{contract.name}: {name} is null in {batch.column(name).null_count} rows; it is required"
+            )
+    columns = [batch.column(field.name).cast(field.type) for field in contract.schema]
+    return pa.RecordBatch.from_arrays(columns, schema=contract.schema)
+
+
+def _loosened(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.with_nullable(True) for field in schema])
+
+
+def _alone(*done: Transaction) -> CommitProperties:
+    """A commit that fails if there was any other since the table was opened, whatever it did."""
+    return CommitProperties(max_commit_retries=0, app_transactions=list(done))
+
+
+def _is_conflict(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, CommitFailedError) or "already exists" in text or "conflict" in text

@@ -37,10 +37,10 @@ def score_customers() -> None:
     @task(post_execute=tell)
     def watch(day: str) -> dict[str, str]:
         """Drift and fairness of the day's scores; an alert where customers have changed."""
-        from perennial.models import watch
+        from perennial.models import monitoring
         from perennial.orchestration import connections
 
-        return watch.watch(day, connections.mlflow())
+        return monitoring.watch(day, connections.mlflow())
 
     @task
     def plan(day: str) -> list[dict[str, Any]]:

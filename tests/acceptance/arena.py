@@ -20,10 +20,10 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 
-from perennial.demo import days, servers
+from perennial.demo import drive_days, servers
 from perennial.demo.airflow_api import AirflowApi
+from perennial.demo.environment import REPOSITORY, USER, State
 from perennial.demo.processes import kill_all
-from perennial.demo.state import REPOSITORY, USER, State
 from perennial.foundation.lake import Lake
 
 SETTLE_SECONDS = 900
@@ -108,7 +108,7 @@ class Arena:
             "SELECT ti.state FROM task_instance ti "
             "JOIN dag_run r ON r.dag_id = ti.dag_id AND r.run_id = ti.run_id "
             f"WHERE ti.dag_id = '{dag}' AND ti.task_id = '{task}' "
-            f"AND coalesce(r.partition_key, '{days.HISTORY_LAST}') = '{day}'"
+            f"AND coalesce(r.partition_key, '{drive_days.HISTORY_LAST}') = '{day}'"
         )
         deadline = time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < deadline:
@@ -150,7 +150,9 @@ class Arena:
 def daily_steps(*wanted: date, first: bool = False) -> list[tuple[str, str]]:
     """All (DAG, day) of some days; `first` leaves out `ingest`, whose work `load_history` did."""
     dags = sorted(path.stem for path in (REPOSITORY / "dags").glob("*.py"))
-    apart = {days.HISTORY_DAG, days.UPKEEP_DAG, *BY_HAND} | ({days.DAILY_DAG} if first else set())
+    apart = {drive_days.HISTORY_DAG, drive_days.UPKEEP_DAG, *BY_HAND} | (
+        {drive_days.DAILY_DAG} if first else set()
+    )
     daily = [dag for dag in dags if dag not in apart]
     return [(dag, str(day)) for day in wanted for dag in daily]
 
@@ -186,7 +188,7 @@ def _landing() -> Path:
 
     folder = Path(tempfile.mkdtemp(prefix="perennial-landing-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    complete_journey.land(folder / "landing", days.HISTORY_FIRST, days.DAYS_LAST)
+    complete_journey.land(folder / "landing", drive_days.HISTORY_FIRST, drive_days.DAYS_LAST)
     return folder / "landing"
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from deltalake import DeltaTable
 
-from perennial.demo import days, servers
-from perennial.demo.state import REPOSITORY, State
+from perennial.demo import drive_days, servers
+from perennial.demo.environment import REPOSITORY, State
 from perennial.foundation import ledger, settings
 from perennial.foundation.lake import Lake
-from perennial.ingestion.account import account
+from perennial.ingestion.reconciliation import account
 from perennial.ingestion.screening import Desk
 from tests.acceptance import pictures
 from tests.acceptance.arena import Arena, arena, daily_steps, free_ports, reference
@@ -25,7 +25,12 @@ from tests.acceptance.lines import Line, at_most, none_of
 from tests.architecture import test_import_cost
 from tests.content import ONCE_ONLY, RE_MAKEABLE, differences
 
-HISTORY, DEC_1, DEC_2, DEC_3 = days.HISTORY_LAST, date(2017, 12, 1), date(2017, 12, 2), date(2017, 12, 3)
+HISTORY, DEC_1, DEC_2, DEC_3 = (
+    drive_days.HISTORY_LAST,
+    date(2017, 12, 1),
+    date(2017, 12, 2),
+    date(2017, 12, 3),
+)
 KILL_AT = (
     ("load_history", str(HISTORY), "publish"),
     ("embed_items", str(HISTORY), "encode"),
@@ -71,7 +76,7 @@ def accounted() -> Iterator[Line]:
     """For each table and day: rows landed = rows published + rows quarantined."""
     made = reference()
     with _settings_of(made):
-        entries = account(Desk.at(), days.HISTORY_FIRST, days.DAYS_LAST)
+        entries = account(Desk.at(), drive_days.HISTORY_FIRST, drive_days.DAYS_LAST)
     for table in sorted({entry.table for entry in entries}):
         found = [entry for entry in entries if entry.table == table]
         landed, published = sum(each.landed for each in found), sum(each.published for each in found)
@@ -103,7 +108,7 @@ def backfill_again() -> Iterator[Line]:
     before, bytes_before = _copy(made.lake), _bytes(made.lake)
     api = made.api()
     runs_before = len(api.runs())
-    api.backfill(days.DAILY_DAG, DEC_2, DEC_2, 1, again=True)
+    api.backfill(drive_days.DAILY_DAG, DEC_2, DEC_2, 1, again=True)
     _await_more_runs(made, runs_before)
     made.settle(daily_steps(DEC_2))
     written = [name for name in RE_MAKEABLE if made.lake.version(name) != before.version(name)]
@@ -158,15 +163,15 @@ def reversed_order() -> Iterator[Line]:
         os.environ.update(made.environment)
         servers.start(made.state, lambda _: None)
         api = made.api()
-        days.await_dags(api, REPOSITORY / "dags")
-        stretch = {"first_day": str(days.HISTORY_FIRST), "last_day": str(HISTORY)}
-        api.trigger(days.HISTORY_DAG, days.HISTORY_RUN, stretch)
+        drive_days.await_dags(api, REPOSITORY / "dags")
+        stretch = {"first_day": str(drive_days.HISTORY_FIRST), "last_day": str(HISTORY)}
+        api.trigger(drive_days.HISTORY_DAG, drive_days.HISTORY_RUN, stretch)
         made.settle(daily_steps(HISTORY, first=True))
-        api.backfill(days.DAILY_DAG, DEC_1, DEC_1, 1)
+        api.backfill(drive_days.DAILY_DAG, DEC_1, DEC_1, 1)
         made.settle(daily_steps(DEC_1))
-        while api.backfill_is_active(days.DAILY_DAG):
+        while api.backfill_is_active(drive_days.DAILY_DAG):
             time.sleep(1)
-        api.backfill(days.DAILY_DAG, DEC_2, DEC_3, 2, backwards=True)
+        api.backfill(drive_days.DAILY_DAG, DEC_2, DEC_3, 2, backwards=True)
         made.settle(daily_steps(DEC_2, DEC_3))
         order = made.ask_airflow(
             "SELECT partition_key FROM dag_run "

@@ -19,8 +19,8 @@ from perennial.demo import complete_journey
 from perennial.foundation import encoder
 from perennial.foundation.embedding_spaces import EmbeddingSpace, embedding_settings, texts
 from perennial.foundation.engine import kept
-from perennial.profiles import history, preferences, purchases
-from perennial.profiles.drawing import History, HistoryKind, Preferences, profile_settings
+from perennial.profiles import preferences, purchases, taste_vector
+from perennial.profiles.settings import History, HistoryKind, Preferences, profile_settings
 from perennial.recommend.data import tables
 from perennial.recommend.evaluation.metrics import DEPTHS, Interval, Judged, interval, judge
 from perennial.recommend.evaluation.ranking_task import Slice, Split, split
@@ -52,7 +52,7 @@ class Shop:
     items: ir.Table
     baskets: ir.Table
     customer_ids: dict[int, str]
-    known: history.TextVectors
+    known: taste_vector.TextVectors
     space: EmbeddingSpace
     taste: Preferences
 
@@ -77,7 +77,7 @@ class Month:
         baskets = purchases.as_of(shop.baskets, self.eve)
         weights = purchases.item_weights(baskets, self.eve, chosen.half_life_days, chosen.value_exponent)
         items = preferences.telling(_known(shop.items, self.eve), shop.taste)
-        found = history.vectors(weights, items, shop.known, chosen, shop.space.encoder)
+        found = taste_vector.vectors(weights, items, shop.known, chosen, shop.space.encoder)
         rows = {who: row for row, who in enumerate(self.paper.customer_ids)}
         vectors = np.zeros((len(rows), shop.known.matrix.shape[1]), np.float32)
         for number, vector in zip(found["customer"].to_pylist(), found["vector"].to_numpy(), strict=True):
@@ -166,7 +166,7 @@ def _shop(held: ExitStack) -> Shop:
     numbered = {row["number"]: row["customer_id"] for row in who.to_pyarrow().to_pylist()}
     different = said.select("text_hash", "text").distinct().order_by("text_hash").to_pyarrow()
     vectors = encoder.load(space.encoder).encode(different["text"].to_pylist())
-    known = history.TextVectors(different["text_hash"].combine_chunks(), vectors)
+    known = taste_vector.TextVectors(different["text_hash"].combine_chunks(), vectors)
     baskets = held.enter_context(kept(purchases.baskets(lines, who, what)))
     return Shop(events, held.enter_context(kept(items)), baskets, numbered, known, space, chosen.preferences)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from perennial.demo import complete_journey, days
+from perennial.demo import complete_journey, drive_days
 from perennial.foundation import contracts
 from tests.acceptance.arena import Arena, arena
 from tests.acceptance.leaks import leaks, places_of
@@ -49,7 +49,7 @@ def contacts() -> Iterator[Line]:
 
 def plant(landing: Path) -> set[str]:
     """Files of the first daily day with contacts wherever a text may stand; the contacts."""
-    day = str(days.DAYS_FIRST)
+    day = str(drive_days.DAYS_FIRST)
     people = [complete_journey.contact(str(10 * n + 1)) for n in range(1, PLANTED + 1)]
     known = {value for person in people for value in person.values() if value}
     for table in contracts.LANDED_TABLES:

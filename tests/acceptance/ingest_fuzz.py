@@ -113,7 +113,7 @@ def versions() -> dict[str, int | None]:
 
 def account_is_wrong() -> str:
     """What does not add up on the day; empty if everything does."""
-    from perennial.ingestion.account import account
+    from perennial.ingestion.reconciliation import account
     from perennial.ingestion.screening import Desk
 
     try:

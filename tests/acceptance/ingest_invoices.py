@@ -99,8 +99,8 @@ def documented_lines() -> int:
 
 def differences_of(tally: Tally, landing: Path) -> list[str]:
     """What the lines of a day's file became that they should not have become, or the other way round."""
+    from perennial.ingestion.reconciliation_report import refused
     from perennial.ingestion.screening import Desk
-    from perennial.ingestion.statement import refused
 
     lake, day, seen = Desk.at().lake, tally.day, by_hand(_file(landing, tally.day))
     events = lake.read("events")
@@ -221,7 +221,7 @@ def _apart(found: Mapping[Any, Any], expected: Mapping[Any, Any]) -> str:
 
 def _account(landing: Path) -> tuple[list[str], int]:
     """What does not add up: of an entry in itself, and with the lines of its file; how many lines landed."""
-    from perennial.ingestion.account import account
+    from perennial.ingestion.reconciliation import account
     from perennial.ingestion.screening import Desk
 
     lines = {day: by_hand(_file(landing, day)).lines for day in (DUMP_DAY, *DAILY)}

@@ -140,11 +140,13 @@ def _warm() -> None:
     import great_expectations  # noqa: F401
 
     from perennial.foundation import contracts
-    from perennial.ingestion import account, data_docs, facts, judgement, pipeline  # noqa: F401
+    from perennial.ingestion import data_docs, pipeline, reconciliation, row_checks, validation  # noqa: F401
 
     for table in contracts.LANDED_TABLES:
         contract = contracts.CONTRACTS[table]
-        judgement.judge_rows(facts.patterns([0], facts.signs(contract, ())).assign(rows=1), contract)
+        validation.judge_rows(
+            row_checks.patterns([0], row_checks.signs(contract, ())).assign(rows=1), contract
+        )
 
 
 def _starts(root: Path, call: str) -> dict[str, Path]:
@@ -212,7 +214,7 @@ def _again(call: str, undisturbed: Path) -> list[str]:
     """Run once more; in what lake, vault, closed days, account, reports and staging are wrong by then."""
     from perennial.foundation.lake import Lake, open_lake, open_vault
     from perennial.foundation.ledger import open_ledger
-    from perennial.ingestion.account import account
+    from perennial.ingestion.reconciliation import account
     from perennial.ingestion.screening import Desk
     from tests.content import differences
 

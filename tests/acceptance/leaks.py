@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from perennial.demo.state import State
+from perennial.demo.environment import State
 from tests.acceptance.unpacked import files, parts
 
 _WINDOW = 8

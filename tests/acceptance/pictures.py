@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from perennial.demo.state import USER
+from perennial.demo.environment import USER
 from tests.acceptance.arena import Arena, until
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from perennial.profiles.active_hours import HOURS, hours
-from perennial.profiles.drawing import profile_settings
+from perennial.profiles.settings import profile_settings
 from tests.acceptance.lines import Line, at_least, at_most
 
 DRAWS, CUSTOMERS, JUDGED = 200, 300, 25

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from perennial.foundation.engine import kept
 from perennial.profiles import price_response
-from perennial.profiles.drawing import profile_settings
 from perennial.profiles.price_response import Learnt
+from perennial.profiles.settings import profile_settings
 from tests.acceptance.lines import Line, at_least, at_most
 
 DRAWS = 200

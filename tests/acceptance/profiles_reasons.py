@@ -5,8 +5,8 @@ from datetime import date
 
 import numpy as np
 
-from perennial.models import evidence, pipeline, reasons
-from perennial.models.config import return_model_settings
+from perennial.models import feature_groups, pipeline, reasons
+from perennial.models.settings import return_model_settings
 from tests.acceptance import year
 from tests.acceptance.lines import Line, at_least
 
@@ -25,7 +25,10 @@ def reasoned() -> Iterator[Line]:
     rows = history.today.take(picked)
     read = fit.read(rows)
     scores = fit.returns(read)[:, -1]
-    bare = {kind: fit.returns(evidence.without(read, kind, fit.typical))[:, -1] for kind in evidence.KINDS}
+    bare = {
+        kind: fit.returns(feature_groups.without(read, kind, fit.typical))[:, -1]
+        for kind in feature_groups.KINDS
+    }
     held: dict[int, list[bool]] = {0: [], 1: [], 2: []}
     whole = []
     for row, found in enumerate(reasons.strongest(fit.pushes(read))):

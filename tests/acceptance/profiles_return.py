@@ -14,12 +14,12 @@ from scipy.special import ndtri
 from perennial.foundation.lake import Lake
 from perennial.foundation.modelling import calibration
 from perennial.foundation.modelling.promotion import WINDOW
-from perennial.models import judgement, pipeline
-from perennial.models.cases import Cases
-from perennial.models.config import ReturnModelSettings, return_model_settings
+from perennial.models import metrics, pipeline
 from perennial.models.features import NAMES, Numbers
 from perennial.models.pipeline import BLEND, History
 from perennial.models.return_model import Fit
+from perennial.models.settings import ReturnModelSettings, return_model_settings
+from perennial.models.training_cases import Cases
 from tests.acceptance import year
 from tests.acceptance.lines import Line, at_least, at_most
 
@@ -45,7 +45,7 @@ class Day:
 
     def losses(self, name: str) -> Numbers:
         """Log loss of each customer."""
-        return judgement.log_losses(self.cases.labels, self.said[name])
+        return metrics.log_losses(self.cases.labels, self.said[name])
 
 
 def days(lake: Lake) -> list[Day]:
@@ -65,7 +65,7 @@ def returns() -> Iterator[Line]:
     for day in found:
         print(f"  {day.first}: {len(day.cases.labels)} customers, {day.cases.labels.mean():.3f} came back")
         for name, said in day.said.items():
-            figures = judgement.figures(day.cases.labels, said, threshold)
+            figures = metrics.figures(day.cases.labels, said, threshold)
             shown = [
                 f"{one} {figures[one]:.4f} ({figures[f'{one}_low']:.4f} to {figures[f'{one}_high']:.4f})"
                 for one in SHOWN

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from perennial.demo.state import REPOSITORY
+from perennial.demo.environment import REPOSITORY
 from perennial.foundation import encoder
 from perennial.foundation.embedding_spaces import embedding_settings, texts
 from perennial.foundation.settings import settings

@@ -14,7 +14,7 @@ from perennial.demo import complete_journey
 from perennial.foundation import contracts
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.settings import settings
-from perennial.models.config import return_model_settings
+from perennial.models.settings import return_model_settings
 from perennial.profiles import pipeline
 from tests.benchmarks.profiles_shop import landed
 

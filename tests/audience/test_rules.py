@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from perennial.audience import rules
-from perennial.audience.plan import load_plan
+from perennial.audience.settings import load_plan
 from perennial.foundation import settings
 from perennial.foundation.config import ConfigError, load
 

@@ -10,7 +10,7 @@ import yaml
 
 from perennial.foundation import contracts
 from perennial.foundation.settings import settings
-from perennial.ingestion import expectations, pipeline
+from perennial.ingestion import pipeline, suites
 from tests.benchmarks import ingest_landing
 from tests.benchmarks.ingest_landing import BEFORE
 
@@ -41,7 +41,7 @@ def prepare(table: str, folder: Path) -> tuple[Callable[[], object], Callable[[]
 
 def count_expectations(table: str) -> int:
     """How many row rules judge the table."""
-    return len(expectations.row_suite(contracts.CONTRACTS[table]).expectations)
+    return len(suites.row_suite(contracts.CONTRACTS[table]).expectations)
 
 
 def _declare(folder: Path) -> Path:

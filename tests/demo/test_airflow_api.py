@@ -5,7 +5,7 @@ import pytest
 
 from perennial.demo import airflow_api
 from perennial.demo.airflow_api import AirflowApi
-from perennial.demo.trouble import TroubleError
+from perennial.demo.errors import TroubleError
 from tests.demo.airflow_double import PASSWORD, Double, run, serve
 
 

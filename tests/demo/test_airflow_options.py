@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from perennial.demo.state import State
+from perennial.demo.environment import State
 
 
 def known_options() -> set[str]:

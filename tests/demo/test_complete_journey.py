@@ -14,7 +14,7 @@ import yaml
 
 from perennial.demo import complete_journey, item_titles
 from perennial.foundation import contracts, masking, settings
-from perennial.ingestion.declarations import delivered
+from perennial.ingestion.source_settings import delivered
 
 FIRST, LAST = date(2017, 1, 1), date(2017, 1, 8)
 

@@ -3,7 +3,7 @@ import sys
 from pathlib import Path
 
 from perennial.demo import install
-from perennial.demo.state import REPOSITORY
+from perennial.demo.environment import REPOSITORY
 
 
 def test_pins_hold_on_any_machine() -> None:

@@ -5,7 +5,7 @@ from rich.console import Console
 
 from perennial.demo import timing
 from perennial.demo.airflow_api import Run, RunState, Task
-from perennial.demo.days import Board
+from perennial.demo.drive_days import Board
 from perennial.demo.progress import Progress, board_table
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)

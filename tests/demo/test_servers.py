@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from perennial.demo import processes, servers
-from perennial.demo.state import State
-from perennial.demo.trouble import TroubleError
+from perennial.demo.environment import State
+from perennial.demo.errors import TroubleError
 
 
 @pytest.fixture

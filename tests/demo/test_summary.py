@@ -7,12 +7,12 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from perennial.demo import days, summary
+from perennial.demo import drive_days, summary
 from perennial.foundation import contracts
 from perennial.foundation.lake import Lake
-from perennial.ingestion.account import Entry
+from perennial.ingestion.reconciliation import Entry
 
-DAY = days.DAYS_FIRST
+DAY = drive_days.DAYS_FIRST
 FILLERS: dict[Callable[[pa.DataType], bool], object] = {
     pa.types.is_string: "x",
     pa.types.is_boolean: True,
@@ -42,14 +42,14 @@ def printed(table: Table) -> str:
 
 def test_rows_are_summed_for_each_table_history_and_day() -> None:
     entries = [
-        Entry("users", days.HISTORY_FIRST, 40, 39, 1),
-        Entry("users", days.HISTORY_LAST, 2, 2, 0),
+        Entry("users", drive_days.HISTORY_FIRST, 40, 39, 1),
+        Entry("users", drive_days.HISTORY_LAST, 2, 2, 0),
         Entry("users", DAY, 3, 2, 1),
         Entry("contacts", DAY, 1000, 1000, 0),
     ]
     shown = [line.split() for line in printed(summary.rows_table(entries)).splitlines()]
     assert ["users", "all", "days", "45", "43", "2"] in shown
-    assert [f"…{days.HISTORY_LAST}", "42", "41", "1"] in shown
+    assert [f"…{drive_days.HISTORY_LAST}", "42", "41", "1"] in shown
     assert [str(DAY), "3", "2", "1"] in shown
     assert ["contacts", "all", "days", "1,000", "1,000", "0"] in shown
 
@@ -77,4 +77,4 @@ def test_an_empty_lake_has_a_summary(lake: Lake) -> None:
         summary.arms_table(lake),
     ):
         assert printed(table)
-    assert date(2017, 12, 3) in days.days()
+    assert date(2017, 12, 3) in drive_days.days()

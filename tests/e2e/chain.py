@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 import requests
 
 from perennial.demo import servers
-from perennial.demo.state import REPOSITORY, State
+from perennial.demo.environment import REPOSITORY, State
 
 
 def main(first: str, last: str, *later: str) -> None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from perennial.demo import complete_journey
-from perennial.demo.state import REPOSITORY, State
+from perennial.demo.environment import REPOSITORY, State
 from perennial.foundation import contracts
 from perennial.foundation.lake import Lake
 

@@ -13,9 +13,9 @@ from great_expectations.core import ExpectationSuiteValidationResult as Result
 from great_expectations.core import expectationSuiteValidationResultSchema
 
 from perennial.foundation import contracts
-from perennial.ingestion import data_docs, expectations, judgement, kinds
-from perennial.ingestion.declarations import Rules, Source
-from perennial.ingestion.limits import cut_points
+from perennial.ingestion import column_types, data_docs, suites, validation
+from perennial.ingestion.source_settings import Rules, Source
+from perennial.ingestion.value_ranges import cut_points
 
 DAY = date(2017, 12, 1)
 
@@ -38,18 +38,18 @@ def _results(table: str = "items", *, refused: int = 0, landed: int = 100, new: 
     contract = contracts.CONTRACTS[table]
     cuts = cut_points(contract)
     columns: dict[str, Any] = {}
-    for rule in expectations.row_suite(contract).expectations:
+    for rule in suites.row_suite(contract).expectations:
         columns[rule.column] = [cuts[rule.column][-1], -1.0] if rule.column in cuts else True
     for column in set(contract.schema.names) & set(columns) - set(cuts):
         columns[column] = contract.allowed(column)[0]
     patterns = pd.DataFrame({**columns, "pattern": [0, 1], "rows": [landed - refused, refused]})
     landing = {"day": DAY, "landed": landed, "refused": refused, "share": refused / landed if landed else 0.0}
     days = pd.DataFrame([{**landing, "files": f"{table}/a.csv", "reasons": ""}])
-    header = dict.fromkeys((*Source().used(contract), *([new] if new else [])), kinds.TEXT_ONLY)
+    header = dict.fromkeys((*Source().used(contract), *([new] if new else [])), column_types.TEXT_ONLY)
     return [
-        judgement.judge_columns({"a.csv": header}, contract, Source(), "landing").result,
-        judgement.judge_rows(patterns if refused else patterns[:1], contract).result,
-        judgement.judge_landings(days, table, Rules(least_rows=50)).result,
+        validation.judge_columns({"a.csv": header}, contract, Source(), "landing").result,
+        validation.judge_rows(patterns if refused else patterns[:1], contract).result,
+        validation.judge_landings(days, table, Rules(least_rows=50)).result,
     ]
 
 
@@ -156,7 +156,7 @@ def test_every_landed_table_has_a_page_with_all_its_rules(table: str, tmp_path: 
     results = _results(table)
     data_docs.keep(tmp_path, {table: results}, DAY, DAY)
     page = (tmp_path / "data_docs" / "2017-12-01" / f"{table}.html").read_text()
-    for code in expectations.row_codes(contracts.CONTRACTS[table]):
+    for code in suites.row_codes(contracts.CONTRACTS[table]):
         assert f"with {code}: " in page
     assert (
         sum(len(part.results) for part in results)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from perennial.foundation import contracts
-from perennial.ingestion.declarations import Landed, Rules, Source, Sources
+from perennial.ingestion.source_settings import Landed, Rules, Source, Sources
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "bring-your-own-data.md").read_text()
 SHOWN = [

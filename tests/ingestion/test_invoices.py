@@ -8,7 +8,7 @@ import pytest
 from perennial.demo.invoices import DAILY, DUMP_DAY, Sort, make
 from perennial.foundation.lake import Lake
 from perennial.foundation.settings import settings
-from perennial.ingestion import pipeline, statement
+from perennial.ingestion import pipeline, reconciliation_report
 from tests.acceptance.ingest_invoices import differences_of, mapping
 from tests.conftest import forget
 
@@ -40,7 +40,7 @@ def test_every_line_of_the_documented_invoice_export_becomes_what_the_guide_says
     assert (len(events) - known, events.event_id.nunique()) == (again, known)
     assert events.known_on.nunique() > 300, "a dump declared history is known day by day"
 
-    assert statement.main([str(DUMP_DAY), str(day)]) == 0
+    assert reconciliation_report.main([str(DUMP_DAY), str(day)]) == 0
     assert _sums(capsys.readouterr().out) == {
         (table, str(landed_on)): (lines, lines)
         for table in ("items", "users", "events")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from perennial.ingestion.declarations import Format, Sources
 from perennial.ingestion.errors import SourceError
 from perennial.ingestion.landing import Landing, as_text, json_lines
+from perennial.ingestion.source_settings import Format, Sources
 from tests.ingestion.drops import drop, item
 
 DAY = date(2024, 5, 2)

@@ -6,10 +6,10 @@ import pytest
 
 from perennial.foundation import contracts
 from perennial.ingestion import sources
-from perennial.ingestion.declarations import Sources
 from perennial.ingestion.errors import SourceError
 from perennial.ingestion.landing import Landing
 from perennial.ingestion.mapping import has_rows, mapped, rows_by_day
+from perennial.ingestion.source_settings import Sources
 from perennial.ingestion.sources import AT, DAY, NO_DATABASES
 from tests.ingestion.drops import Row
 

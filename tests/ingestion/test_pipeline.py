@@ -9,8 +9,8 @@ from perennial.foundation import contracts
 from perennial.foundation.lake import Lake
 from perennial.foundation.ledger import open_ledger
 from perennial.ingestion import pipeline
-from perennial.ingestion.account import account
 from perennial.ingestion.errors import RefusedTableError, SourceError
+from perennial.ingestion.reconciliation import account
 from perennial.ingestion.screening import Desk
 from tests.conftest import forget
 from tests.content import rows

@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from perennial.foundation import contracts
-from perennial.ingestion.declarations import Expression
 from perennial.ingestion.quarantine import Reason, Refusal, Veil, set_aside
+from perennial.ingestion.source_settings import Expression
 
 VEIL = Veil(None)
 TOO_FEW = Reason("quantity out of range", "quantity", "{found} is not at least 1")

@@ -8,7 +8,7 @@ import yaml
 
 from perennial.foundation.lake import Lake
 from perennial.ingestion import pipeline
-from perennial.ingestion.account import account
+from perennial.ingestion.reconciliation import account
 from perennial.ingestion.screening import Desk
 from tests.conftest import forget
 from tests.content import rows

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pytest
 
 from perennial.ingestion import sources
-from perennial.ingestion.declarations import Sources
 from perennial.ingestion.errors import SourceError
 from perennial.ingestion.landing import Landing
 from perennial.ingestion.reading import BROKEN
+from perennial.ingestion.source_settings import Sources
 from perennial.ingestion.sources import AT, DAY, NO_DATABASES
 from tests.ingestion.drops import Row, drop, item
 

@@ -13,7 +13,7 @@ import pytest
 from perennial.foundation.lake import Lake, open_lake, open_vault
 from perennial.foundation.settings import EngineName
 from perennial.ingestion import pipeline
-from perennial.ingestion.account import account
+from perennial.ingestion.reconciliation import account
 from perennial.ingestion.screening import Desk
 from tests import spark
 from tests.content import differences, rows

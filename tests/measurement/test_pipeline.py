@@ -11,7 +11,7 @@ from perennial.foundation import contracts
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake
 from perennial.foundation.ledger import open_ledger
-from perennial.measurement import pipeline, wording
+from perennial.measurement import pipeline, report_text
 from perennial.measurement.pipeline import ReportError
 
 START, END, UNTIL = date(2017, 3, 6), date(2017, 3, 12), date(2017, 3, 19)
@@ -117,7 +117,7 @@ def test_a_closed_campaign_is_measured_and_shown(shop: Path, shop_with_a_campaig
 def test_a_campaign_that_chance_did_not_decide_is_called_what_it_is(shop: Path, shop_with_a_campaign: Lake):
     pipeline.report(str(UNTIL), None)
     text = (shop / "reports" / f"campaigns/7/{UNTIL}.html").read_text()
-    assert wording.NOT_RANDOM in text
+    assert report_text.NOT_RANDOM in text
     assert "not randomised" in (shop / "reports" / "index.html").read_text()
     assert ("orders_per_customer", "lift") not in figures(shop_with_a_campaign, UNTIL)
 
@@ -131,8 +131,8 @@ def test_a_campaign_with_arms_and_propensities_has_a_lift(shop: Path, shop_with_
     assert found["orders_per_customer", "lift"]["estimate"] == 0
     assert found["order_rate", "lift"]["method"].startswith("difference of shares, Newcombe")
     text = (shop / "reports" / f"campaigns/7/{UNTIL}.html").read_text()
-    assert wording.RANDOM in text
-    assert wording.NOT_RANDOM not in text
+    assert report_text.RANDOM in text
+    assert report_text.NOT_RANDOM not in text
     assert "Sample-ratio check" in text
 
 
@@ -143,7 +143,7 @@ def test_arms_without_propensities_or_without_a_holdout_do_not_make_it_random(
     treated = {who: {"arm": "treatment", "propensity": 0.6} for who in ASSIGNED}
     assign(shop_with_a_campaign, treated | {ASSIGNED[0]: lacking})
     pipeline.report(str(UNTIL), None)
-    assert wording.NOT_RANDOM in (shop / "reports" / f"campaigns/7/{UNTIL}.html").read_text()
+    assert report_text.NOT_RANDOM in (shop / "reports" / f"campaigns/7/{UNTIL}.html").read_text()
 
 
 def test_the_same_day_again_gives_the_same_bytes(shop: Path, shop_with_a_campaign: Lake):
@@ -211,7 +211,7 @@ def own_campaign(lake: Lake, *, holdout: int = 40) -> None:
     put(lake, "arms", [row | {"eligible_since": START, "day": START} for row in rows], START)
 
 
-@pytest.mark.parametrize(("holdout", "tone"), [(40, wording.UNDELIVERED), (5, wording.MISMATCH)])
+@pytest.mark.parametrize(("holdout", "tone"), [(40, report_text.UNDELIVERED), (5, report_text.MISMATCH)])
 def test_a_campaign_of_ours_says_when_nothing_was_delivered_and_when_the_arms_do_not_fit(
     shop: Path, shop_with_a_campaign: Lake, holdout: int, tone: str
 ):

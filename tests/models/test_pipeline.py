@@ -10,9 +10,9 @@ from perennial.foundation.lake import Lake
 from perennial.foundation.modelling import promotion, tracking
 from perennial.foundation.modelling.promotion import WINDOW
 from perennial.models import features, pipeline, return_model
-from perennial.models.cases import HORIZONS, Cases
-from perennial.models.config import return_model_settings
 from perennial.models.return_model import ReturnModel
+from perennial.models.settings import return_model_settings
+from perennial.models.training_cases import HORIZONS, Cases
 from tests.learning import CUSTOMERS, DAY, column, fill, orders
 
 CUTOFFS = 5

@@ -1,7 +1,7 @@
 import numpy as np
 
 from perennial.models import reasons
-from perennial.models.evidence import KINDS, Kind
+from perennial.models.feature_groups import KINDS, Kind
 from perennial.models.features import NAMES
 
 VALUES = {"recency_days": 3.0, "orders": 90.0, "orders_91": 31.0, "orders_28": 9.0, "tenure_days": 400.0}

@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 
 from perennial.models import return_model
-from perennial.models.cases import GROUPED_BY, Cases
-from perennial.models.config import ReturnModelSettings, return_model_settings
 from perennial.models.return_model import Fit
-from tests.models.test_rhythm import customers
+from perennial.models.settings import ReturnModelSettings, return_model_settings
+from perennial.models.training_cases import GROUPED_BY, Cases
+from tests.models.test_order_hazard_network import customers
 
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)
 """Of the customers that came back, in windows newest first; the customers look the same in all."""

@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from perennial.ingestion import reading
-from perennial.ingestion.declarations import Query
+from perennial.ingestion.source_settings import Query
 from perennial.orchestration import connections
 
 PASSWORD = "p/w:#é@ %20"

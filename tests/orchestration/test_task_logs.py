@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from perennial.demo.state import REPOSITORY, State
+from perennial.demo.environment import REPOSITORY, State
 from perennial.foundation.masking import pseudonym
 from perennial.orchestration import task_logs
 from tests.deployment.compose import services

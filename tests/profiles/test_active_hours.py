@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.profiles.active_hours import hours
-from perennial.profiles.drawing import ActiveHours
+from perennial.profiles.settings import ActiveHours
 from tests.acceptance import profiles_best_hour
 from tests.profiles.tables import rows_of
 

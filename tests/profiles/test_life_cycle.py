@@ -4,8 +4,8 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from perennial.profiles.drawing import LifeCycle
 from perennial.profiles.life_cycle import stages, usual_gaps
+from perennial.profiles.settings import LifeCycle
 from tests.profiles.tables import day, event, orders, rows_of
 
 CHOSEN = LifeCycle(

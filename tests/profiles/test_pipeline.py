@@ -18,8 +18,8 @@ from perennial.foundation.modelling.model_log import PROMOTED, Record
 from perennial.profiles import (
     active_hours,
     discounts,
-    gaps,
     life_cycle,
+    order_regularity,
     orders,
     pipeline,
     preferences,
@@ -29,7 +29,7 @@ from perennial.profiles import (
     purchases,
     responsiveness,
 )
-from perennial.profiles.drawing import profile_settings
+from perennial.profiles.settings import profile_settings
 from tests.content import rows as content
 from tests.profiles.conftest import HAT, embed, land, since
 from tests.profiles.tables import day, event, landed, noon
@@ -252,7 +252,7 @@ def test_the_sections_are_expressions_for_spark_as_well(monkeypatch: pytest.Monk
         preferences.brands(weights, items, people, chosen.preferences),
         *steps.values(),
         price_response.responses(learnt, people),
-        gaps.regularity(bought, chosen.gaps),
+        order_regularity.regularity(bought, chosen.gaps),
         responsiveness.channels(touches, customers, chosen.responses),
         responsiveness.campaigns(assignments, touches, customers, chosen.responses),
         life_cycle.stages(bought, customers, day(0), chosen.life_cycle),

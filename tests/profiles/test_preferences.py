@@ -3,8 +3,8 @@ import pyarrow as pa
 import pytest
 
 from perennial.profiles import preferences
-from perennial.profiles.drawing import Preferences
 from perennial.profiles.purchases import UNIT
+from perennial.profiles.settings import Preferences
 from tests.profiles.tables import rows_of
 
 OWN = Preferences(half_life_days=10, category_level=2, purchases_of_population=0, left_out=("FUEL",))

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from perennial.profiles import price_curve
-from perennial.profiles.drawing import PriceResponse
+from perennial.profiles.settings import PriceResponse
 from tests.profiles.tables import MONDAY
 
 CHOSEN = PriceResponse(weeks_compared=13, pieces_counted=12)

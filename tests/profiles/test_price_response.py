@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 
 from perennial.profiles import price_population, price_response
-from perennial.profiles.drawing import PriceResponse
 from perennial.profiles.price_population import TOLD
 from perennial.profiles.price_response import Learnt
+from perennial.profiles.settings import PriceResponse
 from tests.acceptance import profiles_price_response
 from tests.profiles.tables import MONDAY, day, rows_of
 

@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from perennial.profiles import purchases, responsiveness
-from perennial.profiles.drawing import Responses
+from perennial.profiles.settings import Responses
 from tests.profiles.tables import dated, day, event, landed, rows_of
 
 CHOSEN = Responses(messages_of_population=10, campaigns_of_population=2)

@@ -13,8 +13,8 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from perennial.audience.arms import Draw, arms
-from perennial.audience.plan import Campaigns, Plan, load_plan
 from perennial.audience.rules import members
+from perennial.audience.settings import Campaigns, Plan, load_plan
 from perennial.foundation.contracts import CAMPAIGN_LOG
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.ledger import open_ledger

@@ -12,11 +12,11 @@ from typing import IO
 
 from rich.console import Console
 
-from perennial.demo import days, servers, summary, timing
+from perennial.demo import drive_days, servers, summary, timing
 from perennial.demo.airflow_api import AirflowApi
+from perennial.demo.environment import REPOSITORY, USER, State
+from perennial.demo.errors import TroubleError
 from perennial.demo.progress import Progress
-from perennial.demo.state import REPOSITORY, USER, State
-from perennial.demo.trouble import TroubleError
 
 
 def run(console: Console) -> None:
@@ -38,12 +38,12 @@ def run(console: Console) -> None:
                 lambda: servers.require_alive(state),
             )
 
-            def look(board: days.Board) -> None:
+            def look(board: drive_days.Board) -> None:
                 servers.require_alive(state)
                 progress.show(board)
 
             with watch.stage("days, through Airflow"):
-                board = days.drive(
+                board = drive_days.drive(
                     api, Path(state.settings()["AIRFLOW__CORE__DAGS_FOLDER"]), state.task_logs, look
                 )
         runs = {(run.dag, run.run) for run in board.runs.values()}
@@ -96,7 +96,7 @@ def _land(state: State) -> None:
 
     landing = Path(state.settings()["PERENNIAL_LANDING"])
     try:
-        complete_journey.land(landing, days.HISTORY_FIRST, days.DAYS_LAST)
+        complete_journey.land(landing, drive_days.HISTORY_FIRST, drive_days.DAYS_LAST)
     except OSError as error:
         raise TroubleError(f"The demo's files could not be written to {landing}: {error}.") from error
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from perennial.demo.trouble import TroubleError
+from perennial.demo.errors import TroubleError
 
 PAGE = 100
 PATIENCE_SECONDS = 60

@@ -10,7 +10,7 @@ from datetime import date
 
 from rich.console import Console
 
-from perennial.demo.state import State
+from perennial.demo.environment import State
 from perennial.foundation import contracts
 from perennial.foundation.config import ConfigError
 
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _check(console: Console, day: date, tables: tuple[str, ...], rows: int) -> None:
-    from perennial.ingestion import pipeline, trial, trial_report
+    from perennial.ingestion import dry_run, dry_run_report, pipeline
     from perennial.ingestion.screening import Desk
 
     ids = pipeline.connections()
@@ -51,9 +51,9 @@ def _check(console: Console, day: date, tables: tuple[str, ...], rows: int) -> N
 
         databases = connections.databases(ids)
     desk = Desk.at(databases)
-    trials = trial.tried(desk, day, tables, rows or trial.ROWS)
-    trial_report.show(console, trials)
-    trial.check(trials, desk.landing, tables, day)
+    trials = dry_run.tried(desk, day, tables, rows or dry_run.ROWS)
+    dry_run_report.show(console, trials)
+    dry_run.check(trials, desk.landing, tables, day)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from perennial.demo.state import State
+from perennial.demo.environment import State
 
 if TYPE_CHECKING:
     from perennial.recommend.evaluation.comparison import Comparison

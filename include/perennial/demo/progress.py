@@ -10,7 +10,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from perennial.demo.days import Board
+from perennial.demo.drive_days import Board
 
 MARKS = {
     "missing": Text("·", "dim"),

@@ -21,9 +21,9 @@ from pathlib import Path
 import requests
 
 from perennial.demo import processes
+from perennial.demo.environment import LOOPBACK, REPOSITORY, State
+from perennial.demo.errors import TroubleError
 from perennial.demo.processes import Leader
-from perennial.demo.state import LOOPBACK, REPOSITORY, State
-from perennial.demo.trouble import TroubleError
 
 LEAST_FREE_BYTES = 2 * 1024**3
 START_SECONDS = 240

@@ -9,13 +9,13 @@ import requests
 from rich.console import Console
 from rich.table import Table
 
-from perennial.demo import days
-from perennial.demo.state import USER, State
-from perennial.demo.trouble import TroubleError
+from perennial.demo import drive_days
+from perennial.demo.environment import USER, State
+from perennial.demo.errors import TroubleError
 from perennial.foundation import contracts
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.settings import settings
-from perennial.ingestion.account import Entry, account
+from perennial.ingestion.reconciliation import Entry, account
 from perennial.ingestion.screening import Desk
 
 HEADLINES = {
@@ -29,7 +29,7 @@ SOURCE = "Complete Journey is simulated and meant for education: these figures c
 def show(console: Console, state: State) -> None:
     """Print everything. Raises TroubleError when rows were lost or MLflow does not answer."""
     lake = open_lake()
-    entries = account(Desk.at(), days.HISTORY_FIRST, days.DAYS_LAST)
+    entries = account(Desk.at(), drive_days.HISTORY_FIRST, drive_days.DAYS_LAST)
     console.print(rows_table(entries))
     console.print(models_table(lake, aliases(state)))
     console.print(audiences_table(lake))
@@ -48,9 +48,9 @@ def rows_table(entries: Collection[Entry]) -> Table:
         table.add_column(name)
     for name in ("landed", "published", "quarantined"):
         table.add_column(name, justify="right")
-    ends = {"all days": (days.HISTORY_FIRST, days.DAYS_LAST)}
-    ends |= {f"…{days.HISTORY_LAST}": (days.HISTORY_FIRST, days.HISTORY_LAST)}
-    ends |= {str(day): (day, day) for day in days.days()}
+    ends = {"all days": (drive_days.HISTORY_FIRST, drive_days.DAYS_LAST)}
+    ends |= {f"…{drive_days.HISTORY_LAST}": (drive_days.HISTORY_FIRST, drive_days.HISTORY_LAST)}
+    ends |= {str(day): (day, day) for day in drive_days.days()}
     for name in contracts.LANDED_TABLES:
         for label, (first, last) in ends.items():
             found = [each for each in entries if each.table == name and first <= each.day <= last]

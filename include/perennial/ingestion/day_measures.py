@@ -11,13 +11,13 @@ import pandas as pd
 
 from perennial.foundation.contracts import Contract
 from perennial.ingestion.days import Stretch, by_day
-from perennial.ingestion.declarations import Drift, Rules
-from perennial.ingestion.facts import PATTERN
 from perennial.ingestion.normalise import given
+from perennial.ingestion.row_checks import PATTERN
+from perennial.ingestion.source_settings import Drift, Rules
 from perennial.ingestion.sources import DAY
 
 if TYPE_CHECKING:
-    from perennial.ingestion.scan import Scan
+    from perennial.ingestion.row_patterns import Scan
 
 _NAMED = 3
 Shares = dict[date, Counter[str]]
@@ -96,7 +96,7 @@ def beside_history(
         rules: what is asked for.
         stretch: the days that land now; what the lake holds of them is about to be replaced.
     """
-    from perennial.ingestion import judgement
+    from perennial.ingestion import validation
 
     landed = Counter(dict(zip(frame["day"], frame["landed"].tolist(), strict=True)))
     if rules.usual is not None:
@@ -105,7 +105,7 @@ def beside_history(
         until = stretch.first - timedelta(days=1)
         for part, day in ((held, str(contract.partition)), (aside, "landed_on")):
             landed += by_day(part.filter(part[day].between(since, until)), day)
-        found = [judgement.usual(landed, day, rules.usual.weeks, rules.usual.known) for day in frame["day"]]
+        found = [validation.usual(landed, day, rules.usual.weeks, rules.usual.known) for day in frame["day"]]
         normal = pd.Series(found, frame.index, dtype="float64").where(lambda rows: rows >= rules.usual.rows)
         frame = frame.assign(usual=normal, times=frame["landed"] / normal)
     drift = rules.drift or Drift()
@@ -140,7 +140,7 @@ def _values(rows: ir.Table, column: str, day: ir.DateValue) -> Shares:
 
 def _drift(shares: Shares, drift: Drift, day: date) -> float:
     """How far the day's shares are from those of the days before it; NaN if either side has few rows."""
-    from perennial.ingestion import judgement
+    from perennial.ingestion import validation
 
     earlier: Counter[str] = Counter()
     for other, counts in shares.items():
@@ -148,7 +148,7 @@ def _drift(shares: Shares, drift: Drift, day: date) -> float:
             earlier.update(counts)
     today = shares.get(day, Counter())
     enough = min(earlier.total(), today.total()) >= drift.rows
-    return judgement.stability(earlier, today) if enough else float("nan")
+    return validation.stability(earlier, today) if enough else float("nan")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -23,8 +23,8 @@ from pyarrow import fs
 from perennial.foundation import contracts
 from perennial.foundation.masking import masked
 from perennial.foundation.settings import settings
-from perennial.ingestion.declarations import Format, Source, Sources, read_sources
 from perennial.ingestion.errors import SourceError
+from perennial.ingestion.source_settings import Format, Source, Sources, read_sources
 
 _FORMATS = {
     ".csv": Format.CSV,

@@ -20,18 +20,11 @@ from perennial.foundation import contracts, engine
 from perennial.foundation.contracts import Contract
 from perennial.foundation.engine.sql_expressions import columns_of, looks_at_other_rows
 from perennial.ingestion.days import by_day
-from perennial.ingestion.declarations import (
-    FILE,
-    Constant,
-    Expression,
-    Keep,
-    Kind,
-    Source,
-)
 from perennial.ingestion.errors import SourceError
 from perennial.ingestion.landing import plain
 from perennial.ingestion.normalise import Wording, given, read, readable, trimmed
 from perennial.ingestion.reading import BROKEN
+from perennial.ingestion.source_settings import FILE, Constant, Expression, Keep, Kind, Source
 from perennial.ingestion.sources import AT, DAY, Raw
 
 _KINDS = {

@@ -19,7 +19,7 @@ import ibis.expr.types as ir
 
 from perennial.foundation import engine
 from perennial.foundation.contracts import Contract
-from perennial.ingestion.declarations import OCCURRENCE, Source
+from perennial.ingestion.source_settings import OCCURRENCE, Source
 from perennial.ingestion.sources import DAY
 
 _SPACES = (" ", "\t", "\n", "\r")

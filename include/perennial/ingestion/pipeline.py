@@ -22,7 +22,7 @@ from perennial.foundation import contracts, engine
 from perennial.foundation.ledger import open_ledger
 from perennial.foundation.settings import WhenNothingLanded, settings
 from perennial.ingestion import data_docs, mapping, sources
-from perennial.ingestion import replay as replaying
+from perennial.ingestion import quarantine_replay as replaying
 from perennial.ingestion.days import Stretch
 from perennial.ingestion.landing import open_landing
 from perennial.ingestion.screening import Desk, Screened, screen
@@ -78,14 +78,14 @@ def check_sources(day: str, table: str, rows: int, databases: Databases = NO_DAT
         SourceError: a source would stop the day, or nothing landed; its `report` shows everything.
     """
     # Great Expectations takes seconds to import: only when there is something to judge.
-    from perennial.ingestion import trial, trial_report
+    from perennial.ingestion import dry_run, dry_run_report
 
     desk, on = Desk.at(databases), date.fromisoformat(day)
     tables = contracts.LANDED_TABLES if table == ALL_TABLES else (table,)
-    trials = trial.tried(desk, on, tables, rows)
-    _LOG.info("%s", trial_report.text(trials))
-    report = trial_report.keep(settings().reports, on, trials)
-    trial.check(trials, desk.landing, tables, on, report)
+    trials = dry_run.tried(desk, on, tables, rows)
+    _LOG.info("%s", dry_run_report.text(trials))
+    report = dry_run_report.keep(settings().reports, on, trials)
+    dry_run.check(trials, desk.landing, tables, on, report)
     return {"report": report}
 
 
@@ -206,6 +206,6 @@ def _record(desk: Desk, stretch: Stretch, screened: dict[str, Screened]) -> str:
 
 
 def _stop(sentences: Sequence[str], report: str) -> None:
-    from perennial.ingestion import judgement
+    from perennial.ingestion import validation
 
-    judgement.check(sentences, report)
+    validation.check(sentences, report)

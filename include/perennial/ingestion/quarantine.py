@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from perennial.foundation import contracts, masking
 from perennial.foundation.engine.sql_expressions import columns_of
-from perennial.ingestion.declarations import Constant, Expression
+from perennial.ingestion.source_settings import Constant, Expression
 
 Filled = Mapping[str, str | Constant | Expression]
 """Contract column → what fills it."""

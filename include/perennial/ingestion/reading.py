@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from perennial.foundation import engine
-from perennial.ingestion.declarations import AT, DAY, FILE, LINE, NUMBER, Format, Query
 from perennial.ingestion.errors import SourceError
 from perennial.ingestion.landing import LandingFile, as_text, csv_rows, json_lines, plain
+from perennial.ingestion.source_settings import AT, DAY, FILE, LINE, NUMBER, Format, Query
 
 BROKEN = "_broken"
 """Column: why a line is no row; null for rows."""

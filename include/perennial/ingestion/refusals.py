@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from perennial.foundation import contracts, engine
 from perennial.foundation.settings import settings
-from perennial.ingestion import facts, quarantine
-from perennial.ingestion.declarations import CustomerIds, Sources
+from perennial.ingestion import quarantine, row_checks
 from perennial.ingestion.quarantine import Reason, Refusal, Veil
 from perennial.ingestion.reading import BROKEN
+from perennial.ingestion.source_settings import CustomerIds, Sources
 from perennial.ingestion.sources import AT, DAY, Landed
 
 BROKEN_LINE = "line broken"
@@ -83,7 +83,7 @@ def veil(declared: Sources) -> Veil:
             personal = declared.customer_ids is CustomerIds.PERSONAL
             named["ids"] |= {_column(filled, "customer_id")} if personal else set()
             if table == contracts.CONTACTS.name:
-                named["contacts"] |= {_column(filled, name) for name in facts.CONTACT_COLUMNS}
+                named["contacts"] |= {_column(filled, name) for name in row_checks.CONTACT_COLUMNS}
     return Veil(settings().key, frozenset(named["contacts"] - {""}), frozenset(named["ids"] - {""}))
 
 

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from perennial.ingestion import reading
-from perennial.ingestion.declarations import LINE, Format, Source
 from perennial.ingestion.landing import Landing, LandingFile
 from perennial.ingestion.reading import BROKEN
+from perennial.ingestion.source_settings import LINE, Format, Source
 from perennial.ingestion.sources import Databases, Piece, url_of
 
 

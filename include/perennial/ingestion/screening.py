@@ -15,20 +15,20 @@ import pyarrow as pa
 from perennial.foundation import contracts, engine
 from perennial.foundation.contracts import Contract
 from perennial.foundation.lake import Lake, conform, open_lake, open_vault
-from perennial.ingestion import day_measures, facts, scan, sources
+from perennial.ingestion import day_measures, row_checks, row_patterns, sources
+from perennial.ingestion.column_types import TEXT_ONLY
 from perennial.ingestion.days import Stretch, by_day
 from perennial.ingestion.errors import SourceError
-from perennial.ingestion.kinds import TEXT_ONLY
 from perennial.ingestion.landing import Landing, open_landing, plain
 from perennial.ingestion.quarantine import Reason, Veil
 from perennial.ingestion.refusals import BROKEN_LINE, LANDED_ON, PATTERN, Refusals, veil
-from perennial.ingestion.scan import Scan
+from perennial.ingestion.row_patterns import Scan
 from perennial.ingestion.sources import AT, DAY, NO_DATABASES, Databases, Landed
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult as Result
 
-    from perennial.ingestion.judgement import Measured
+    from perennial.ingestion.validation import Measured
 
 _LOG = logging.getLogger(__name__)
 LEFT_OUT = "left out"
@@ -129,12 +129,12 @@ def screen(
     if not landed.pieces:
         return _nothing(desk, contract, stretch, landed, held)
     # Great Expectations takes seconds to import: only when there is something to judge.
-    from perennial.ingestion import judgement
+    from perennial.ingestion import validation
 
     results: dict[str, Result] = {}
     sentences: list[str] = []
     for name, columns in _judged_columns(landed, contract).items():
-        verdict = judgement.judge_columns(
+        verdict = validation.judge_columns(
             columns, contract, desk.landing.sources.of(table).sources[name], name
         )
         results[f"columns of {name}"] = verdict.result
@@ -158,12 +158,12 @@ def _screened(
     results: dict[str, "Result"],
     held: ExitStack,
 ) -> Screened:
-    from perennial.ingestion import judgement
+    from perennial.ingestion import validation
 
     rules = desk.landing.sources.of(contract.name).rules
-    references = {column: earlier[name].ids for column, name in facts.refers_to(contract.name).items()}
-    seen = scan.scan(landed, contract, desk.landing.sources, stretch, references, held)
-    verdict = judgement.judge_rows(seen.patterns, contract)
+    references = {column: earlier[name].ids for column, name in row_checks.refers_to(contract.name).items()}
+    seen = row_patterns.scan(landed, contract, desk.landing.sources, stretch, references, held)
+    verdict = validation.judge_rows(seen.patterns, contract)
     refused = held.enter_context(engine.kept(_refused(seen.marks, verdict.reasons)))
     tally = _tally(seen, verdict.reasons)
     landing = day_measures.frame(
@@ -175,7 +175,7 @@ def _screened(
     beside = day_measures.beside_history(
         landing, seen, held_rows, desk.lake.read("quarantine"), contract, rules, stretch
     )
-    whole = judgement.judge_landings(beside, contract.name, rules)
+    whole = validation.judge_landings(beside, contract.name, rules)
     accepted = seen.rows.anti_join(refused, AT) if verdict.reasons else seen.rows
     return Screened(
         table=contract.name,
@@ -228,8 +228,8 @@ def _tally(seen: Scan, reasons: Mapping[int, Sequence[Reason]]) -> _Tally:
 
 
 def _refused(marks: ir.Table, reasons: Mapping[int, Sequence[Reason]]) -> ir.Table:
-    failing = marks.filter(marks[facts.PATTERN].isin([int(pattern) for pattern in reasons]))
-    return failing.select(AT, **{LANDED_ON: failing[DAY], PATTERN: failing[facts.PATTERN]})
+    failing = marks.filter(marks[row_checks.PATTERN].isin([int(pattern) for pattern in reasons]))
+    return failing.select(AT, **{LANDED_ON: failing[DAY], PATTERN: failing[row_checks.PATTERN]})
 
 
 def _judged_columns(landed: Landed, contract: Contract) -> dict[str, dict[str, dict[str, str]]]:
@@ -258,7 +258,7 @@ def _ids(
     desk: Desk, contract: Contract, stretch: Stretch, accepted: ir.Table, held: ExitStack
 ) -> ir.Table | None:
     """`id` and `since`: what the table knew on other days, and what of this stretch will be published."""
-    if contract.name not in facts.REFERRED_TO:
+    if contract.name not in row_checks.REFERRED_TO:
         return None
     name, since = contract.key[0], contract.partition
     known, fresh = conform(desk.lake.read(contract.name), contract), conform(accepted, contract)

@@ -24,10 +24,10 @@ from perennial.foundation import engine
 from perennial.foundation.settings import settings
 from perennial.ingestion import reading
 from perennial.ingestion.days import Stretch
-from perennial.ingestion.declarations import AT, DAY, FILE, LINE, NUMBER, Format, Query, Source
 from perennial.ingestion.errors import SourceError
 from perennial.ingestion.landing import Landing, LandingFile
 from perennial.ingestion.reading import BROKEN
+from perennial.ingestion.source_settings import AT, DAY, FILE, LINE, NUMBER, Format, Query, Source
 
 _LINES = 2**40
 _LOCK = ".lock"

@@ -7,11 +7,11 @@ import ibis.expr.types as ir
 
 from perennial.foundation.measures import DEFINITIONS, Measure
 from perennial.foundation.pages import date_of
-from perennial.measurement import wording
+from perennial.measurement import report_text
 from perennial.measurement.campaigns import Campaign, Segment
 from perennial.measurement.effects import DIFFERENCE, Findings
 from perennial.measurement.report import Card, Entry, path_of
-from perennial.measurement.wording import Kind
+from perennial.measurement.report_text import Kind
 
 _FIGURES = {
     Measure.REACH: Kind.SHARE,
@@ -95,7 +95,7 @@ def _card(measure: Measure, row: Mapping[str, Any] | None, currency: str) -> Car
     label = DEFINITIONS[measure].label
     if row is None or row["estimate"] is None:
         return Card(label, "–", "")
-    value = wording.figure(row["estimate"], _FIGURES[measure], currency)
+    value = report_text.figure(row["estimate"], _FIGURES[measure], currency)
     if measure is Measure.REACH:
         return Card(label, value, f"{round(row['estimate'] * row['n']):,} customers")
     return Card(label, value, f"n = {row['n']:,}")

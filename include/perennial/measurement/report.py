@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 from perennial.foundation.measures import DEFINITIONS, Measure
 from perennial.foundation.pages import ReportWords, date_of, templates
-from perennial.measurement import wording
+from perennial.measurement import report_text
 from perennial.measurement.campaigns import Design, Segment
 from perennial.measurement.effects import DIFFERENCE, Findings
 from perennial.measurement.lift import Estimate
-from perennial.measurement.wording import Kind
+from perennial.measurement.report_text import Kind
 
 _TABLE = (
     *(Measure.ORDER_RATE, Measure.ORDERS_PER_CUSTOMER, Measure.REVENUE_PER_CUSTOMER, Measure.AOV),
@@ -79,7 +79,7 @@ def page(findings: Findings, day: date, words: ReportWords) -> str:
     """The report of one campaign, as known at the end of `day`."""
     from perennial.measurement import pictures
 
-    labels = {segment: wording.group(segment) for segment in findings.groups}
+    labels = {segment: report_text.group(segment) for segment in findings.groups}
     about = findings.stretch
     together = findings.design is Design.CHOSEN
     running = (0.0, ((findings.campaign.ends_on - about.starts_on).days + 1) / 7) if together else None
@@ -90,15 +90,15 @@ def page(findings: Findings, day: date, words: ReportWords) -> str:
         words=words,
         campaign=findings.campaign,
         day=day,
-        banner=wording.banner(findings),
-        headline=wording.headline(findings),
+        banner=report_text.banner(findings),
+        headline=report_text.headline(findings),
         running=running,
-        summary=wording.summary(findings, words.currency),
-        notes=wording.notes(findings),
+        summary=report_text.summary(findings, words.currency),
+        notes=report_text.notes(findings),
         cards=cards(findings, words.currency),
-        groups=[(wording.group(one), findings.groups[one].n) for one in _ordered(findings)],
+        groups=[(report_text.group(one), findings.groups[one].n) for one in _ordered(findings)],
         rows=rows(findings, words.currency),
-        difference_label=wording.difference(findings.design),
+        difference_label=report_text.difference(findings.design),
         compared=findings.compared,
         orders_picture=pictures.weekly_orders(findings.weeks, labels, running, wide=bool(redeemed)),
         retention_picture=pictures.retention(findings.weeks, labels),
@@ -125,7 +125,7 @@ def cards(findings: Findings, currency: str) -> list[Card]:
     first, _ = findings.pair
     size = findings.groups[first].n if first in findings.groups else 0
     reach = findings.figures[Measure.REACH, str(first)]
-    found = [Card("In the campaign", f"{size:,}", wording.reach_note(reach))]
+    found = [Card("In the campaign", f"{size:,}", report_text.reach_note(reach))]
     for measure in (
         Measure.REDEMPTION_RATE,
         Measure.ORDERS_PER_CUSTOMER,
@@ -152,7 +152,7 @@ def rows(findings: Findings, currency: str) -> list[Row]:
                     DEFINITIONS[measure].label,
                     [_cell(measure, one, currency) for one in each],
                     _cell(measure, gap, currency, signed=True) if gap else None,
-                    wording.relative(gap, base),
+                    report_text.relative(gap, base),
                     _whisker(gap),
                 )
             )
@@ -172,8 +172,8 @@ def _cell(measure: Measure, estimate: Estimate | None, currency: str, *, signed:
     if estimate is None or estimate.value is None:
         return Cell("–", "", "")
     kind = Kind.SHARE if DEFINITIONS[measure].is_share else Kind.MONEY if measure in _MONEY else Kind.NUMBER
-    value = wording.figure(estimate.value, kind, currency, signed=signed)
-    interval = wording.interval(estimate, kind, currency, signed=signed)
+    value = report_text.figure(estimate.value, kind, currency, signed=signed)
+    interval = report_text.interval(estimate, kind, currency, signed=signed)
     return Cell(value, interval, f"n = {estimate.n:,}")
 
 
@@ -193,4 +193,4 @@ def _whisker(estimate: Estimate | None) -> Whisker | None:
 def _retention_row(findings: Findings, segment: Segment) -> tuple[str, list[Cell]]:
     """A group's exact weekly retention as a row of cells."""
     weeks = [week for week in findings.weeks if week.segment is segment and week.n >= 0]
-    return wording.group(segment), [_cell(Measure.WEEKLY_RETENTION, week.exact, "") for week in weeks]
+    return report_text.group(segment), [_cell(Measure.WEEKLY_RETENTION, week.exact, "") for week in weeks]

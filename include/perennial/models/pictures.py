@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from perennial.foundation.modelling import calibration as honesty
-from perennial.models import judgement
-from perennial.models.evidence import KINDS, NAMES
+from perennial.models import metrics
+from perennial.models.feature_groups import KINDS, NAMES
 from perennial.models.features import Numbers
 
 _SHOWN = (
@@ -41,7 +41,7 @@ def gain(labels: Numbers, said: dict[str, Numbers]) -> Figure:
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     for name, probabilities in said.items():
-        found = judgement.gain(labels, probabilities)
+        found = metrics.gain(labels, probabilities)
         axes.plot([k / len(labels) for k in range(len(found))], found, label=name)
     axes.set(
         xlabel="share of customers, likeliest first", ylabel="share of those who came back", title="Gain"

@@ -16,21 +16,12 @@ from perennial.foundation.ledger import open_ledger
 from perennial.foundation.modelling import promotion, tracking
 from perennial.foundation.modelling.promotion import WINDOW
 from perennial.foundation.modelling.registered import Pyfunc
-from perennial.models import (
-    bgnbd,
-    drift,
-    features,
-    judgement,
-    pictures,
-    plain,
-    recency,
-    return_model,
-    rhythm,
-)
-from perennial.models.cases import HORIZONS, Cases, labelled, read_by_the_model
-from perennial.models.config import ReturnModelSettings, return_model_settings
+from perennial.models import drift, features, metrics, order_hazard_network, pictures, return_model
+from perennial.models.baselines import bgnbd, plain_trees, recency
 from perennial.models.features import Numbers
 from perennial.models.return_model import NAME, Fit, ReturnModel
+from perennial.models.settings import ReturnModelSettings, return_model_settings
+from perennial.models.training_cases import HORIZONS, Cases, labelled, read_by_the_model
 
 BLEND = "return model"
 BASELINES = ("plain LightGBM", "BG NBD", "recency rule")
@@ -182,7 +173,7 @@ def _log(
     newest, read = history.newest, model.judged.read(history.newest.rows)
     said = candidates(model.judged, history)
     judged = {
-        name: judgement.figures(newest.labels, probabilities, chosen.contact_threshold)
+        name: metrics.figures(newest.labels, probabilities, chosen.contact_threshold)
         for name, probabilities in said.items()
     }
     for name, figures in judged.items():
@@ -193,7 +184,7 @@ def _log(
         **chosen.model_dump(exclude=set(_PARTS)),
         **{f"{part}_{name}": value for part in _PARTS for name, value in getattr(chosen, part)},
         "features": ", ".join(features.NAMES),
-        "sequence_features": ", ".join(rhythm.NAMES),
+        "sequence_features": ", ".join(order_hazard_network.NAMES),
         "cases_judged_fit": learnt_from,
         "cases_served_fit": learnt_from + len(newest.labels),
         "cases_examination": len(newest.labels),
@@ -225,7 +216,7 @@ def candidates(judged: Fit, history: History) -> dict[str, Numbers]:
     return {
         BLEND: judged.returns(read)[:, -1],
         **{name: said[:, -1] for name, said in judged.by_part(read).items()},
-        "plain LightGBM": plain.probabilities(training, before.labels, matrix),
+        "plain LightGBM": plain_trees.probabilities(training, before.labels, matrix),
         "BG NBD": bgnbd.fit(lives).probabilities(lives, HORIZONS[-1]),
         "recency rule": recency.probabilities(training, before.labels, matrix),
     }

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from perennial.models.evidence import KINDS, Kind
+from perennial.models.feature_groups import KINDS, Kind
 from perennial.models.features import NAMES, Numbers
 
 NO_ORDER = "has not ordered yet"

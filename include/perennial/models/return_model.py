@@ -18,13 +18,13 @@ from scipy.special import expit, logit
 
 from perennial.foundation.modelling.gate import Answers
 from perennial.foundation.modelling.registered import check_layout, write_layout
-from perennial.models import evidence, features, judgement, reasons, rhythm, spending, trees
-from perennial.models.cases import HORIZONS, Cases
-from perennial.models.config import ReturnModelSettings
+from perennial.models import feature_groups, features, metrics, order_hazard_network, reasons, spending, trees
 from perennial.models.drift import Reference
 from perennial.models.features import NAMES, Numbers
-from perennial.models.rhythm import Rhythm
+from perennial.models.order_hazard_network import Rhythm
+from perennial.models.settings import ReturnModelSettings
 from perennial.models.spending import Spending
+from perennial.models.training_cases import HORIZONS, Cases
 from perennial.models.trees import Trees
 
 NAME = "return_model"
@@ -100,7 +100,7 @@ class Fit:
 
     def pushes(self, read: Numbers) -> Numbers:
         """What each kind of evidence adds to the log odds of an order within the longest horizon."""
-        return evidence.shapley(self.longest, read, self.typical)
+        return feature_groups.shapley(self.longest, read, self.typical)
 
     def reasons(self, rows: pa.Table) -> list[list[str]]:
         """The three kinds of evidence that moved each probability most, in words, strongest first."""
@@ -165,7 +165,7 @@ class ReturnModel:
         """What the judged fit says of each case of an examination, in its order; losses are log losses."""
         cases = Cases.load(examination)
         said = self.judged.probabilities(cases.rows)
-        losses = judgement.log_losses(cases.labels, said)
+        losses = metrics.log_losses(cases.labels, said)
         return Answers(losses, cases.groups, probabilities=said, labels=cases.labels)
 
     def predict(self, frame: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
@@ -190,7 +190,7 @@ def fit(windows: Sequence[Cases], lately: pa.Table, chosen: ReturnModelSettings)
         lately: profiles as of the last day that the fit may know, of customers with an order, for the rhythm.
         chosen: the settings.
     """
-    cases, followed = Cases.joined(windows), rhythm.fit(lately, chosen.rhythm)
+    cases, followed = Cases.joined(windows), order_hazard_network.fit(lately, chosen.rhythm)
     read = np.hstack([cases.matrix, followed.inputs(cases.rows)])
     return Fit(
         trees=trees.fit(cases, chosen.trees),

@@ -9,8 +9,8 @@ import numpy as np
 
 from perennial.foundation.modelling import boosting
 from perennial.foundation.modelling.boosting import TreesSettings
-from perennial.models.cases import HORIZONS, Cases
 from perennial.models.features import NAMES, Numbers
+from perennial.models.training_cases import HORIZONS, Cases
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import ibis
 import ibis.expr.types as ir
 
 from perennial.foundation.engine import kept
-from perennial.profiles.drawing import ActiveHours
+from perennial.profiles.settings import ActiveHours
 
 HOURS = 168
 _DAY_HOURS = 24

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import ibis
 import ibis.expr.types as ir
 
-from perennial.profiles.drawing import LifeCycle
+from perennial.profiles.settings import LifeCycle
 
 
 def stages(orders: ir.Table, customers: ir.Table, day: date, chosen: LifeCycle) -> ir.Table:

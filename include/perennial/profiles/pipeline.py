@@ -25,17 +25,17 @@ from perennial.foundation.settings import settings
 from perennial.profiles import (
     active_hours,
     discounts,
-    gaps,
-    history,
     life_cycle,
     local_time,
+    order_regularity,
     orders,
     preferences,
     price_response,
     purchases,
     responsiveness,
+    taste_vector,
 )
-from perennial.profiles.drawing import ProfileSettings, profile_settings
+from perennial.profiles.settings import ProfileSettings, profile_settings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _READ = ("model_log", "events", "items", "users", "assignments", "item_embeddings")
@@ -54,7 +54,7 @@ class Past:
     customers: ir.Table
     items: ir.Table
     offsets: ir.Table
-    vectors_in: Callable[[str], history.TextVectors]
+    vectors_in: Callable[[str], taste_vector.TextVectors]
     chosen: ProfileSettings
 
 
@@ -120,7 +120,7 @@ def _sections(past: Past, customers: ir.Table, day: date) -> Iterator[list[ir.Ta
             orders.rhythm(bought, day),
             orders.money(parts, day),
             orders.recent(bought),
-            gaps.regularity(bought, chosen.gaps),
+            order_regularity.regularity(bought, chosen.gaps),
             discounts.shares(parts),
             hours,
             responsiveness.channels(touches, customers, chosen.responses),
@@ -158,7 +158,7 @@ def _of_items(past: Past, customers: ir.Table, bought: ir.Table, day: date) -> I
 def _vectors(past: Past, weights: ir.Table, items: ir.Table, day: date) -> pa.Table:
     chosen, space = past.chosen.history, in_force(past.lake, day)
     described = items.select("item_id", "item", "title").join(texts(items, space.text), "item_id")
-    return history.vectors(weights, described, past.vectors_in(space.key), chosen, space.encoder)
+    return taste_vector.vectors(weights, described, past.vectors_in(space.key), chosen, space.encoder)
 
 
 def _described(past: Past, baskets: ir.Table, day: date) -> ir.Table:
@@ -244,8 +244,8 @@ def _past(lake: Lake, days: list[date]) -> Iterator[Past]:
 
     # Days of one space follow each other; only one at a time is held.
     @lru_cache(maxsize=1)
-    def vectors_in(space: str) -> history.TextVectors:
-        return history.text_vectors(held.filter(held.encoder == space))
+    def vectors_in(space: str) -> taste_vector.TextVectors:
+        return taste_vector.text_vectors(held.filter(held.encoder == space))
 
     with ExitStack() as stack:
 

@@ -3,8 +3,8 @@
 import ibis
 import ibis.expr.types as ir
 
-from perennial.profiles.drawing import Preferences
 from perennial.profiles.purchases import UNIT
+from perennial.profiles.settings import Preferences
 
 KEPT = 10
 """How many categories and brands a profile names."""

@@ -10,7 +10,7 @@ from datetime import date
 import ibis
 import ibis.expr.types as ir
 
-from perennial.profiles.drawing import PriceResponse
+from perennial.profiles.settings import PriceResponse
 
 STEP = 5
 """Percent points between two knots of the curve; what is nearest to a knot is counted with it."""

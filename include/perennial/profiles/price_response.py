@@ -24,10 +24,10 @@ import ibis.expr.types as ir
 
 from perennial.foundation.engine import kept
 from perennial.profiles import price_curve, price_population
-from perennial.profiles.drawing import PriceResponse
 from perennial.profiles.price_curve import pieces_of, week_of
 from perennial.profiles.price_population import TOLD, residuals
 from perennial.profiles.purchases import HEAPS
+from perennial.profiles.settings import PriceResponse
 
 TENTH = 10
 """Percent off that the response is told for."""

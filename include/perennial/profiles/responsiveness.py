@@ -3,7 +3,7 @@
 import ibis
 import ibis.expr.types as ir
 
-from perennial.profiles.drawing import Responses
+from perennial.profiles.settings import Responses
 
 _COUNTED = {"delivered": "delivered", "opened": "open", "clicked": "click"}
 _ANSWERS = ("click", "purchase", "redeem")

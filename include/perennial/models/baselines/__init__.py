@@ -1,0 +1,1 @@
+"""What the return model has to beat."""

@@ -1,0 +1,130 @@
+"""The customer in the space of the item vectors: what was bought, seen from the middle of the catalogue.
+
+The vectors of items have much in common, and so have those of customers, who all buy many things. What they
+have in common is taken away: the mean vector of the different texts of the catalogue. The rest sets a
+customer apart, and orders items for the customer by their inner product with it.
+"""
+
+from dataclasses import dataclass
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from perennial.foundation import encoder
+from perennial.foundation.contracts import VECTOR
+from perennial.foundation.encoder import Choice
+from perennial.foundation.engine import kept
+from perennial.profiles.purchases import UNIT
+from perennial.profiles.settings import History, HistoryKind
+
+_AT_ONCE = 10_000
+"""Customers whose vectors are made at a time, so that memory stays bounded."""
+_NOTHING = 1e-4
+"""Whoever is not further than this from the middle of the catalogue stands nowhere."""
+
+
+@dataclass(frozen=True)
+class TextVectors:
+    """The vectors of texts as a matrix: row i is the vector of the i-th hash. The hashes are in order."""
+
+    hashes: pa.Array
+    matrix: NDArray[np.float32]
+
+
+def text_vectors(held: ir.Table) -> TextVectors:
+    """The matrix of `text_hash, vector`, each text once."""
+    found = held.select("text_hash", "vector").order_by("text_hash").to_pyarrow().combine_chunks()
+    flat = found["vector"].combine_chunks().flatten().to_numpy()
+    return TextVectors(
+        found["text_hash"].combine_chunks(), flat.reshape(found.num_rows, -1 if len(flat) else 0)
+    )
+
+
+def vectors(
+    weights: ir.Table, items: ir.Table, known: TextVectors, chosen: History, choice: Choice
+) -> pa.Table:
+    """The vector of each customer's history, unit length: `customer, vector`.
+
+    A customer of whose items none has a vector, or who stands in the middle of the catalogue, has no row.
+    The result is the same whatever the order of the rows.
+
+    Args:
+        weights: `customer, item` (their numbers), `weight`.
+        items: `item, title, text_hash` of those that count: the catalogue.
+        known: the vectors.
+        chosen: what the vector is made of.
+        choice: the encoder that made them.
+    """
+    columns = ibis.memtable(pa.table({"text_hash": known.hashes, "column": np.arange(len(known.hashes))}))
+    with kept(items.join(columns, "text_hash").select("item", "title", "column")) as described:
+        rows = described.select("column").distinct().order_by("column").to_pyarrow()["column"].to_numpy()
+        counted = weights.filter(weights.weight > 0).join(described, "item")
+        if chosen.kind is HistoryKind.SENTENCE:
+            said = sentences(counted, chosen.titles)
+            customers = said["customer"].to_numpy()
+            found = encoder.load(choice).encode(said["said"].to_pylist())
+        else:
+            customers, found = _means(counted, known.matrix, chosen.weight_exponent)
+    apart = found - known.matrix[rows].mean(axis=0) if len(rows) else found
+    lengths = np.linalg.norm(apart, axis=1)
+    some = lengths > _NOTHING
+    return _table(customers[some], apart[some] / lengths[some, None])
+
+
+def sentences(weights: ir.Table, titles: int) -> pa.Table:
+    """What each customer bought, in words: `customer, said`, the heaviest titles first, equals by title.
+
+    Args:
+        weights: `customer, title, weight`, any number of rows for each customer and title.
+        titles: how many are named at most.
+    """
+    sums = weights.group_by("customer", "title").aggregate(weight=weights.weight.sum())
+    order = ibis.window(group_by="customer", order_by=[ibis.desc("weight"), "title"])
+    ranked = sums.mutate(place=ibis.row_number().over(order))
+    heaviest = ranked.filter(ranked.place < titles)
+    titled = ibis.struct({"place": heaviest.place, "title": heaviest.title})
+    lists = heaviest.group_by("customer").aggregate(named=titled.collect())
+    said = ibis.literal("bought ") + lists.named.sort().map(lambda one: one["title"]).join("; ")
+    return lists.select("customer", said=said).order_by("customer").to_pyarrow()
+
+
+def _means(
+    weights: ir.Table, matrix: NDArray[np.float32], exponent: float
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The customers and the weighted means of the vectors of their texts.
+
+    Args:
+        weights: `customer, column, weight`; the column is the text's row of the matrix.
+        matrix: shape (texts, width).
+        exponent: to this power the summed weight of a text is raised.
+    """
+    from scipy.sparse import csr_array
+
+    sums = weights.group_by("customer", "column").aggregate(weight=weights.weight.sum())
+    with kept(sums) as sums:
+        customers = (
+            sums.select("customer").distinct().order_by("customer").to_pyarrow()["customer"].to_numpy()
+        )
+        found = np.empty((len(customers), matrix.shape[1]), np.float32)
+        for start in range(0, len(customers), _AT_ONCE):
+            some = customers[start : start + _AT_ONCE]
+            among = sums.customer.between(int(some[0]), int(some[-1]))
+            cells = sums.filter(among).order_by("customer", "column").to_pyarrow()
+            first = np.searchsorted(cells["customer"].to_numpy(), some)
+            ends = np.append(first, cells.num_rows)
+            raised = (cells["weight"].to_numpy() / UNIT) ** exponent
+            rows = np.repeat(np.arange(len(some)), np.diff(ends))
+            shares = (raised / np.bincount(rows, raised)[rows]).astype(np.float32)
+            grid = csr_array((shares, cells["column"].to_numpy(), ends), shape=(len(some), len(matrix)))
+            found[start : start + len(some)] = grid @ matrix
+    return customers, found
+
+
+def _table(customers: NDArray[np.int64], matrix: NDArray[np.float32]) -> pa.Table:
+    rows, width = matrix.shape
+    ends = pa.array(np.arange(rows + 1, dtype=np.int32) * width)
+    lists = pa.ListArray.from_arrays(ends, pa.array(matrix.ravel())).cast(VECTOR)
+    return pa.table({"customer": pa.array(customers), "vector": lists})

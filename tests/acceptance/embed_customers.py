@@ -13,17 +13,17 @@ from itertools import product
 import ibis
 import ibis.expr.types as ir
 import numpy as np
-from numpy.typing import NDArray
 
 from perennial.demo import complete_journey
 from perennial.foundation import encoder
+from perennial.foundation.arrays import Float32Array
 from perennial.foundation.embedding_spaces import EmbeddingSpace, embedding_settings, texts
 from perennial.foundation.engine import kept
 from perennial.profiles import preferences, purchases, taste_vector
 from perennial.profiles.settings import History, HistoryKind, Preferences, profile_settings
 from perennial.recommend.data import tables
-from perennial.recommend.evaluation.metrics import DEPTHS, Interval, Judged, interval, judge
-from perennial.recommend.evaluation.ranking_task import Slice, Split, split
+from perennial.recommend.evaluation.metrics import DEPTHS, Interval, JudgedLists, interval, judge
+from perennial.recommend.evaluation.ranking_task import RankingTask, Slice, ranking_task
 from perennial.recommend.settings import recommender_settings
 from tests.acceptance.lines import Line, at_least
 
@@ -62,16 +62,16 @@ class Month:
     """A test month with the vectors of its items."""
 
     shop: Shop
-    paper: Split
+    paper: RankingTask
     eve: date
-    items: NDArray[np.float32]
+    items: Float32Array
 
-    def judge(self, chosen: History, part: Slice) -> Judged:
+    def judge(self, chosen: History, part: Slice) -> JudgedLists:
         """What the vectors that are so chosen are worth on a slice."""
         vectors = self.customers(chosen)
         return judge(self.paper, part, lambda rows: vectors[rows] @ self.items.T)
 
-    def customers(self, chosen: History) -> NDArray[np.float32]:
+    def customers(self, chosen: History) -> Float32Array:
         """The vector of each customer, zeros for none."""
         shop = self.shop
         baskets = purchases.as_of(shop.baskets, self.eve)
@@ -108,7 +108,7 @@ def customers() -> Iterator[Line]:
             yield at_least("embed.customers_ndcg", float(ours.mean()), 0.051, "")
 
 
-def _show(name: str, way: History, parts: dict[Slice, Judged], paper: Split) -> None:
+def _show(name: str, way: History, parts: dict[Slice, JudgedLists], paper: RankingTask) -> None:
     print(f"  {name}: {way}")
     for part, found in parts.items():
         measures = [
@@ -175,7 +175,7 @@ def _month(shop: Shop, first: date) -> Month:
     eve = first - timedelta(days=1)
     bought = tables.purchases(shop.events)
     wares = tables.merchandise(_known(shop.items, eve), recommender_settings().excluded_categories)
-    paper = split(bought.filter(bought.occurred_at < ibis.timestamp(str(first))), bought, wares, first)
+    paper = ranking_task(bought.filter(bought.occurred_at < ibis.timestamp(str(first))), bought, wares, first)
     hashes = shop.items.select("item_id", "text_hash").to_pyarrow().to_pylist()
     row = {text: place for place, text in enumerate(shop.known.hashes.to_pylist())}
     text_of = {item["item_id"]: row[item["text_hash"]] for item in hashes}

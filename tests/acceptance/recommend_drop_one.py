@@ -8,10 +8,10 @@ bar is on what never was.
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
-from perennial.recommend.data.history import Reals
+from perennial.foundation.arrays import Float32Array
 from perennial.recommend.evaluation.ranking_task import Slice
-from perennial.recommend.features.matrix import Block
-from perennial.recommend.sources.retrieval import Sources
+from perennial.recommend.features.matrix import CustomerBlock
+from perennial.recommend.sources.retrieval import CandidateSources
 from perennial.recommend.training import fit
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least
@@ -24,7 +24,7 @@ KEPT = "popularity"
 
 
 @dataclass(frozen=True)
-class Fewer(Sources):
+class Fewer(CandidateSources):
     """Sources of which some are silent.
 
     Args:
@@ -34,7 +34,7 @@ class Fewer(Sources):
     silent: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, sources: Sources, silent: tuple[str, ...]) -> "Fewer":
+    def of(cls, sources: CandidateSources, silent: tuple[str, ...]) -> "Fewer":
         """All but some."""
         chosen = sources.chosen
         named = {name: count for name, count in chosen.candidates.items() if not name.startswith(silent)}
@@ -46,7 +46,7 @@ class Fewer(Sources):
         """Those that are left."""
         return tuple(name for name in super().names if not name.startswith(self.silent))
 
-    def scores(self, block: Block) -> dict[str, Reals]:
+    def scores(self, block: CustomerBlock) -> dict[str, Float32Array]:
         """What they say."""
         return {name: said for name, said in super().scores(block).items() if name in self.names}
 

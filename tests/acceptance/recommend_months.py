@@ -11,15 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from perennial.foundation.arrays import Float32Array, StringArray
 from perennial.foundation.modelling import calibration
-from perennial.recommend.data.catalogue import Names
-from perennial.recommend.data.history import Reals
-from perennial.recommend.data.window_purchases import bought_in
+from perennial.recommend.data.window_purchases import purchase_matrix
 from perennial.recommend.evaluation.metrics import (
     DEPTHS,
     MEASURES,
     Interval,
-    Judged,
+    JudgedLists,
     diversity,
     judge,
     novelty,
@@ -48,16 +47,16 @@ class Standing:
     """
 
     month: Month
-    parts: dict[Slice, Judged]
+    parts: dict[Slice, JudgedLists]
     seconds: float
 
     @classmethod
-    def of(cls, month: Month, said: Reals, seconds: float) -> "Standing":
+    def of(cls, month: Month, said: Float32Array, seconds: float) -> "Standing":
         """From scores of the warm items, shape (customers, warm)."""
         parts = {part: judge(month.paper, part, lambda rows: said[rows]) for part in RANKED}
         return cls(month, parts, seconds)
 
-    def customers(self, part: Slice) -> Names:
+    def customers(self, part: Slice) -> StringArray:
         """Who wanted something of a slice."""
         return self.month.paper.customer_ids[self.parts[part].rows]
 
@@ -145,14 +144,14 @@ def _ours(month: Month) -> Standing:
     print(
         f"    read in {month.reading_seconds:.0f} s, learned in {learning:.0f} s, scored in {scoring:.0f} s"
     )
-    wanted = bought_in(month.eve.after, everybody, month.shelf)[:, month.warm].toarray()
+    wanted = purchase_matrix(month.eve.after, everybody, month.shelf)[:, month.warm].toarray()
     bought = everybody.bought[:, month.warm].toarray() > 0
     for name, asked in {"bought before": bought, "never bought": ~bought}.items():
         _calibrated(name, said, wanted, asked & (said > -np.inf))
     return Standing.of(month, said[month.rows], learning + scoring)
 
 
-def _calibrated(name: str, said: Reals, wanted: np.ndarray, asked: np.ndarray) -> None:
+def _calibrated(name: str, said: Float32Array, wanted: np.ndarray, asked: np.ndarray) -> None:
     labels, probabilities = wanted[asked].astype(float), said[asked].astype(float)
     error = calibration.error(labels, probabilities)
     print(

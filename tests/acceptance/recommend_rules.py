@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from perennial.recommend import recommender
 from perennial.recommend.data.catalogue import LEVELS
-from perennial.recommend.lists.eligibility import EligibilitySettings, adults
+from perennial.recommend.lists.eligibility import EligibilitySettings, known_adults
 from perennial.recommend.lists.phrases import languages
-from perennial.recommend.lists.selection import Lists
+from perennial.recommend.lists.selection import ListSelector
 from perennial.recommend.recommender import Customers
 from perennial.recommend.settings import recommender_settings
 from perennial.recommend.sources import new_items
@@ -40,7 +40,7 @@ def rules() -> Iterator[Line]:
     random = np.random.default_rng(0)
     settings, shelf, history = recommender_settings(), month.shelf, month.eve.history
     listed = np.full(len(shelf), -1)
-    new = new_items.newest(history, shelf, listed, np.ones(len(shelf), bool), settings.exploration)
+    new = new_items.newest_items(history, shelf, listed, np.ones(len(shelf), bool), settings.exploration)
     fit = replace(month.learned[0], new_items=NewItems.fit(history, shelf, new, settings.content))
     ages = pd.Series(random.choice(np.array(_AGES, object), len(history)), index=history.customer_ids)
     spoken, (shown, wrong, baseless, drawn) = languages(), (0, [], [], 0)
@@ -50,8 +50,8 @@ def rules() -> Iterator[Line]:
         one = settings.model_copy(update={"eligibility": chosen})
         available = random.random(len(shelf)) > 0.1
         day = TUNED_ON - timedelta(days=1)
-        lists = Lists.of(one, fit.sources, fit.new_items, available, day)
-        adult = adults(pa.array(ages, pa.string()), chosen.adult_age)
+        lists = ListSelector.of(one, fit.sources, fit.new_items, available, day)
+        adult = known_adults(pa.array(ages, pa.string()), chosen.adult_age)
         asked = Customers(history, adult, np.zeros(len(history), np.int64))
         found = recommender.recommend(fit, asked, lists, spoken, K).to_pandas()
         sold_out = set(shelf.item_ids[~available])

@@ -10,22 +10,22 @@ import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from perennial.foundation import encoder
+from perennial.foundation.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from perennial.foundation.embedding_spaces import embedding_settings, texts
 from perennial.foundation.lake import Lake
 from perennial.foundation.modelling.promotion import WINDOW
 from perennial.recommend.data import history, tables
-from perennial.recommend.data.catalogue import Shelf, Whole
-from perennial.recommend.data.history import History, Reals
-from perennial.recommend.data.window_purchases import Examination, bought_after
-from perennial.recommend.evaluation.ranking_task import WARM_PURCHASES, Split, split
-from perennial.recommend.features.promotions import promoted
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.data.window_purchases import WindowPurchases, purchases_in_window
+from perennial.recommend.evaluation.ranking_task import WARM_PURCHASES, RankingTask, ranking_task
+from perennial.recommend.features.promotions import promotion_features
 from perennial.recommend.fit import Fit
 from perennial.recommend.settings import RecommenderSettings, recommender_settings
-from perennial.recommend.sources.retrieval import Sources
-from perennial.recommend.training import Window, fit
+from perennial.recommend.sources.retrieval import CandidateSources
+from perennial.recommend.training import TrainingWindow, fit
 from tests.acceptance import year
 
 TUNED_ON = date(2017, 9, 1)
@@ -42,13 +42,13 @@ class Past:
         promoted: what `promotions` says of each item; None: nothing is promoted.
     """
 
-    history: History
-    after: Examination
-    promoted: Reals | None = None
+    history: PurchaseHistory
+    after: WindowPurchases
+    promoted: Float32Array | None = None
 
-    def sources(self, shelf: Shelf, offered: NDArray[np.bool_], chosen: RecommenderSettings) -> Sources:
+    def sources(self, shelf: Catalogue, offered: BoolArray, chosen: RecommenderSettings) -> CandidateSources:
         """As of the day."""
-        return Sources.fit(self.history, shelf, offered, chosen, self.promoted)
+        return CandidateSources.fit(self.history, shelf, offered, chosen, self.promoted)
 
 
 @dataclass(frozen=True)
@@ -67,42 +67,42 @@ class Month:
     """
 
     first: date
-    paper: Split
-    shelf: Shelf
+    paper: RankingTask
+    shelf: Catalogue
     eve: Past
     pasts: Sequence[Past]
-    wider: Shelf
-    unseen: Examination
+    wider: Catalogue
+    unseen: WindowPurchases
     reading_seconds: float
 
     @cached_property
-    def warm(self) -> Whole:
+    def warm(self) -> IntArray:
         """The row on the shelf of each warm item, in the order of the split."""
         return self.shelf.find(pa.array(self.paper.item_ids[: self.paper.warm], pa.string()))
 
     @cached_property
-    def rows(self) -> Whole:
+    def rows(self) -> IntArray:
         """The row in the history of each customer of the split."""
         return self.eve.history.find(pa.array(self.paper.customer_ids, pa.string()))
 
     @cached_property
-    def asked(self) -> History:
+    def asked(self) -> PurchaseHistory:
         """What the customers of the split had bought, in its order."""
         return self.eve.history.of(self.rows)
 
     @cached_property
-    def vectors(self) -> Reals:
+    def vectors(self) -> Float32Array:
         """Of each warm item's text, of unit length, zeros for none, shape (warm, width)."""
         return self.shelf.meanings_of(self.warm)
 
     @cached_property
-    def shares(self) -> NDArray[np.float64]:
+    def shares(self) -> FloatArray:
         """Of all customers who bought each warm item before, shape (warm,)."""
         buyers = np.bincount(self.eve.history.bought.indices, minlength=len(self.shelf))
         return buyers[self.warm] / len(self.eve.history)
 
     @cached_property
-    def sources(self) -> Sources:
+    def sources(self) -> CandidateSources:
         """As of the eve."""
         return self.eve.sources(self.shelf, self.offered(self.eve), recommender_settings())
 
@@ -113,15 +113,15 @@ class Month:
         found = fit(self.sources, self.eve.history, self.windows())
         return found, time.monotonic() - began
 
-    def windows(self) -> list[Window]:
+    def windows(self) -> list[TrainingWindow]:
         """The past windows, each with sources as of the day before it."""
         chosen = recommender_settings()
         return [
-            Window(past.sources(self.shelf, self.offered(past), chosen), past.history, past.after)
+            TrainingWindow(past.sources(self.shelf, self.offered(past), chosen), past.history, past.after)
             for past in self.pasts
         ]
 
-    def offered(self, past: Past) -> NDArray[np.bool_]:
+    def offered(self, past: Past) -> BoolArray:
         """Which items of the shelf are warm by the protocol at a time."""
         if past is not self.eve:
             return np.bincount(past.history.items, minlength=len(self.shelf)) >= WARM_PURCHASES
@@ -129,7 +129,7 @@ class Month:
         found[self.warm] = True
         return found
 
-    def probabilities(self, learned: Fit, asked: History) -> Reals:
+    def probabilities(self, learned: Fit, asked: PurchaseHistory) -> Float32Array:
         """Of each warm item for customers, −∞ for what is no candidate, shape (customers, warm)."""
         columns = np.full(len(self.shelf), -1)
         columns[self.warm] = np.arange(len(self.warm))
@@ -172,23 +172,23 @@ class _Shop:
     def bought(self, day: date) -> ir.Table:
         return tables.purchases(self.lake.known("events", day))
 
-    def shelf(self, items: ir.Table) -> Shelf:
+    def shelf(self, items: ir.Table) -> Catalogue:
         known = items.select("item_id", "title", "category", "brand").to_pyarrow()
-        return Shelf.of(known, self.hashes, self.vectors)
+        return Catalogue.of(known, self.hashes, self.vectors)
 
-    def past(self, shelf: Shelf, day: date) -> Past:
-        lines = history.lines(self.lake.known("events", day), day).to_pyarrow()
+    def past(self, shelf: Catalogue, day: date) -> Past:
+        lines = history.order_lines(self.lake.known("events", day), day).to_pyarrow()
         items = ibis.memtable(pa.table({"item_id": shelf.item_ids}))
-        after = bought_after(self.bought(day + WINDOW), items, day, WINDOW)
-        told = promoted(self.lake.known("promotions", day), shelf, day)
-        return Past(History.of_lines(lines, shelf), after, told)
+        after = purchases_in_window(self.bought(day + WINDOW), items, day, WINDOW)
+        told = promotion_features(self.lake.known("promotions", day), shelf, day)
+        return Past(PurchaseHistory.of_lines(lines, shelf), after, told)
 
 
 def _month(shop: _Shop, first: date) -> Month:
     eve, end = first - timedelta(days=1), (first + timedelta(days=32)).replace(day=1)
     wares, before, then = shop.wares(eve), shop.bought(eve), shop.bought(end)
     new = shop.wares(end).anti_join(before, "item_id")
-    paper, unseen = split(before, then, wares, first), bought_after(then, new, eve, end - first)
+    paper, unseen = ranking_task(before, then, wares, first), purchases_in_window(then, new, eve, end - first)
     sold = ibis.memtable(pa.table({"item_id": unseen.item_ids.unique()}))
     shelf = shop.shelf(wares.semi_join(before, "item_id"))
     wider = shop.shelf(ibis.union(wares.semi_join(before, "item_id"), new.semi_join(sold, "item_id")))

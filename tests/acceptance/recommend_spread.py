@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from perennial.recommend.data.catalogue import Whole
-from perennial.recommend.data.window_purchases import bought_in
+from perennial.foundation.arrays import IntArray
+from perennial.recommend.data.window_purchases import purchase_matrix
 from perennial.recommend.evaluation.metrics import diversity
 from perennial.recommend.exposure import pictures
 from perennial.recommend.exposure.shares import Step, cost_curve
 from perennial.recommend.lists.diversity import DiversitySettings
 from perennial.recommend.lists.exploration import ExplorationSettings
-from perennial.recommend.lists.selection import Lists
+from perennial.recommend.lists.selection import ListSelector
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least, at_most
 from tests.acceptance.recommend_shop import TUNED_ON, Month
@@ -70,17 +70,19 @@ def _curve(
     varied: list[float] = []
     directions = month.shelf.directions[month.shelf.texts]
 
-    def lists(value: float) -> Whole:
+    def lists(value: float) -> IntArray:
         chosen = learned.sources.chosen.model_copy(
             update={"diversity": settings(value), "exploration": ExplorationSettings(one_in=None)}
         )
         eve = month.first - timedelta(days=1)
-        how = Lists.of(chosen, learned.sources, learned.new_items, np.ones(len(month.shelf), bool), eve)
+        how = ListSelector.of(
+            chosen, learned.sources, learned.new_items, np.ones(len(month.shelf), bool), eve
+        )
         rankings = [how.choose(*one, np.ones(len(one[0].history), bool), K) for one in found]
         shown = np.concatenate([ranking.items for ranking in rankings])
         varied.append(float(diversity(shown, directions).mean()))
         return shown
 
     buyers = np.bincount(month.eve.history.bought.indices, minlength=len(month.shelf))
-    wanted = bought_in(month.eve.after, month.asked, month.shelf)
+    wanted = purchase_matrix(month.eve.after, month.asked, month.shelf)
     return cost_curve(values, lists, wanted, buyers), varied

@@ -6,24 +6,23 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from perennial.recommend.data.catalogue import Names, Whole
-from perennial.recommend.data.history import History
-from perennial.recommend.data.window_purchases import Examination, bought_in
-from perennial.recommend.features.matrix import Block
+from perennial.foundation.arrays import FloatArray, IntArray, StringArray
+from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.data.window_purchases import WindowPurchases, purchase_matrix
+from perennial.recommend.features.matrix import CustomerBlock
 from perennial.recommend.features.pairs import HALF_LIFE_DAYS
-from perennial.recommend.ranking.ranker import Lesson, Ranker
+from perennial.recommend.ranking.ranker import Ranker, TrainingLists
 from perennial.recommend.sources.candidates import Candidates
 from perennial.recommend.sources.new_items import NewItems
-from perennial.recommend.sources.retrieval import Sources
+from perennial.recommend.sources.retrieval import CandidateSources
 
-Rule = Callable[[Block, Candidates], NDArray[np.float64]]
+ScoringRule = Callable[[CustomerBlock, Candidates], FloatArray]
 """How much each candidate of a block is wanted."""
 Found = TypeVar("Found")
 
 
-def frequency(block: Block, found: Candidates) -> NDArray[np.float64]:
+def frequency(block: CustomerBlock, found: Candidates) -> FloatArray:
     """What the customer bought often and lately, filled up with what is popular."""
     weight = block.pairs.weight(HALF_LIFE_DAYS)
     popular = popularity(block, found)
@@ -33,12 +32,12 @@ def frequency(block: Block, found: Candidates) -> NDArray[np.float64]:
     return said
 
 
-def popularity(block: Block, found: Candidates) -> NDArray[np.float64]:
+def popularity(block: CustomerBlock, found: Candidates) -> FloatArray:
     """What many customers bought in the last 28 days."""
     return block.facts.buyers_lately[found.items].astype(np.float64)
 
 
-RULES: dict[str, Rule] = {"frequency": frequency, "popularity": popularity}
+RULES: dict[str, ScoringRule] = {"frequency": frequency, "popularity": popularity}
 """What the ranker has to beat."""
 
 
@@ -46,12 +45,12 @@ RULES: dict[str, Rule] = {"frequency": frequency, "popularity": popularity}
 class Fit:
     """What was learned, and what every customer had bought by then."""
 
-    sources: Sources
+    sources: CandidateSources
     ranker: Ranker
-    history: History
+    history: PurchaseHistory
     new_items: NewItems
 
-    def probability(self, block: Block, found: Candidates) -> NDArray[np.float64]:
+    def probability(self, block: CustomerBlock, found: Candidates) -> FloatArray:
         """P(bought within the window) for each candidate.
 
         Of customers who never bought anything the ranker learned nothing: to them an item is as likely as
@@ -63,19 +62,23 @@ class Fit:
         return said
 
     def each(
-        self, history: History, work: Callable[[Whole, Block, Candidates, NDArray[np.float64]], Found]
+        self,
+        history: PurchaseHistory,
+        work: Callable[[IntArray, CustomerBlock, Candidates, FloatArray], Found],
     ) -> Iterator[Found]:
         """What becomes of the candidates of each block of customers and their probabilities, in order."""
         return self.sources.each(
             history, lambda rows, block, found: work(rows, block, found, self.probability(block, found))
         )
 
-    def of(self, customer_ids: Names) -> History:
+    def of(self, customer_ids: StringArray) -> PurchaseHistory:
         """What customers had bought; nothing of unknown ones."""
         return self.history.of(self.history.find(pa.array(customer_ids, pa.string())), customer_ids)
 
 
-def lessons(before: Sources, history: History, after: Examination) -> list[Lesson]:
+def training_lists(
+    before: CandidateSources, history: PurchaseHistory, after: WindowPurchases
+) -> list[TrainingLists]:
     """What the sources said before a window, and what was bought in it.
 
     Args:
@@ -83,10 +86,10 @@ def lessons(before: Sources, history: History, after: Examination) -> list[Lesso
         history: of the customers to learn from, as of that day.
         after: what was bought in the window.
     """
-    wanted, chosen = bought_in(after, history, before.shelf), before.chosen.ranker
+    wanted, chosen = purchase_matrix(after, history, before.shelf), before.chosen.ranker
 
-    def one(rows: Whole, block: Block, found: Candidates) -> Lesson:
+    def one(rows: IntArray, block: CustomerBlock, found: Candidates) -> TrainingLists:
         bought = np.asarray(wanted[rows[found.rows], found.items]).ravel()
-        return Lesson.of(block, found, bought, chosen, seed=int(rows[0]))
+        return TrainingLists.of(block, found, bought, chosen, seed=int(rows[0]))
 
     return list(before.each(history, one))

@@ -11,8 +11,8 @@ import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from perennial.foundation.arrays import BoolArray, IntArray
 from perennial.foundation.embedding_spaces import in_force, texts
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake, open_lake
@@ -22,23 +22,23 @@ from perennial.foundation.modelling.promotion import WINDOW
 from perennial.foundation.modelling.registered import Pyfunc, Registered
 from perennial.recommend import recommender
 from perennial.recommend.any_data import report
-from perennial.recommend.arrays.lookup import drawn
+from perennial.recommend.arrays.lookup import sample_rows
 from perennial.recommend.data import history, tables
-from perennial.recommend.data.catalogue import Shelf
-from perennial.recommend.data.history import History
-from perennial.recommend.data.window_purchases import Examination, bought_after
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.data.window_purchases import WindowPurchases, purchases_in_window
 from perennial.recommend.evaluation import comparison, pictures
-from perennial.recommend.evaluation.scorecard import mark
-from perennial.recommend.features.promotions import promoted
+from perennial.recommend.evaluation.scorecard import scorecards
+from perennial.recommend.features.promotions import promotion_features
 from perennial.recommend.fit import RULES
 from perennial.recommend.lists import eligibility
 from perennial.recommend.lists.phrases import languages
 from perennial.recommend.recommender import NAME, Recommender
-from perennial.recommend.sequence.model import Sequence
+from perennial.recommend.sequence.model import SequenceModel
 from perennial.recommend.settings import RecommenderSettings, recommender_settings
 from perennial.recommend.sources import new_items
-from perennial.recommend.sources.retrieval import Sources
-from perennial.recommend.training import Window, fit, followed
+from perennial.recommend.sources.retrieval import CandidateSources
+from perennial.recommend.training import TrainingWindow, fit, with_sequence_model
 
 _READ = ("model_log", "events", "items", "promotions", "item_embeddings")
 """The log first: a space that it has in force is whole by then."""
@@ -80,7 +80,7 @@ def train(day: str | date, endpoint: Endpoint) -> dict[str, str]:
     return {"model": NAME, "version": str(registered.version), "mlflow_run": run.id}
 
 
-def register(run: tracking.Run, model: Recommender, paper: Examination) -> Registered:
+def register(run: tracking.Run, model: Recommender, paper: WindowPurchases) -> Registered:
     """Register a model, with its examination beside it."""
     with tempfile.TemporaryDirectory() as folder:
         paper.save(Path(folder) / "bought.parquet")
@@ -89,8 +89,8 @@ def register(run: tracking.Run, model: Recommender, paper: Examination) -> Regis
 
 
 def fit_both(
-    lake: Lake, day: date, chosen: RecommenderSettings, warm: Sequence | None = None
-) -> tuple[Recommender, Examination]:
+    lake: Lake, day: date, chosen: RecommenderSettings, warm: SequenceModel | None = None
+) -> tuple[Recommender, WindowPurchases]:
     """Both fits, and the examination on the newest window, of which the judged fit knows nothing.
 
     Args:
@@ -99,16 +99,16 @@ def fit_both(
         chosen: how.
         warm: the sequence model of an earlier day, to start from.
     """
-    eligibility.check(chosen.eligibility, Shelf.of(tables.names(lake.known("items", day))))
+    eligibility.check_names(chosen.eligibility, Catalogue.of(tables.item_names(lake.known("items", day))))
     items = tables.merchandise(lake.known("items", day), chosen.excluded_categories)
     backs = _windows(chosen)
     days = [day, *(day - timedelta(back) for back in backs)]
     customers = _drawn(lake, day, chosen.customers)
     bought = [_lines(lake, one, customers) for one in days]
     shelf, available, listed = _shelf(lake, items, bought[0], day)
-    histories = [History.of_lines(one, shelf) for one in bought]
+    histories = [PurchaseHistory.of_lines(one, shelf) for one in bought]
     papers = [
-        bought_after(tables.purchases(lake.known("events", one + WINDOW)), items, one, WINDOW).among(
+        purchases_in_window(tables.purchases(lake.known("events", one + WINDOW)), items, one, WINDOW).among(
             history.customer_ids
         )
         for one, history in zip(days[1:], histories[1:], strict=True)
@@ -117,19 +117,20 @@ def fit_both(
     if not len(papers[0].rows) or not any(len(paper.rows) for paper in early):
         raise TooLittleHistoryError(f"training for {day}: nobody bought both before and after {days[-1]}")
     some = [history for history in histories if len(history)]
-    told = [promoted(lake.known("promotions", one), shelf, one) for one in days[: len(some)]]
+    told = [promotion_features(lake.known("promotions", one), shelf, one) for one in days[: len(some)]]
     fits = [
-        Sources.fit(history, shelf, available, chosen, one) for history, one in zip(some, told, strict=True)
+        CandidateSources.fit(history, shelf, available, chosen, one)
+        for history, one in zip(some, told, strict=True)
     ]
-    sources = followed(fits, some, warm)
+    sources = with_sequence_model(fits, some, warm)
     windows = {
-        back: Window(known, history, paper)
+        back: TrainingWindow(known, history, paper)
         for back, known, history, paper in zip(backs, sources[1:], histories[1:], papers, strict=False)
         if len(paper.rows)
     }
     over = [window for back, window in windows.items() if back >= 2 * WINDOW.days]
     new = [
-        new_items.newest(history, shelf, listed - back, available, chosen.exploration)
+        new_items.newest_items(history, shelf, listed - back, available, chosen.exploration)
         for history, back in zip(histories, (0, backs[0]), strict=False)
     ]
     served = fit(sources[0], histories[0], list(windows.values())[: chosen.ranker.windows], new[0])
@@ -139,7 +140,7 @@ def fit_both(
 
 def _followed_before(
     lake: Lake, day: date, endpoint: Endpoint, chosen: RecommenderSettings
-) -> Sequence | None:
+) -> SequenceModel | None:
     """The sequence model in force, if the next one is to start from its weights."""
     if chosen.sequence is None or not chosen.sequence.warm:
         return None
@@ -169,19 +170,17 @@ def _drawn(lake: Lake, day: date, most: int) -> ir.Table | None:
     if names.count().to_pyarrow().as_py() <= most:
         return None
     held = names.order_by("customer_id").to_pyarrow()
-    return ibis.memtable(held.take(pa.array(drawn(held.num_rows, most))))
+    return ibis.memtable(held.take(pa.array(sample_rows(held.num_rows, most))))
 
 
 def _lines(lake: Lake, day: date, customers: ir.Table | None) -> pa.Table:
     """What customers had bought by the end of the day, as known then."""
     events = lake.known("events", day)
     asked = events if customers is None else events.semi_join(customers, "customer_id")
-    return history.lines(asked, day).to_pyarrow()
+    return history.order_lines(asked, day).to_pyarrow()
 
 
-def _shelf(
-    lake: Lake, items: ir.Table, bought: pa.Table, day: date
-) -> tuple[Shelf, NDArray[np.bool_], NDArray[np.int64]]:
+def _shelf(lake: Lake, items: ir.Table, bought: pa.Table, day: date) -> tuple[Catalogue, BoolArray, IntArray]:
     """The items that somebody bought and those that are new, with the vectors of their texts in force.
 
     Returns:
@@ -200,7 +199,9 @@ def _shelf(
         .to_pyarrow()
         .sort_by("item_id")
     )
-    shelf = Shelf.of(known, hashes, vectors.select("text_hash", "vector").order_by("text_hash").to_pyarrow())
+    shelf = Catalogue.of(
+        known, hashes, vectors.select("text_hash", "vector").order_by("text_hash").to_pyarrow()
+    )
     listed = known["listed_on"].cast(pa.int32()).to_pandas()
     since = (day - date(1970, 1, 1)).days - listed
     return shelf, known["available"].to_numpy(), since.fillna(-1).to_numpy().astype(np.int64)
@@ -221,7 +222,7 @@ def _packed(model: Recommender, folder: Path) -> Pyfunc:
 
 
 def _log(
-    run: tracking.Run, model: Recommender, paper: Examination, chosen: RecommenderSettings, logged: str
+    run: tracking.Run, model: Recommender, paper: WindowPurchases, chosen: RecommenderSettings, logged: str
 ) -> None:
     """Parameters, and the figures of the judged fit and of two simple rules on the newest window."""
     params = {
@@ -232,7 +233,7 @@ def _log(
         "items_on_shelf": len(model.served.sources.shelf),
         "texts_on_shelf": len(model.served.sources.shelf.vectors),
     }
-    found = mark(model.judged, paper, {"": model.judged.probability, **RULES})
+    found = scorecards(model.judged, paper, {"": model.judged.probability, **RULES})
     metrics = {
         f"{name}_{figure}".strip("_"): value
         for name, marks in found.items()
@@ -241,10 +242,10 @@ def _log(
     run.log(params=params, metrics=metrics, model=logged)
 
 
-def _log_comparison(run: tracking.Run, model: Recommender, paper: Examination) -> None:
+def _log_comparison(run: tracking.Run, model: Recommender, paper: WindowPurchases) -> None:
     """A run within the run for the ranker and each source alone, and the picture of who wins where."""
     found = comparison.compare(model.judged, paper, paper, most=_COMPARED)
-    for way, metrics in comparison.by_way(found.figures).items():
+    for way, metrics in comparison.by_method(found.figures).items():
         with run.child(way, {"way": way}) as child:
             child.log(metrics=metrics)
     with tempfile.TemporaryDirectory() as folder:

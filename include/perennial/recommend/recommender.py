@@ -14,25 +14,25 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from perennial.foundation.arrays import BoolArray, FloatArray, IntArray
 from perennial.foundation.modelling.gate import Answers
 from perennial.foundation.modelling.registered import check_layout, write_layout
-from perennial.recommend.data.catalogue import Shelf, Whole
-from perennial.recommend.data.history import History
-from perennial.recommend.data.window_purchases import Examination
-from perennial.recommend.evaluation.scorecard import mark
-from perennial.recommend.features.matrix import Block
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.data.window_purchases import WindowPurchases
+from perennial.recommend.evaluation.scorecard import scorecards
+from perennial.recommend.features.matrix import CustomerBlock
 from perennial.recommend.fit import Fit
 from perennial.recommend.lists import reasons
-from perennial.recommend.lists.eligibility import Flags, adults
+from perennial.recommend.lists.eligibility import known_adults
 from perennial.recommend.lists.phrases import Languages
-from perennial.recommend.lists.selection import Lists
+from perennial.recommend.lists.selection import ListSelector
 from perennial.recommend.ranking.ranker import Ranker
 from perennial.recommend.settings import RecommenderSettings
 from perennial.recommend.sources.candidates import Candidates
 from perennial.recommend.sources.new_items import NewItems
-from perennial.recommend.sources.retrieval import Sources
+from perennial.recommend.sources.retrieval import CandidateSources
 
 NAME = "recommender"
 LAYOUT = 1
@@ -55,9 +55,9 @@ class Customers:
         spoken: the place of each one's language among those of reasons.yaml.
     """
 
-    history: History
-    adult: Flags
-    spoken: Whole
+    history: PurchaseHistory
+    adult: BoolArray
+    spoken: IntArray
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Recommender:
 
     judged: Fit
     served: Fit
-    available: Flags
+    available: BoolArray
     day: date
     languages: Languages
 
@@ -102,13 +102,13 @@ class Recommender:
             LayoutError: other code saved it in another layout.
         """
         check_layout(folder, LAYOUT)
-        shelf = Shelf.load(folder / "shelf.npz")
+        shelf = Catalogue.load(folder / "shelf.npz")
         chosen = RecommenderSettings.model_validate_json((folder / "settings.json").read_text())
         fits = {
             name: Fit(
-                Sources.load(folder / name, shelf, chosen),
+                CandidateSources.load(folder / name, shelf, chosen),
                 Ranker.load(folder / name),
-                History.load(folder / name / "history.npz"),
+                PurchaseHistory.load(folder / name / "history.npz"),
                 NewItems.load(folder / name / "new_items.npz", shelf, chosen.content),
             )
             for name in FITS
@@ -124,11 +124,11 @@ class Recommender:
         The groups are thirds of the customers by how many purchases the fit remembers of them; the parts of
         the question are what they bought before and what is new to them.
         """
-        paper = Examination.load(examination)
+        paper = WindowPurchases.load(examination)
         times = np.diff(self.judged.of(paper.customer_ids).starts)
         third = np.searchsorted(np.quantile(times, [1 / 3, 2 / 3]), times)
         groups = {name: third == number for number, name in enumerate(_HISTORIES)}
-        found = mark(self.judged, paper, {NAME: self.judged.probability})[NAME]
+        found = scorecards(self.judged, paper, {NAME: self.judged.probability})[NAME]
         parts = {name: 1 - ndcg for name, ndcg in found.parts.items()}
         return Answers(1 - found.outcome.ndcg, groups, parts=parts, coverage=found.coverage)
 
@@ -153,17 +153,17 @@ class Recommender:
         chosen: Fit = getattr(self, fit)
         asked = Customers(
             chosen.of(customer_ids.to_numpy(zero_copy_only=False)),
-            adults(nothing if ages is None else ages, lists.chosen.eligibility.adult_age),
+            known_adults(nothing if ages is None else ages, lists.chosen.eligibility.adult_age),
             self.languages.of(nothing if locales is None else locales),
         )
         return recommend(chosen, asked, lists, self.languages, k)
 
     @cached_property
-    def _lists(self) -> dict[str, Lists]:
+    def _lists(self) -> dict[str, ListSelector]:
         """How the lists of each fit are chosen; it does not depend on who asks."""
         fits: dict[str, Fit] = {name: getattr(self, name) for name in FITS}
         return {
-            name: Lists.of(fit.sources.chosen, fit.sources, fit.new_items, self.available, self.day)
+            name: ListSelector.of(fit.sources.chosen, fit.sources, fit.new_items, self.available, self.day)
             for name, fit in fits.items()
         }
 
@@ -185,7 +185,7 @@ class Recommender:
         return found.to_pandas()
 
 
-def recommend(fit: Fit, asked: Customers, lists: Lists, languages: Languages, k: int) -> pa.Table:
+def recommend(fit: Fit, asked: Customers, lists: ListSelector, languages: Languages, k: int) -> pa.Table:
     """The lists of customers, as rows of `reasons.SCHEMA`, by customer and rank.
 
     Args:
@@ -196,9 +196,11 @@ def recommend(fit: Fit, asked: Customers, lists: Lists, languages: Languages, k:
         k: length of a list.
     """
 
-    def one(rows: Whole, block: Block, found: Candidates, said: NDArray[np.float64]) -> pa.Table:
+    def one(rows: IntArray, block: CustomerBlock, found: Candidates, said: FloatArray) -> pa.Table:
         ranking = lists.choose(block, found, said, asked.adult[rows], k)
-        return reasons.table(ranking, fit.sources, fit.new_items, languages, asked.spoken[rows])
+        return reasons.recommendation_table(
+            ranking, fit.sources, fit.new_items, languages, asked.spoken[rows]
+        )
 
     return pa.concat_tables([reasons.SCHEMA.empty_table(), *fit.each(asked.history, one)])
 

@@ -26,14 +26,14 @@ from perennial.foundation.pages import report_words
 from perennial.foundation.settings import settings
 from perennial.recommend import recommender
 from perennial.recommend.data import history, tables
-from perennial.recommend.data.catalogue import Shelf, find
-from perennial.recommend.data.history import History
+from perennial.recommend.data.catalogue import Catalogue, find
+from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.exposure import report
-from perennial.recommend.exposure.report import Shown
+from perennial.recommend.exposure.report import ShownItems
 from perennial.recommend.fit import Fit
 from perennial.recommend.lists import eligibility, reasons
 from perennial.recommend.lists.phrases import languages
-from perennial.recommend.lists.selection import Lists
+from perennial.recommend.lists.selection import ListSelector
 from perennial.recommend.recommender import NAME, Customers, Recommender
 from perennial.recommend.settings import RecommenderSettings, recommender_settings
 
@@ -101,7 +101,7 @@ def show(day: str | date, endpoint: Endpoint) -> int:
     counts = np.zeros(len(fit.sources.shelf), np.int64)
     np.add.at(counts, fit.sources.shelf.find(each["item_id"]), each["shown"].to_numpy())
     customers = found.customer_id.nunique().to_pyarrow().as_py()
-    shown = Shown(customers, int(each["drawn"].to_numpy().sum()), counts)
+    shown = ShownItems(customers, int(each["drawn"].to_numpy().sum()), counts)
     report.publish(shown, fit, version, day, report_words(), settings().reports)
     return shown.places
 
@@ -124,9 +124,11 @@ def _recommended(
 ) -> Iterator[pa.Table]:
     """The lists of the customers of a stretch, by today's rules, block by block."""
     items, shelf = lake.known("items", day), fit.sources.shelf
-    eligibility.check(chosen.eligibility, Shelf.of(tables.names(items)))
+    eligibility.check_names(chosen.eligibility, Catalogue.of(tables.item_names(items)))
     on_sale = items.filter(items.available).select("item_id").to_pyarrow()["item_id"]
-    lists = Lists.of(chosen, fit.sources, fit.new_items, find(pa.array(shelf.item_ids), on_sale) >= 0, day)
+    lists = ListSelector.of(
+        chosen, fit.sources, fit.new_items, find(pa.array(shelf.item_ids), on_sale) >= 0, day
+    )
     events, users = lake.known("events", day), lake.known("users", day)
     known_of = users.select("customer_id", "age", "locale")
     asked = stretch.of(_asked(lake, day)).left_join(known_of, "customer_id")
@@ -135,8 +137,8 @@ def _recommended(
         block = pa.Table.from_batches([batch])
         names = block["customer_id"]
         theirs = events.semi_join(ibis.memtable(block.select(["customer_id"])), "customer_id")
-        held = History.of_lines(history.lines(theirs, day).to_pyarrow(), shelf)
-        adult = eligibility.adults(block["age"], chosen.eligibility.adult_age)
+        held = PurchaseHistory.of_lines(history.order_lines(theirs, day).to_pyarrow(), shelf)
+        adult = eligibility.known_adults(block["age"], chosen.eligibility.adult_age)
         who = Customers(held.of(held.find(names), names.to_numpy()), adult, spoken.of(block["locale"]))
         yield recommender.recommend(fit, who, lists, spoken, chosen.top)
 

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from perennial.foundation.config import Part, load
 from perennial.foundation.modelling.boosting import TreesSettings
-from perennial.recommend.data.history import History
+from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.lists.diversity import DiversitySettings
 from perennial.recommend.lists.eligibility import EligibilitySettings
 from perennial.recommend.lists.exploration import ExplorationSettings
@@ -19,14 +19,14 @@ EVER = "ever"
 """The question of item neighbours that is always asked: what goes with a history at all."""
 
 
-class Weighing(Part):
+class PurchaseWeighting(Part):
     """How purchases count: 0.5 ** (age / half-life), summed, to a power; a power of 0 asks only whether."""
 
     half_life_days: float | None = Field(None, gt=0, description="none: all purchases count the same")
     power: float = Field(1, ge=0, le=8)
     newest_only: bool = Field(False, description="of an item only the customer's newest purchase counts")
 
-    def matrix(self, history: History) -> sparse.csr_array:
+    def matrix(self, history: PurchaseHistory) -> sparse.csr_array:
         """Shape (customers, items), float32."""
         found = history.weights(self.half_life_days, newest_only=self.newest_only)
         found.data = found.data ** np.float32(self.power)
@@ -36,7 +36,7 @@ class Weighing(Part):
 class ItemNeighboursSettings(Part):
     """The linear item-item model."""
 
-    weighing: Weighing
+    weighing: PurchaseWeighting
     customers: int = Field(5000, ge=10, description="it learns from at most so many, drawn by chance")
     ridge: float = Field(gt=0, description="L2 penalty; more of it: only what many buy together counts")
     lately_days: tuple[int, ...] = Field((), description="also asked: what went with it in the last days")
@@ -90,8 +90,8 @@ class RecommenderSettings(Part):
     pool: int = Field(1000, ge=10, description="items with most buyers, for whoever never bought them")
     item_neighbours: dict[str, ItemNeighboursSettings] = Field(min_length=1, description="models by name")
     customer_neighbours: CustomerNeighboursSettings = CustomerNeighboursSettings()
-    content: Weighing = Field(
-        Weighing(half_life_days=90, power=3), description="of a text in a customer's taste"
+    content: PurchaseWeighting = Field(
+        PurchaseWeighting(half_life_days=90, power=3), description="of a text in a customer's taste"
     )
     sequence: SequenceSettings | None = Field(None, description="none: it is not asked")
     candidates: dict[str, int] = Field(description="never bought items that each source names")

@@ -6,20 +6,20 @@ from functools import cached_property
 
 import numpy as np
 
-from perennial.recommend.data.catalogue import Whole
-from perennial.recommend.data.history import History
-from perennial.recommend.data.window_purchases import Examination
-from perennial.recommend.fit import Fit, lessons
-from perennial.recommend.ranking.ranker import Lesson, Ranker
+from perennial.foundation.arrays import IntArray
+from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.data.window_purchases import WindowPurchases
+from perennial.recommend.fit import Fit, training_lists
+from perennial.recommend.ranking.ranker import Ranker, TrainingLists
 from perennial.recommend.sequence import model
 from perennial.recommend.sources.new_items import NewItems
-from perennial.recommend.sources.retrieval import Sources
+from perennial.recommend.sources.retrieval import CandidateSources
 
 NOTHING = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
-class Window:
+class TrainingWindow:
     """A past window.
 
     Args:
@@ -28,19 +28,21 @@ class Window:
         after: what was bought in it.
     """
 
-    sources: Sources
-    history: History
-    after: Examination
+    sources: CandidateSources
+    history: PurchaseHistory
+    after: WindowPurchases
 
     @cached_property
-    def lessons(self) -> list[Lesson]:
+    def lessons(self) -> list[TrainingLists]:
         """What is to be learned from it."""
-        return lessons(self.sources, self.history, self.after)
+        return training_lists(self.sources, self.history, self.after)
 
 
-def followed(
-    sources: Sequence[Sources], histories: Sequence[History], warm: model.Sequence | None = None
-) -> list[Sources]:
+def with_sequence_model(
+    sources: Sequence[CandidateSources],
+    histories: Sequence[PurchaseHistory],
+    warm: model.SequenceModel | None = None,
+) -> list[CandidateSources]:
     """The same with a sequence model, if the settings ask for one.
 
     It learns once, on the oldest day, so that no window is known to it; what is read is as of each day.
@@ -53,14 +55,19 @@ def followed(
     chosen = sources[0].chosen.sequence
     if chosen is None:
         return list(sources)
-    oldest = model.Sequence.fit(histories[-1], sources[-1].shelf, chosen, warm)
+    oldest = model.SequenceModel.fit(histories[-1], sources[-1].shelf, chosen, warm)
     return [
         replace(one, sequence=oldest.on(history, one.shelf))
         for one, history in zip(sources, histories, strict=True)
     ]
 
 
-def fit(now: Sources, history: History, windows: Sequence[Window], new_items: Whole = NOTHING) -> Fit:
+def fit(
+    now: CandidateSources,
+    history: PurchaseHistory,
+    windows: Sequence[TrainingWindow],
+    new_items: IntArray = NOTHING,
+) -> Fit:
     """Learn to rank from past windows; then look from now.
 
     Args:
@@ -71,7 +78,7 @@ def fit(now: Sources, history: History, windows: Sequence[Window], new_items: Wh
     """
     if now.chosen.sequence is not None and now.sequence is None:
         days = [history, *(window.history for window in windows)]
-        now, *before = followed([now, *(window.sources for window in windows)], days)
+        now, *before = with_sequence_model([now, *(window.sources for window in windows)], days)
         windows = [replace(one, sources=then) for one, then in zip(windows, before, strict=True)]
     learned = [lesson for window in windows for lesson in window.lessons]
     ranker = Ranker.fit(learned, now.names, now.chosen.ranker)

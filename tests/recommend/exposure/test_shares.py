@@ -11,9 +11,9 @@ from perennial.recommend.exposure.shares import (
     exposure,
     gini,
     groupings,
-    tempered,
+    penalise_popularity,
 )
-from perennial.recommend.lists.diversity import choose
+from perennial.recommend.lists.diversity import select_diverse
 from tests.recommend.goods import rules_of, shelf_of
 
 
@@ -90,8 +90,8 @@ def test_a_penalty_on_popularity_spreads_what_is_shown_and_its_cost_is_told_pair
     scores = (buyers / 2000)[items] * random.random(len(items)) ** 0.5
 
     def lists(penalty: float) -> np.ndarray:
-        leaning = tempered(scores, items, buyers, penalty)
-        places = choose(rows, items, leaning, customers, 10, rules_of({}, shelf), shelf, 0.0)
+        leaning = penalise_popularity(scores, items, buyers, penalty)
+        places = select_diverse(rows, items, leaning, customers, 10, rules_of({}, shelf), shelf, 0.0)
         return items[places]
 
     steps = cost_curve([0.0, 0.3, 1.0], lists, sparse.csr_array(wanted), buyers)
@@ -106,7 +106,7 @@ def test_a_penalty_on_popularity_spreads_what_is_shown_and_its_cost_is_told_pair
     ideal = [discounts[: min(10, n)].sum() for n in wanted[1:].sum(axis=1)]
     assert steps[2].ndcg.mean == pytest.approx(np.mean(hits @ discounts / ideal))
     assert steps[2].change.mean == pytest.approx(steps[2].ndcg.mean - steps[0].ndcg.mean)
-    assert (tempered(scores, items, buyers, 0.0) == scores).all()
+    assert (penalise_popularity(scores, items, buyers, 0.0) == scores).all()
     picture = pictures.cost(steps, "penalty on popularity")
     assert "penalty on popularity" in picture
     assert all(f">{step.setting:g}</text>" in picture for step in steps)

@@ -3,24 +3,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from perennial.recommend.data.catalogue import Shelf
-from perennial.recommend.lists.diversity import choose
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.lists.diversity import select_diverse
 from tests.recommend.goods import rules_of, shelf_of
 
 FREE = shelf_of({f"i{number:03}": (None, None) for number in range(200)})
 
 
-def with_texts(vectors: np.ndarray, texts: np.ndarray) -> Shelf:
+def with_texts(vectors: np.ndarray, texts: np.ndarray) -> Catalogue:
     """A shelf without rules to speak of, whose items have texts."""
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return replace(FREE, texts=texts, vectors=unit.astype(np.float16))
 
 
-def chosen(shelf: Shelf, items: list[int], scores: list[float], k: int, strength: float) -> list[int]:
+def chosen(shelf: Catalogue, items: list[int], scores: list[float], k: int, strength: float) -> list[int]:
     """The items of the only customer's list."""
     held = np.array(items)
     rows = np.zeros(len(items), np.int64)
-    found = choose(rows, held, np.array(scores), 1, k, rules_of({}, shelf), shelf, strength)[0]
+    found = select_diverse(rows, held, np.array(scores), 1, k, rules_of({}, shelf), shelf, strength)[0]
     return held[found[found >= 0]].tolist()
 
 
@@ -54,7 +54,7 @@ def test_lists_are_those_of_the_plain_definition(strength: float):
     rows = np.repeat(np.arange(customers), sizes)
     items = np.concatenate([np.sort(random.permutation(200)[:size]) for size in sizes])
     scores = random.random(len(rows))
-    found = choose(rows, items, scores, customers, k, rules_of({}, shelf), shelf, strength)
+    found = select_diverse(rows, items, scores, customers, k, rules_of({}, shelf), shelf, strength)
     for row in range(customers):
         mine = np.flatnonzero(rows == row)
         listed: list[int] = []
@@ -77,7 +77,7 @@ def test_more_variety_is_more_varied_and_less_what_is_wanted():
     scores = random.random(len(rows)) ** 4
     distance, worth = [], []
     for strength in (0.0, 0.1, 0.3, 0.6, 1.0):
-        found = choose(rows, items, scores, 30, 10, rules_of({}, shelf), shelf, strength)
+        found = select_diverse(rows, items, scores, 30, 10, rules_of({}, shelf), shelf, strength)
         texts = shelf.meanings[items[found]]
         distance.append(1 - np.mean(texts @ texts.transpose(0, 2, 1)))
         worth.append(scores[found].sum())
@@ -88,8 +88,8 @@ def test_more_variety_is_more_varied_and_less_what_is_wanted():
 def test_customers_without_candidates_get_an_empty_list():
     rules = rules_of({}, FREE)
     nothing = np.zeros(0, np.int64)
-    assert (choose(nothing, nothing, np.zeros(0), 2, 3, rules, FREE, 0.5) == -1).all()
-    found = choose(np.array([1]), np.array([4]), np.array([0.0]), 3, 2, rules, FREE, 0.5)
+    assert (select_diverse(nothing, nothing, np.zeros(0), 2, 3, rules, FREE, 0.5) == -1).all()
+    found = select_diverse(np.array([1]), np.array([4]), np.array([0.0]), 3, 2, rules, FREE, 0.5)
     assert found.tolist() == [[-1, -1], [0, -1], [-1, -1]]
 
 

@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
 
-from perennial.recommend.data.history import History
-from perennial.recommend.settings import ItemNeighboursSettings, Weighing
+from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.settings import ItemNeighboursSettings, PurchaseWeighting
 from perennial.recommend.sources.item_neighbours import EVER, ItemNeighbours
 from tests.recommend.goods import GOODS, history_of, shelf_of
 
 RIDGE = 3.0
-EVERY = Weighing(power=0)
+EVERY = PurchaseWeighting(power=0)
 
 
-def histories(customers: int, seed: int) -> History:
+def histories(customers: int, seed: int) -> PurchaseHistory:
     """Customers who bought about a third of the goods, some of them twice."""
     random = np.random.default_rng(seed)
 
@@ -20,8 +20,10 @@ def histories(customers: int, seed: int) -> History:
     return history_of(shelf_of(), {f"{seed}-{n:02}": some() for n in range(customers)})
 
 
-@pytest.mark.parametrize("weighing", [EVERY, Weighing(half_life_days=90, power=0.5)])
-def test_the_dual_solution_is_the_textbook_one_for_known_and_for_unknown_customers(weighing: Weighing):
+@pytest.mark.parametrize("weighing", [EVERY, PurchaseWeighting(half_life_days=90, power=0.5)])
+def test_the_dual_solution_is_the_textbook_one_for_known_and_for_unknown_customers(
+    weighing: PurchaseWeighting,
+):
     known, others = histories(40, 0), histories(15, 1)
     bought = weighing.matrix(known).toarray().astype(np.float64)
     inverse = np.linalg.inv(bought.T @ bought + RIDGE * np.eye(bought.shape[1]))

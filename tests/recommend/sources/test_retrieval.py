@@ -6,30 +6,30 @@ import pytest
 
 from perennial.foundation.settings import settings
 from perennial.recommend.arrays import parallel
-from perennial.recommend.data.catalogue import Shelf
-from perennial.recommend.data.window_purchases import Examination
-from perennial.recommend.features.item_features import Facts
-from perennial.recommend.features.matrix import Block
-from perennial.recommend.features.pairs import Pairs
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.data.window_purchases import WindowPurchases
+from perennial.recommend.features.item_features import ItemFeatures
+from perennial.recommend.features.matrix import CustomerBlock
+from perennial.recommend.features.pairs import PurchasedPairs
 from perennial.recommend.settings import (
     CustomerNeighboursSettings,
     ItemNeighboursSettings,
-    Weighing,
+    PurchaseWeighting,
     recommender_settings,
 )
 from perennial.recommend.sources import candidates
-from perennial.recommend.sources.category_popularity import Needs
+from perennial.recommend.sources.category_popularity import CategoryPopularity
 from perennial.recommend.sources.content import Content
 from perennial.recommend.sources.customer_neighbours import CustomerNeighbours
 from perennial.recommend.sources.item_neighbours import EVER, ItemNeighbours
-from perennial.recommend.sources.retrieval import Sources
+from perennial.recommend.sources.retrieval import CandidateSources
 from tests.recommend.data.test_history import known, random_rows, shelf
 
 ALL = np.arange(12)
 
 
 def test_item_neighbours_are_the_textbook_ease_also_for_unknown_customers():
-    chosen = ItemNeighboursSettings(weighing=Weighing(half_life_days=60, power=0.5), ridge=3)
+    chosen = ItemNeighboursSettings(weighing=PurchaseWeighting(half_life_days=60, power=0.5), ridge=3)
     held, others = known(random_rows(1)), known(random_rows(2))
     bought = chosen.weighing.matrix(held).toarray().astype(float)
     inverse = np.linalg.inv(bought.T @ bought + 3 * np.eye(12))
@@ -43,12 +43,14 @@ def test_item_neighbours_are_the_textbook_ease_also_for_unknown_customers():
 
 
 def test_what_was_bought_lately_is_a_ridge_regression_in_which_no_item_speaks_for_itself():
-    chosen = ItemNeighboursSettings(weighing=Weighing(power=0), ridge=3, lately_days=(60,), new_days=(60,))
+    chosen = ItemNeighboursSettings(
+        weighing=PurchaseWeighting(power=0), ridge=3, lately_days=(60,), new_days=(60,)
+    )
     held = known(random_rows(1, customers=60))
     bought = held.bought.toarray().astype(float)
     targets = {
         "60_days": held.weights(window_days=60).toarray() > 0,
-        "new_in_60_days": Pairs.of(held).first_since(60).toarray(),
+        "new_in_60_days": PurchasedPairs.of(held).first_since(60).toarray(),
     }
     model = ItemNeighbours.fit(held, ALL, chosen)
     for name, target in targets.items():
@@ -84,9 +86,9 @@ def test_content_finds_the_text_most_like_a_taste_and_shrugs_at_items_without_on
     rows = [{"item_id": f"i{one:02}", "title": "t", "category": "a", "brand": "b"} for one in range(4)]
     hashes = pa.table({"item_id": ["i00", "i01", "i02"], "text_hash": ["x", "y", "z"]})
     vectors = pa.table({"text_hash": ["x", "y", "z"], "vector": [[1.0, 0.1], [0.9, 0.3], [-1.0, 0.2]]})
-    goods = Shelf.of(pa.Table.from_pylist(rows), hashes, vectors)
+    goods = Catalogue.of(pa.Table.from_pylist(rows), hashes, vectors)
     held = known([("a", "i00", "o1", 1, 1.0)], 4)
-    content = Content(goods, np.arange(4), Weighing(half_life_days=90, power=3))
+    content = Content(goods, np.arange(4), PurchaseWeighting(half_life_days=90, power=3))
     said = content.scores(held)[0]
     assert said[0] > said[1] > said[3] == 0 > said[2]
     assert content.evidence(held, np.array([0]), np.array([1])).tolist() == [0]
@@ -100,8 +102,8 @@ def test_needs_are_met_by_what_is_most_bought_of_the_kind():
         ("d", "i01", "o4", 2, 1.0),
     ]
     held, goods = known(rows), shelf(12)
-    facts = Facts.of(held, goods)
-    needs, block = Needs(facts, ALL), Block(held, goods, facts)
+    facts = ItemFeatures.of(held, goods)
+    needs, block = CategoryPopularity(facts, ALL), CustomerBlock(held, goods, facts)
     said = needs.scores(block)["kind"][0]
     assert said.argmax() == 4
     assert needs.evidence(block, "kind", np.array([0]), np.array([4])).tolist() == [0]
@@ -110,11 +112,11 @@ def test_needs_are_met_by_what_is_most_bought_of_the_kind():
 
 def test_candidates_are_what_was_bought_and_the_best_of_what_never_was():
     held = known(random_rows(5))
-    pairs, random = Pairs.of(held), np.random.default_rng(0)
+    pairs, random = PurchasedPairs.of(held), np.random.default_rng(0)
     pool = np.array([0, 2, 3, 5, 8, 11])
     offered = random.random(12) < 0.8
     scores = {name: random.random((len(held), 6)).astype(np.float32) for name in ("one", "other", "silent")}
-    found = candidates.of(pairs, scores, pool, offered, {"one": 2, "other": 1})
+    found = candidates.find_candidates(pairs, scores, pool, offered, {"one": 2, "other": 1})
     keys = list(zip(found.rows.tolist(), found.items.tolist(), strict=True))
     assert keys == sorted(set(keys))
     bought = held.bought.toarray() > 0
@@ -137,10 +139,10 @@ def test_candidates_are_the_same_whatever_the_number_of_threads(
     monkeypatch: pytest.MonkeyPatch, threads: str
 ):
     held, goods = known(random_rows(6, customers=60)), shelf(12)
-    sources = Sources.fit(held, goods, np.ones(12, bool), recommender_settings())
+    sources = CandidateSources.fit(held, goods, np.ones(12, bool), recommender_settings())
     whole = next(iter(sources.candidates(held)))[2]
     monkeypatch.setenv("PERENNIAL_THREADS", threads)
-    monkeypatch.setattr(parallel, "SIZE", 7)
+    monkeypatch.setattr(parallel, "BLOCK_SIZE", 7)
     settings.cache_clear()
     rows, parts = zip(*((rows, found) for rows, _, found in sources.candidates(held)), strict=True)
     settings.cache_clear()
@@ -154,9 +156,9 @@ def test_candidates_are_the_same_whatever_the_number_of_threads(
 
 def test_an_examination_keeps_its_order(tmp_path: Path):
     pairs = {"customer_id": ["a", "a", "b", "c"], "item_id": ["x", "y", "x", "z"]}
-    paper = Examination.of(pa.table(pairs))
+    paper = WindowPurchases.of(pa.table(pairs))
     paper.among(np.array(["c", "a"], object)).save(tmp_path / "paper.parquet")
-    found = Examination.load(tmp_path / "paper.parquet")
+    found = WindowPurchases.load(tmp_path / "paper.parquet")
     assert found.customer_ids.tolist() == ["a", "c"]
     assert found.wanted.tolist() == [2, 1]
     assert found.item_ids.to_pylist() == ["x", "y", "z"]

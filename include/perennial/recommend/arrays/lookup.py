@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from perennial.recommend.data.catalogue import Whole
+from perennial.foundation.arrays import IntArray
 
 
-def drawn(count: int, most: int) -> Whole:
+def sample_rows(count: int, most: int) -> IntArray:
     """Rows of at most `most` of `count`, ascending; the same ones for the same numbers."""
     return np.sort(np.random.default_rng(0).permutation(count)[:most])

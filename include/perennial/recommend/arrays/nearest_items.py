@@ -5,15 +5,14 @@ from collections.abc import Callable
 import numpy as np
 from scipy import sparse
 
-from perennial.recommend.data.catalogue import Whole
-from perennial.recommend.data.history import Reals
+from perennial.foundation.arrays import Float32Array, IntArray
 
 _NEAREST = 300
 """Items that may speak for an item of the pool."""
 _AT_ONCE = 100
 
 
-def nearest(said: Callable[[slice], Reals], pool: int) -> sparse.csr_array:
+def nearest_items(said: Callable[[slice], Float32Array], pool: int) -> sparse.csr_array:
     """The items that say most for each item of a pool, as far as they speak for it, shape (pool, items).
 
     Args:
@@ -35,7 +34,7 @@ def nearest(said: Callable[[slice], Reals], pool: int) -> sparse.csr_array:
     return found
 
 
-def strongest(near: sparse.csr_array, bought: sparse.csr_array) -> Whole:
+def strongest_evidence(near: sparse.csr_array, bought: sparse.csr_array) -> IntArray:
     """Of what was bought, the item whose weight times what it says is most, −1 where nothing speaks.
 
     Args:

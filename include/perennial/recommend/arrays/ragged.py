@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from perennial.recommend.data.catalogue import Codes, Whole
+from perennial.foundation.arrays import Float32Array, Int32Array, IntArray, RealArray
 
 
 @dataclass(frozen=True)
-class Ragged:
+class RaggedLists:
     """Where the entries of lists lie.
 
     Args:
@@ -18,11 +17,11 @@ class Ragged:
         count: how many lists.
     """
 
-    rows: Whole | Codes
+    rows: IntArray | Int32Array
     count: int
 
     @cached_property
-    def starts(self) -> Whole:
+    def starts(self) -> IntArray:
         """Where each list begins, and where the last ends, shape (count + 1,)."""
         return np.searchsorted(self.rows, np.arange(self.count + 1))
 
@@ -32,18 +31,18 @@ class Ragged:
         return max(1, int(np.diff(self.starts).max(initial=0)))
 
     @cached_property
-    def place(self) -> Whole:
+    def place(self) -> IntArray:
         """Each entry's place in the table, row by row, shape (n,)."""
         behind = np.arange(self.count) * self.width - self.starts[:-1]
         return np.arange(len(self.rows)) + behind[self.rows]
 
-    def table(self, values: NDArray[np.floating], fill: float) -> NDArray[np.floating]:
+    def table(self, values: RealArray, fill: float) -> RealArray:
         """Values of the entries, and `fill` behind them, shape (count, width)."""
         found = np.full(self.count * self.width, fill, values.dtype)
         found[self.place] = values
         return found.reshape(self.count, self.width)
 
-    def best(self, values: NDArray[np.floating], k: int) -> Whole:
+    def best(self, values: RealArray, k: int) -> IntArray:
         """The entries with the k largest values of each list, equals in their order, shape (count, k); −1."""
         order = self._falling(values)[1][:, :k]
         found = np.full((self.count, k), -1, np.int64)
@@ -51,7 +50,7 @@ class Ragged:
         found[:, : order.shape[1]] = np.where(order < lengths, order + self.starts[:-1, None], -1)
         return found
 
-    def ranks(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
+    def ranks(self, values: RealArray) -> Float32Array:
         """How many others of the list have at least each value, shape (n,)."""
         ordered, order = self._falling(values)
         last = np.full(order.shape, self.width - 1, np.int32)
@@ -61,7 +60,7 @@ class Ragged:
         found[order + np.arange(self.count)[:, None] * self.width] = equal
         return found[self.place]
 
-    def _falling(self, values: NDArray[np.floating]) -> tuple[Whole, Whole]:
+    def _falling(self, values: RealArray) -> tuple[IntArray, IntArray]:
         """Each list from its largest value on: numbers that grow as values fall, and the columns.
 
         Values are told apart in single precision. Numbers without equals need no stable sort, which takes

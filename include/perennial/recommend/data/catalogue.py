@@ -10,9 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-Whole = NDArray[np.int64]
-Codes = NDArray[np.int32]
-Names = NDArray[np.object_]
+from perennial.foundation.arrays import Float32Array, Int32Array, IntArray, StringArray
 
 GROUPS = ("family", "kind", "brand", "brand_line", "text")
 """How items are grouped: by the second and the third level of the category, by brand, by brand within a
@@ -22,7 +20,7 @@ LEVELS = 3
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Catalogue:
     """Items in the order of their ids, with the vectors of their texts.
 
     Args:
@@ -36,13 +34,13 @@ class Shelf:
         vectors: shape (texts, width), float16, unit length.
     """
 
-    item_ids: Names
-    titles: Names
-    levels: Codes
-    level_names: tuple[Names, ...]
-    brands: Codes
-    brand_names: Names
-    texts: Whole
+    item_ids: StringArray
+    titles: StringArray
+    levels: Int32Array
+    level_names: tuple[StringArray, ...]
+    brands: Int32Array
+    brand_names: StringArray
+    texts: IntArray
     vectors: NDArray[np.float16]
 
     def __len__(self) -> int:
@@ -50,17 +48,17 @@ class Shelf:
         return len(self.item_ids)
 
     @cached_property
-    def meanings(self) -> NDArray[np.float32]:
+    def meanings(self) -> Float32Array:
         """The vectors in the precision that the processor multiplies quickly."""
         return self.vectors.astype(np.float32)
 
     @cached_property
-    def text_meanings(self) -> NDArray[np.float32]:
+    def text_meanings(self) -> Float32Array:
         """The same, and behind them zeros for no text, shape (texts + 1, width)."""
         return np.pad(self.meanings, [(0, 1), (0, 0)])
 
     @cached_property
-    def directions(self) -> NDArray[np.float32]:
+    def directions(self) -> Float32Array:
         """The vectors, seen from the middle of all texts, of unit length, and behind them zeros for no text.
 
         Shape (texts + 1, width).
@@ -68,19 +66,19 @@ class Shelf:
         middle = self.meanings.sum(axis=0) / max(1, len(self.meanings))
         return _of_length_one(self.meanings - middle)
 
-    def meanings_of(self, rows: Whole) -> NDArray[np.float32]:
+    def meanings_of(self, rows: IntArray) -> Float32Array:
         """The vector of each item's text, of unit length; zeros without a text. Shape (n, width)."""
         return _of_length_one(self.meanings)[self.texts[rows]]
 
     @cached_property
-    def groups(self) -> dict[str, Codes]:
+    def groups(self) -> dict[str, Int32Array]:
         """The number of each item's group, from 0, for each of `GROUPS`."""
         family, kind, brand = self.levels[:, 1] + 1, self.levels[:, 2] + 1, self.brands + 1
         both = family.astype(np.int64) * (int(brand.max(initial=0)) + 1) + brand
         line = np.unique(both, return_inverse=True)[1].astype(np.int32)
         return dict(zip(GROUPS, (family, kind, brand, line, (self.texts + 1).astype(np.int32)), strict=True))
 
-    def find(self, item_ids: pa.Array | pa.ChunkedArray) -> Whole:
+    def find(self, item_ids: pa.Array | pa.ChunkedArray) -> IntArray:
         """The rows of items, −1 for those not on the shelf."""
         return find(item_ids, self.item_ids)
 
@@ -138,7 +136,7 @@ class Shelf:
             )
 
 
-def find(wanted: pa.Array | pa.ChunkedArray, among: Names) -> Whole:
+def find(wanted: pa.Array | pa.ChunkedArray, among: StringArray) -> IntArray:
     """The place of each name among others, −1 for those that are not there."""
     found = pc.index_in(wanted, pa.array(among, pa.string()))
     if isinstance(found, pa.ChunkedArray):
@@ -146,19 +144,19 @@ def find(wanted: pa.Array | pa.ChunkedArray, among: Names) -> Whole:
     return pc.fill_null(found, -1).cast(pa.int64()).to_numpy()
 
 
-def _of_length_one(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def _of_length_one(vectors: Float32Array) -> Float32Array:
     """The vectors, and behind them zeros, which stand for none."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.vstack([vectors / np.maximum(lengths, 1e-9), np.zeros((1, vectors.shape[1]), np.float32)])
 
 
-def _level(category: pa.ChunkedArray, level: int) -> tuple[Codes, Names]:
+def _level(category: pa.ChunkedArray, level: int) -> tuple[Int32Array, StringArray]:
     """The category down to a level."""
     path = pc.split_pattern(category, " > ")
     return _coded(pc.binary_join(pc.list_slice(path, 0, level + 1), " > "))
 
 
-def _coded(names: pa.ChunkedArray) -> tuple[Codes, Names]:
+def _coded(names: pa.ChunkedArray) -> tuple[Int32Array, StringArray]:
     """Names as codes in the order of the names, −1 for none."""
     found = names.combine_chunks()
     known = pc.unique(found.drop_null()).sort()

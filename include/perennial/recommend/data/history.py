@@ -10,20 +10,19 @@ import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from scipy import sparse
 
+from perennial.foundation.arrays import Float32Array, FloatArray, Int32Array, IntArray, StringArray
 from perennial.foundation.lake import end_of
-from perennial.recommend.arrays.lookup import drawn
-from perennial.recommend.data.catalogue import Codes, Names, Shelf, Whole, find
+from perennial.recommend.arrays.lookup import sample_rows
+from perennial.recommend.data.catalogue import Catalogue, find
 
-Reals = NDArray[np.float32]
 _DAY_SECONDS = 86_400
 _LINE = ("customer_id", "item_id", "order_id", "age", "quantity", "paid", "listed")
 
 
 @dataclass(frozen=True)
-class History:
+class PurchaseHistory:
     """Lines of orders by customer, the oldest first; an item counts once in an order.
 
     Args:
@@ -38,22 +37,22 @@ class History:
         listed: the same at list prices.
     """
 
-    customer_ids: Names
-    starts: Whole
+    customer_ids: StringArray
+    starts: IntArray
     width: int
-    items: Codes
-    ages: Codes
-    orders: Codes
-    quantities: Reals
-    paid: Reals
-    listed: Reals
+    items: Int32Array
+    ages: Int32Array
+    orders: Int32Array
+    quantities: Float32Array
+    paid: Float32Array
+    listed: Float32Array
 
     def __len__(self) -> int:
         """How many customers."""
         return len(self.customer_ids)
 
     @cached_property
-    def customers(self) -> Codes:
+    def customers(self) -> Int32Array:
         """The customer's row of each line."""
         return np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.starts))
 
@@ -78,7 +77,7 @@ class History:
             window_days: only purchases of so many last days; None: all.
             newest_only: only the newest purchase of each item.
         """
-        counted = np.ones(len(self.ages)) if half_life_days is None else decayed(self.ages, half_life_days)
+        counted = np.ones(len(self.ages)) if half_life_days is None else decay(self.ages, half_life_days)
         if window_days is not None:
             counted *= self.ages < window_days
         if newest_only:
@@ -93,45 +92,45 @@ class History:
         return sparse.csr_array((data.astype(np.float32), items, starts), shape=(len(self), self.width))
 
     @cached_property
-    def by_pair(self) -> Whole:
+    def by_pair(self) -> IntArray:
         """The lines by customer, then item, the oldest first."""
-        return sorting(self.customers.astype(np.int64) * self.width + self.items)[0]
+        return sort_keys(self.customers.astype(np.int64) * self.width + self.items)[0]
 
     @cached_property
-    def pair_starts(self) -> Whole:
+    def pair_starts(self) -> IntArray:
         """Where the lines of each different pair of customer and item begin in `by_pair`."""
         customers, items = self.customers[self.by_pair], self.items[self.by_pair]
         return np.flatnonzero((np.diff(customers, prepend=-1) != 0) | (np.diff(items, prepend=-1) != 0))
 
     @cached_property
-    def pair_items(self) -> Codes:
+    def pair_items(self) -> Int32Array:
         """The item of each pair."""
         return self.items[self.by_pair[self.pair_starts]]
 
     @cached_property
-    def _pairs_of(self) -> Codes:
+    def _pairs_of(self) -> Int32Array:
         """Where each customer's pairs begin, and where the last end, shape (customers + 1,)."""
         return np.searchsorted(self.pair_starts, self.starts).astype(np.int32)
 
     @cached_property
-    def pair_of_line(self) -> Whole:
+    def pair_of_line(self) -> IntArray:
         """The number of each line's pair."""
         found = np.empty(len(self.items), np.int64)
         lengths = np.diff(self.pair_starts, append=len(found))
         found[self.by_pair] = np.repeat(np.arange(len(lengths)), lengths)
         return found
 
-    def find(self, customer_ids: pa.Array | pa.ChunkedArray) -> Whole:
+    def find(self, customer_ids: pa.Array | pa.ChunkedArray) -> IntArray:
         """The rows of customers, −1 for unknown ones."""
         return find(customer_ids, self.customer_ids)
 
-    def sample(self, customers: int) -> "History":
+    def sample(self, customers: int) -> "PurchaseHistory":
         """At most so many of the customers, drawn by chance, the same ones for the same history."""
         if len(self) <= customers:
             return self
-        return self.of(drawn(len(self), customers))
+        return self.of(sample_rows(len(self), customers))
 
-    def of(self, rows: Whole, customer_ids: Names | None = None) -> "History":
+    def of(self, rows: IntArray, customer_ids: StringArray | None = None) -> "PurchaseHistory":
         """The histories of some customers, in the order asked for; of row −1 an empty one.
 
         Args:
@@ -143,7 +142,9 @@ class History:
         starts = np.r_[0, np.cumsum(lengths)]
         lines = np.arange(starts[-1]) + np.repeat(self.starts[known] - starts[:-1], lengths)
         names = self.customer_ids[known] if customer_ids is None else customer_ids
-        return History(names, starts, self.width, **{name: getattr(self, name)[lines] for name in _ARRAYS})
+        return PurchaseHistory(
+            names, starts, self.width, **{name: getattr(self, name)[lines] for name in _ARRAYS}
+        )
 
     def save(self, path: Path) -> None:
         """Write it as one compressed file, without pickle."""
@@ -160,8 +161,8 @@ class History:
         )
 
     @classmethod
-    def of_lines(cls, lines: pa.Table, shelf: Shelf) -> Self:
-        """From the rows of `lines`; what is not on the shelf is left out, customers with nothing else too."""
+    def of_lines(cls, lines: pa.Table, shelf: Catalogue) -> Self:
+        """From the rows of `order_lines`; what is not on the shelf is left out, customers with nothing else too."""
         items = shelf.find(lines["item_id"])
         lines, items = lines.filter(pa.array(items >= 0)), items[items >= 0]
         coded = lines["customer_id"].combine_chunks().dictionary_encode()
@@ -185,7 +186,7 @@ class History:
 _ARRAYS = ("items", "ages", "orders", "quantities", "paid", "listed")
 
 
-def lines(events: ir.Table, day: date) -> ir.Table:
+def order_lines(events: ir.Table, day: date) -> ir.Table:
     """The purchases among events as lines of orders, by customer, the oldest first.
 
     Args:
@@ -218,12 +219,12 @@ def lines(events: ir.Table, day: date) -> ir.Table:
     return once.select(*_LINE).order_by("customer_id", ibis.desc("age"), "order_id", "item_id")
 
 
-def decayed(ages: Codes, half_life_days: float) -> NDArray[np.float64]:
+def decay(ages: Int32Array, half_life_days: float) -> FloatArray:
     """What purchases of these ages count, if they count half after so many days."""
     return np.exp2(ages * (-1 / half_life_days))
 
 
-def sorting(keys: Whole) -> tuple[Whole, Whole]:
+def sort_keys(keys: IntArray) -> tuple[IntArray, IntArray]:
     """Which places put not negative keys in order, equals in theirs, and the keys in order, shape (n,) each.
 
     Numbers without equals need no stable sort, which takes ten times as long.

@@ -12,7 +12,7 @@ def purchases(events: ir.Table) -> ir.Table:
     return bought.select("customer_id", "item_id", "occurred_at")
 
 
-def names(items: ir.Table) -> pa.Table:
+def item_names(items: ir.Table) -> pa.Table:
     """Every item, sold or not, by what it is called: `item_id, title, category, brand`."""
     return items.select("item_id", "title", "category", "brand").to_pyarrow()
 

@@ -9,16 +9,16 @@ import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 from scipy import sparse
 
+from perennial.foundation.arrays import IntArray, StringArray
 from perennial.foundation.lake import end_of
-from perennial.recommend.data.catalogue import Shelf
-from perennial.recommend.data.history import History
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.data.history import PurchaseHistory
 
 
 @dataclass(frozen=True)
-class Examination:
+class WindowPurchases:
     """Customers and the different items each bought in the window.
 
     Args:
@@ -27,8 +27,8 @@ class Examination:
         item_ids: the wanted items.
     """
 
-    customer_ids: NDArray[np.object_]
-    rows: NDArray[np.int64]
+    customer_ids: StringArray
+    rows: IntArray
     item_ids: pa.Array
 
     @classmethod
@@ -39,14 +39,14 @@ class Examination:
         return cls(coded.dictionary.to_numpy(zero_copy_only=False), rows, pairs["item_id"].combine_chunks())
 
     @property
-    def wanted(self) -> NDArray[np.int64]:
+    def wanted(self) -> IntArray:
         """How many different items each customer bought."""
         return np.bincount(self.rows, minlength=len(self.customer_ids))
 
-    def among(self, customer_ids: NDArray[np.object_]) -> "Examination":
+    def among(self, customer_ids: StringArray) -> "WindowPurchases":
         """Only those of these customers."""
         kept = np.isin(self.customer_ids[self.rows].astype(str), customer_ids.astype(str))
-        return Examination.of(self._table().filter(pa.array(kept)))
+        return WindowPurchases.of(self._table().filter(pa.array(kept)))
 
     def save(self, path: Path) -> None:
         """Write it as one Parquet file, so that other models can be asked the same."""
@@ -62,7 +62,7 @@ class Examination:
         return pa.table({"customer_id": customers, "item_id": self.item_ids})
 
 
-def bought_after(bought: ir.Table, items: ir.Table, day: date, window: timedelta) -> Examination:
+def purchases_in_window(bought: ir.Table, items: ir.Table, day: date, window: timedelta) -> WindowPurchases:
     """The different items each customer bought in the window that follows the day.
 
     Args:
@@ -73,10 +73,10 @@ def bought_after(bought: ir.Table, items: ir.Table, day: date, window: timedelta
     """
     inside = bought.filter(bought.occurred_at >= end_of(day), bought.occurred_at < end_of(day + window))
     pairs = inside.semi_join(items, "item_id").select("customer_id", "item_id").distinct()
-    return Examination.of(pairs.order_by("customer_id", "item_id").to_pyarrow())
+    return WindowPurchases.of(pairs.order_by("customer_id", "item_id").to_pyarrow())
 
 
-def bought_in(paper: Examination, history: History, shelf: Shelf) -> sparse.csr_array:
+def purchase_matrix(paper: WindowPurchases, history: PurchaseHistory, shelf: Catalogue) -> sparse.csr_array:
     """Which items of the shelf customers of a history bought in the window, shape (customers, items)."""
     asked = history.find(pa.array(paper.customer_ids, pa.string()))[paper.rows]
     items = shelf.find(paper.item_ids)

@@ -6,25 +6,26 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from perennial.recommend.data.catalogue import Shelf, Whole
-from perennial.recommend.data.history import History, Reals
-from perennial.recommend.features.matrix import Block
+from perennial.foundation.arrays import Float32Array, IntArray
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.features.matrix import CustomerBlock
 from perennial.recommend.features.pairs import HALF_LIFE_DAYS
 from perennial.recommend.fit import Fit
-from perennial.recommend.settings import Weighing
+from perennial.recommend.settings import PurchaseWeighting
 from perennial.recommend.sources.new_items import NewItems
-from perennial.recommend.sources.retrieval import Sources
+from perennial.recommend.sources.retrieval import CandidateSources
 
 RANKER, FREQUENCY, CHANCE = "ranker", "frequency", "chance"
-Ways = Callable[[History], dict[str, Reals]]
+Scorers = Callable[[PurchaseHistory], dict[str, Float32Array]]
 """From customers to what each way says of each item, shape (customers, items) each; −∞: it is not ranked."""
 
 _TIE = np.float32(1e-6)
 """What popularity weighs where it only fills up."""
-_TASTE = Weighing(half_life_days=HALF_LIFE_DAYS, power=1)
+_TASTE = PurchaseWeighting(half_life_days=HALF_LIFE_DAYS, power=1)
 
 
-def warm(fit: Fit, wide: Sources, items: Whole) -> Ways:
+def warm_item_scorers(fit: Fit, wide: CandidateSources, items: IntArray) -> Scorers:
     """The ranker, every source that has something to go by, and how often the customer bought an item.
 
     Args:
@@ -40,9 +41,9 @@ def warm(fit: Fit, wide: Sources, items: Whole) -> Ways:
     inside = columns[wide.pool] >= 0
     pool, silent = columns[wide.pool][inside], _silent(wide.shelf)
 
-    def ways(asked: History) -> dict[str, Reals]:
+    def ways(asked: PurchaseHistory) -> dict[str, Float32Array]:
         found = {RANKER: _probabilities(fit, asked, columns, len(items))}
-        for name, said in wide.scores(Block(asked, wide.shelf, wide.facts)).items():
+        for name, said in wide.scores(CustomerBlock(asked, wide.shelf, wide.facts)).items():
             if name not in silent:
                 below = said.min(axis=1, keepdims=True, initial=0) - 2
                 found[name] = (below + popular / most).astype(np.float32)
@@ -53,7 +54,7 @@ def warm(fit: Fit, wide: Sources, items: Whole) -> Ways:
     return ways
 
 
-def cold(fit: Fit, whole: Shelf, items: Whole) -> Ways:
+def cold_item_scorers(fit: Fit, whole: Catalogue, items: IntArray) -> Scorers:
     """What can be said of items that nobody or hardly anybody bought.
 
     Args:
@@ -62,7 +63,7 @@ def cold(fit: Fit, whole: Shelf, items: Whole) -> Ways:
         items: rows of the items that are ranked, on the whole shelf.
     """
     shelf = fit.sources.shelf
-    history = on(whole, fit.history, shelf)
+    history = on_wider_catalogue(whole, fit.history, shelf)
     new, kind = NewItems.fit(history, whole, items, _TASTE), whole.groups["kind"]
     buyers = np.bincount(history.bought.indices, minlength=len(whole))
     chance = np.random.default_rng(0).permutation(len(items)) / len(items)
@@ -72,8 +73,8 @@ def cold(fit: Fit, whole: Shelf, items: Whole) -> Ways:
         "popularity of the kind": np.bincount(kind, buyers)[kind[items]] + chance,
     }
 
-    def ways(asked: History) -> dict[str, Reals]:
-        shape, block = (len(asked), len(items)), on(whole, asked, shelf)
+    def ways(asked: PurchaseHistory) -> dict[str, Float32Array]:
+        shape, block = (len(asked), len(items)), on_wider_catalogue(whole, asked, shelf)
         found = {name: np.broadcast_to(said.astype(np.float32), shape) for name, said in of_all.items()}
         found["new items"] = new.scores(block)
         return found | ({"content": new.content.scores(block)} if len(whole.vectors) else {})
@@ -81,20 +82,20 @@ def cold(fit: Fit, whole: Shelf, items: Whole) -> Ways:
     return ways
 
 
-def on(whole: Shelf, history: History, shelf: Shelf) -> History:
+def on_wider_catalogue(whole: Catalogue, history: PurchaseHistory, shelf: Catalogue) -> PurchaseHistory:
     """The same purchases on a wider shelf."""
     at = whole.find(pa.array(shelf.item_ids, pa.string()))
     return replace(history, items=at[history.items].astype(np.int32), width=len(whole))
 
 
-def _silent(shelf: Shelf) -> set[str]:
+def _silent(shelf: Catalogue) -> set[str]:
     """Sources that have nothing to go by, for nothing is said of the items."""
     texts, kinds, brands = len(shelf.vectors) > 0, (shelf.levels >= 0).any(), (shelf.brands >= 0).any()
     needed = {"content": texts, "needs_text": texts, "needs_kind": kinds, "needs_brand_line": kinds or brands}
     return {name for name, known in needed.items() if not known}
 
 
-def _probabilities(fit: Fit, asked: History, columns: Whole, width: int) -> Reals:
+def _probabilities(fit: Fit, asked: PurchaseHistory, columns: IntArray, width: int) -> Float32Array:
     """Of the ranker's candidates, −∞ for all others."""
     said = np.full((len(asked), width), -np.inf, np.float32)
     for rows, found, probability in fit.each(asked, lambda rows, _, *rest: (rows, *rest)):

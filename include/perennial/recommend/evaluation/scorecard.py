@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import sparse
 
-from perennial.recommend.data.catalogue import Whole
-from perennial.recommend.data.window_purchases import Examination, bought_in
-from perennial.recommend.evaluation.metrics import Numbers, Outcome, evaluate, hits
-from perennial.recommend.features.matrix import Block
-from perennial.recommend.fit import Fit, Rule
-from perennial.recommend.lists.reasons import Ranking
+from perennial.foundation.arrays import FloatArray, IntArray
+from perennial.recommend.data.window_purchases import WindowPurchases, purchase_matrix
+from perennial.recommend.evaluation.metrics import RankingMetrics, evaluate, hits
+from perennial.recommend.features.matrix import CustomerBlock
+from perennial.recommend.fit import Fit, ScoringRule
+from perennial.recommend.lists.reasons import RankedLists
 from perennial.recommend.sources.candidates import Candidates
 
 JUDGED_AT = 10
@@ -21,7 +21,7 @@ _SHORT = {BOUGHT: "repeat", NEW: "explore"}
 
 
 @dataclass(frozen=True)
-class Marks:
+class Scorecard:
     """How a way to rank did.
 
     Args:
@@ -30,8 +30,8 @@ class Marks:
         coverage: share of the items on offer that are in anybody's list.
     """
 
-    outcome: Outcome
-    parts: Mapping[str, Numbers]
+    outcome: RankingMetrics
+    parts: Mapping[str, FloatArray]
     coverage: float
 
     def figures(self) -> dict[str, float]:
@@ -47,16 +47,16 @@ class Marks:
 class _Lists:
     """Items by part, a block behind the other."""
 
-    items: dict[str, list[Whole]] = field(default_factory=lambda: {WHOLE: [], BOUGHT: [], NEW: []})
+    items: dict[str, list[IntArray]] = field(default_factory=lambda: {WHOLE: [], BOUGHT: [], NEW: []})
 
-    def add(self, block: Block, found: Candidates, said: Numbers) -> None:
+    def add(self, block: CustomerBlock, found: Candidates, said: FloatArray) -> None:
         old = found.pair >= 0
         for part, kept in ((WHOLE, np.ones(len(found), bool)), (BOUGHT, old), (NEW, ~old)):
-            ranking = Ranking.best(block, found.where(kept), said[kept], JUDGED_AT)
+            ranking = RankedLists.best(block, found.where(kept), said[kept], JUDGED_AT)
             self.items[part].append(ranking.items)
 
 
-def mark(fit: Fit, paper: Examination, rules: Mapping[str, Rule]) -> dict[str, Marks]:
+def scorecards(fit: Fit, paper: WindowPurchases, rules: Mapping[str, ScoringRule]) -> dict[str, Scorecard]:
     """The marks of several ways to rank the same candidates.
 
     Args:
@@ -69,7 +69,7 @@ def mark(fit: Fit, paper: Examination, rules: Mapping[str, Rule]) -> dict[str, M
     for _, block, found in fit.sources.candidates(asked):
         for name, rule in rules.items():
             lists[name].add(block, found, rule(block, found))
-    wanted = bought_in(paper, asked, shelf)
+    wanted = purchase_matrix(paper, asked, shelf)
     again = wanted.multiply(asked.bought > 0).tocsr().astype(bool)
     targets = {BOUGHT: again, NEW: (wanted.astype(int) - again.astype(int)).tocsr().astype(bool)}
     for target in targets.values():
@@ -78,7 +78,7 @@ def mark(fit: Fit, paper: Examination, rules: Mapping[str, Rule]) -> dict[str, M
     for name, held in lists.items():
         items = {part: np.concatenate(blocks) for part, blocks in held.items.items()}
         whole = items[WHOLE]
-        found_marks[name] = Marks(
+        found_marks[name] = Scorecard(
             evaluate(hits(whole, wanted), paper.wanted),
             {part: _ndcg(items[part], target) for part, target in targets.items()},
             len(np.unique(whole[whole >= 0])) / max(1, int(fit.sources.offered.sum())),
@@ -86,7 +86,7 @@ def mark(fit: Fit, paper: Examination, rules: Mapping[str, Rule]) -> dict[str, M
     return found_marks
 
 
-def _ndcg(lists: Whole, wanted: sparse.csr_array) -> Numbers:
+def _ndcg(lists: IntArray, wanted: sparse.csr_array) -> FloatArray:
     """Of each customer, NaN for who wanted nothing."""
     counts = np.diff(wanted.indptr)
     some = np.flatnonzero(counts)

@@ -5,12 +5,12 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from perennial.recommend.data.catalogue import GROUPS, Codes, Shelf, Whole
-from perennial.recommend.data.history import History, Reals
+from perennial.foundation.arrays import BoolArray, Float32Array, Int32Array, IntArray
+from perennial.recommend.data.catalogue import GROUPS, Catalogue
+from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.features import promotions
-from perennial.recommend.features.pairs import NEVER, Pairs
+from perennial.recommend.features.pairs import NEVER, PurchasedPairs
 
 WINDOWS = (7, 14, 28, 91)
 NAMES = (
@@ -25,10 +25,10 @@ NAMES = (
 
 
 @dataclass(frozen=True)
-class Facts:
+class ItemFeatures:
     """`NAMES` of each item, shape (items, len(NAMES)), float32; counts, shares and prices as logarithms."""
 
-    table: Reals
+    table: Float32Array
 
     def __post_init__(self) -> None:
         """Facts of other code are refused."""
@@ -36,13 +36,13 @@ class Facts:
             raise ValueError(f"facts: found {self.table.shape[1]} columns; allowed are {len(NAMES)}")
 
     @classmethod
-    def of(cls, history: History, shelf: Shelf, promoted: Reals | None = None) -> Self:
+    def of(cls, history: PurchaseHistory, shelf: Catalogue, promoted: Float32Array | None = None) -> Self:
         """From the purchases of all customers of a history, and what `promotions` says; None: of nothing.
 
         Shares of a group are of those who bought anything of it in the last 28 days; a trend compares the
         last days with the 13 weeks, that of 28 days with all that is known.
         """
-        size, pairs = history.width, Pairs.of(history)
+        size, pairs = history.width, PurchasedPairs.of(history)
         lately = {days: _counted(pairs, pairs.last, days) for days in WINDOWS}
         buyers, new = np.bincount(pairs.items, minlength=size), _counted(pairs, pairs.first, 28)
         lines = np.bincount(history.items, minlength=size)
@@ -77,48 +77,48 @@ class Facts:
         ]
         return cls(np.column_stack(columns).astype(np.float32))
 
-    def column(self, name: str) -> Reals:
+    def column(self, name: str) -> Float32Array:
         """One of `NAMES`, shape (items,)."""
         return self.table[:, NAMES.index(name)]
 
     @cached_property
-    def columns(self) -> Reals:
+    def columns(self) -> Float32Array:
         """The table column by column, shape (len(NAMES), items)."""
         return np.ascontiguousarray(self.table.T)
 
     @property
-    def promoted(self) -> Reals:
+    def promoted(self) -> Float32Array:
         """`promotions.NAMES` of each item."""
         return self.table[:, -len(promotions.NAMES) :]
 
     @cached_property
-    def buyers_lately(self) -> Reals:
+    def buyers_lately(self) -> Float32Array:
         """Customers who bought each item in the last 28 days, shape (items,)."""
         return np.expm1(self.column("buyers_28")).round()
 
 
-def _counted(pairs: Pairs, ages: Codes, days: int) -> Whole:
+def _counted(pairs: PurchasedPairs, ages: Int32Array, days: int) -> IntArray:
     """Of how many customers each item's age is under so many days."""
     return np.bincount(pairs.items[ages < days], minlength=pairs.history.width)
 
 
-def _sum(group: Codes, values: np.ndarray) -> np.ndarray:
+def _sum(group: Int32Array, values: np.ndarray) -> np.ndarray:
     return np.bincount(group, values)[group]
 
 
-def _share(group: Codes, values: np.ndarray) -> np.ndarray:
+def _share(group: Int32Array, values: np.ndarray) -> np.ndarray:
     return values / np.maximum(_sum(group, values), 1e-9)
 
 
-def _mean(group: Codes, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _mean(group: Int32Array, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return _sum(group, values * weights) / np.maximum(_sum(group, weights.astype(float)), 1e-9)
 
 
-def _trend(group: Codes, lately: np.ndarray, usual: np.ndarray) -> np.ndarray:
+def _trend(group: Int32Array, lately: np.ndarray, usual: np.ndarray) -> np.ndarray:
     return np.log((_sum(group, lately) + 2) / (_sum(group, usual) + 2))
 
 
-def _discount(history: History, kept: NDArray[np.bool_]) -> np.ndarray:
+def _discount(history: PurchaseHistory, kept: BoolArray) -> np.ndarray:
     """Share of the list price that was taken off, of what was bought."""
     listed = np.bincount(history.items[kept], history.listed[kept], minlength=history.width)
     paid = np.bincount(history.items[kept], history.paid[kept], minlength=history.width)

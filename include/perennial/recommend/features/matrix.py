@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from perennial.recommend.arrays.ragged import Ragged
-from perennial.recommend.data.catalogue import GROUPS, Shelf, Whole
-from perennial.recommend.data.history import History, Reals, sorting
+from perennial.foundation.arrays import Float32Array, IntArray, RealArray
+from perennial.recommend.arrays.ragged import RaggedLists
+from perennial.recommend.data.catalogue import GROUPS, Catalogue
+from perennial.recommend.data.history import PurchaseHistory, sort_keys
 from perennial.recommend.features import item_features
-from perennial.recommend.features.item_features import Facts
-from perennial.recommend.features.pairs import HALF_LIFE_DAYS, NEVER, Pairs
+from perennial.recommend.features.item_features import ItemFeatures
+from perennial.recommend.features.pairs import HALF_LIFE_DAYS, NEVER, PurchasedPairs
 from perennial.recommend.sources.candidates import Candidates
-
-Numbers = NDArray[np.floating]
 
 CUSTOMER = (
     *("orders_14", "orders_28", "orders_91", "orders", "lines_28", "last_order", "first_order"),
@@ -50,7 +48,7 @@ _NO_GAP = -0.9
 _LEAST_SHARE = 1e-4
 
 
-def names(sources: Sequence[str], *, bought: bool) -> tuple[str, ...]:
+def feature_names(sources: Sequence[str], *, bought: bool) -> tuple[str, ...]:
     """The columns of `Block.features`."""
     parts = () if bought else ("", "_to_best", "_rank")
     said = [f"{source}{part}" for part in parts for source in sources]
@@ -60,21 +58,21 @@ def names(sources: Sequence[str], *, bought: bool) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Block:
+class CustomerBlock:
     """What is known of the customers of a block."""
 
-    history: History
-    shelf: Shelf
-    facts: Facts
+    history: PurchaseHistory
+    shelf: Catalogue
+    facts: ItemFeatures
 
     @cached_property
-    def pairs(self) -> Pairs:
+    def pairs(self) -> PurchasedPairs:
         """What they bought."""
-        return Pairs.of(self.history)
+        return PurchasedPairs.of(self.history)
 
-    def features(self, candidates: Candidates, *, bought: bool) -> Reals:
-        """One row for each candidate, columns as in `names`; `bought`: all were bought before, or none."""
-        columns = names([str(source) for source in range(candidates.scores.shape[1])], bought=bought)
+    def features(self, candidates: Candidates, *, bought: bool) -> Float32Array:
+        """One row for each candidate, columns as in `feature_names`; `bought`: all were bought before, or none."""
+        columns = feature_names([str(source) for source in range(candidates.scores.shape[1])], bought=bought)
         found = np.empty((len(columns), len(candidates)), np.float32)
         told = dict(zip(columns, found, strict=True))
         # One column after the other, so that what each takes to work out stays close to the processor.
@@ -83,9 +81,9 @@ class Block:
         return found.T
 
     def _columns(
-        self, candidates: Candidates, told: Mapping[str, Reals], *, bought: bool
-    ) -> Iterator[Numbers]:
-        """The columns in the order of `names`; each is in `told` when the next is asked for."""
+        self, candidates: Candidates, told: Mapping[str, Float32Array], *, bought: bool
+    ) -> Iterator[RealArray]:
+        """The columns in the order of `feature_names`; each is in `told` when the next is asked for."""
         rows, items, pair = candidates.rows, candidates.items, candidates.pair
         if not bought:
             yield from _said(candidates, len(self.history))
@@ -102,7 +100,7 @@ class Block:
             yield from self._own(rows, pair, told)
 
     @cached_property
-    def customers(self) -> Reals:
+    def customers(self) -> Float32Array:
         """`CUSTOMER`, shape (customers, len(CUSTOMER))."""
         history, size = self.history, len(self.history)
         first = np.diff(history.orders, prepend=-1) != 0
@@ -121,7 +119,7 @@ class Block:
         discounted = np.where(listed > 0, 1 - paid / np.maximum(listed, 0.1), 0)
         return np.column_stack([*map(np.log1p, counts), self._dearer, discounted]).astype(np.float32)
 
-    def share_of(self, name: str, items: Whole) -> Reals:
+    def share_of(self, name: str, items: IntArray) -> Float32Array:
         """The share of each item's group in what a customer buys, above 0, shape (customers, items)."""
         own, asked, size = self._numbered(name, items)
         weight = np.bincount(own, self._worth["weight"], len(self.history) * size).reshape(-1, size)
@@ -129,7 +127,7 @@ class Block:
         return np.take(share.astype(np.float32), asked, axis=1)
 
     @cached_property
-    def _worth(self) -> dict[str, Numbers]:
+    def _worth(self) -> dict[str, RealArray]:
         """What a pair adds to the sums of its groups."""
         pairs = self.pairs
         return {
@@ -141,22 +139,22 @@ class Block:
         }
 
     @cached_property
-    def _total(self) -> Numbers:
+    def _total(self) -> RealArray:
         weight = np.bincount(self.pairs.rows, self._worth["weight"], minlength=len(self.history))
         return np.maximum(weight, 1e-6)
 
     @cached_property
-    def _dearer(self) -> Numbers:
+    def _dearer(self) -> RealArray:
         """How much dearer than their kind the things are that the customer buys, in log price."""
         dearer = self._worth["weight"] * self.facts.column("dearer_than_kind")[self.pairs.items]
         return np.bincount(self.pairs.rows, dearer, minlength=len(self.history)) / self._total
 
-    def _cells(self, name: str, rows: Whole, items: Whole) -> "_Cells":
+    def _cells(self, name: str, rows: IntArray, items: IntArray) -> "_Cells":
         """By customer and group of some items; whatever else they buy is one more group."""
         own, asked, size = self._numbered(name, items)
         return _Cells(own, rows * size + asked, len(self.history) * size)
 
-    def _numbered(self, name: str, items: Whole) -> tuple[Whole, Whole, int]:
+    def _numbered(self, name: str, items: IntArray) -> tuple[IntArray, IntArray, int]:
         """The cell of each pair, the number of each item's group, and how many groups there are."""
         group = self.shelf.groups[name]
         held = np.flatnonzero(np.bincount(group[items]))
@@ -165,16 +163,16 @@ class Block:
         size = len(held) + 1
         return self.pairs.rows * np.int64(size) + number[group[self.pairs.items]], number[group[items]], size
 
-    def _own_cells(self, name: str, pair: Whole) -> "_Cells":
+    def _own_cells(self, name: str, pair: IntArray) -> "_Cells":
         """By customer and group of an item that they bought."""
         group = self.shelf.groups[name]
         keys = self.pairs.rows * (np.int64(group.max(initial=0)) + 1) + group[self.pairs.items]
-        order, ordered = sorting(keys)
+        order, ordered = sort_keys(keys)
         own = np.empty(len(keys), np.int64)
         own[order] = np.cumsum(np.diff(ordered, prepend=-1) != 0) - 1
         return _Cells(own, own[pair], int(own.max(initial=-1)) + 1)
 
-    def _together(self, name: str, rows: Whole, cells: Mapping[str, "_Cells"]) -> Numbers:
+    def _together(self, name: str, rows: IntArray, cells: Mapping[str, "_Cells"]) -> RealArray:
         """A column named `<part>_of_<group>`, as logarithms."""
         part, _, group = name.partition("_of_")
         known = cells[group]
@@ -184,14 +182,14 @@ class Block:
             return np.log1p(self._newest(known)[known.asked])
         return np.log1p(known.total(self._worth[part])[known.asked])
 
-    def _newest(self, cells: "_Cells") -> Numbers:
+    def _newest(self, cells: "_Cells") -> RealArray:
         """Days since the newest purchase of each cell."""
         found = np.full(cells.count, float(NEVER))
         # The oldest line of a customer comes first, so the newest age is what stays.
         found[cells.own[self.history.pair_of_line]] = self.history.ages
         return found
 
-    def _own(self, rows: Whole, pair: Whole, told: Mapping[str, Reals]) -> Iterator[Numbers]:
+    def _own(self, rows: IntArray, pair: IntArray, told: Mapping[str, Float32Array]) -> Iterator[RealArray]:
         """`OWN` of pairs."""
         pairs, lines = self.pairs, self.history
         times, last, first = pairs.times[pair], pairs.last[pair], pairs.first[pair]
@@ -224,8 +222,8 @@ class _Cells:
         count: how many cells.
     """
 
-    own: Whole
-    asked: Whole
+    own: IntArray
+    asked: IntArray
     count: int
 
     def total(self, of_pairs: np.ndarray) -> np.ndarray:
@@ -233,9 +231,9 @@ class _Cells:
         return np.bincount(self.own, of_pairs, self.count)
 
 
-def _said(candidates: Candidates, customers: int) -> Iterator[Reals]:
+def _said(candidates: Candidates, customers: int) -> Iterator[Float32Array]:
     """Each source's score, how it compares with its best of the same customer, and its rank (logarithms)."""
-    lists = Ragged(candidates.rows, customers)
+    lists = RaggedLists(candidates.rows, customers)
     starts = np.flatnonzero(np.diff(candidates.rows, prepend=-1))
     lengths = np.diff(starts, append=len(candidates))
     said = [np.log(np.maximum(one, _LEAST)) for one in candidates.scores.T]

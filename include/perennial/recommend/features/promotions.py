@@ -9,9 +9,9 @@ from datetime import date, timedelta
 import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from perennial.recommend.data.catalogue import Shelf
+from perennial.foundation.arrays import Float32Array, FloatArray, Int32Array
+from perennial.recommend.data.catalogue import Catalogue
 
 _WEEK = 7
 _BACK, _AHEAD = 91, 14
@@ -22,7 +22,7 @@ NAMES = tuple(f"{way}_{when}" for way in _WAYS for when in (*_SPANS, "more"))
 """`more`: soon, less usually."""
 
 
-def promoted(promotions: ir.Table, shelf: Shelf, day: date) -> NDArray[np.float32]:
+def promotion_features(promotions: ir.Table, shelf: Catalogue, day: date) -> Float32Array:
     """`NAMES` of each item: the share of the shop's stores, 0 to 1, averaged over the days.
 
     Args:
@@ -63,7 +63,7 @@ def _stores(rows: ir.Table) -> dict[str, ir.Value]:
     return found
 
 
-def _part(begins: NDArray[np.int32], first: int, end: int) -> NDArray[np.float64]:
+def _part(begins: Int32Array, first: int, end: int) -> FloatArray:
     """The part of a span of days that each week covers."""
     covered = np.minimum(begins + _WEEK, end) - np.maximum(begins, first)
     return np.maximum(covered, 0) / (end - first)

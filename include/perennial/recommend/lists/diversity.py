@@ -10,15 +10,14 @@ the determinant itself.
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 
+from perennial.foundation.arrays import BoolArray, Float32Array, IntArray, RealArray
 from perennial.foundation.config import Part
-from perennial.recommend.arrays.ragged import Ragged
-from perennial.recommend.data.catalogue import Shelf, Whole
-from perennial.recommend.lists.eligibility import Rules
+from perennial.recommend.arrays.ragged import RaggedLists
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.lists.eligibility import EligibilityRules
 
-Reals = NDArray[np.float32]
 _POOL = 3
 """Variety is sought among the best, so many times a list's length; all that is behind them only fills up."""
 _BLOCK = 32
@@ -36,16 +35,16 @@ class DiversitySettings(Part):
     )
 
 
-def choose(
-    rows: Whole,
-    items: Whole,
-    scores: NDArray[np.floating],
+def select_diverse(
+    rows: IntArray,
+    items: IntArray,
+    scores: RealArray,
     customers: int,
     k: int,
-    rules: Rules,
-    shelf: Shelf,
+    rules: EligibilityRules,
+    shelf: Catalogue,
     strength: float,
-) -> Whole:
+) -> IntArray:
     """The positions of the best k candidates of each customer, best first, −1 where nothing is left.
 
     Each rank takes the best candidate that still fits beside those above it; equals in their order.
@@ -66,7 +65,7 @@ def choose(
     found = np.full((customers, k), -1, np.int64)
     if not len(rows):
         return found
-    ragged = Ragged(rows, customers)
+    ragged = RaggedLists(rows, customers)
     places = ragged.best(scores.astype(np.float32), ragged.width)
     listed, gain = items[places], np.where(places >= 0, scores[places], -np.inf).astype(np.float32)
     if strength:
@@ -98,7 +97,7 @@ class _Variety:
         strength: how much it counts.
     """
 
-    def __init__(self, texts: Whole, shelf: Shelf, k: int, strength: float) -> None:
+    def __init__(self, texts: IntArray, shelf: Catalogue, k: int, strength: float) -> None:
         customers, pool = texts.shape
         self.strength, self.pool = strength, pool
         likeness = torch.empty(customers, pool, pool)
@@ -110,14 +109,14 @@ class _Variety:
         self.left = np.ones((customers, pool), np.float32)
         self.factor = np.zeros((customers, k, pool), np.float32)
 
-    def best(self, gain: Reals) -> Whole:
+    def best(self, gain: Float32Array) -> IntArray:
         """The candidate of most gain with what it adds; one from behind the pool where that is empty."""
         found = (gain[:, : self.pool] + self.strength * self.left).argmax(axis=1)
         empty = gain[np.arange(len(gain)), found] == -np.inf
         found[empty] = gain[empty].argmax(axis=1)
         return found
 
-    def add(self, rank: int, customers: Whole, chosen: Whole) -> None:
+    def add(self, rank: int, customers: IntArray, chosen: IntArray) -> None:
         """Some customers got a candidate: one more row of the factor."""
         within = chosen < self.pool
         customers, chosen = customers[within], chosen[within]
@@ -142,12 +141,12 @@ class _Limits:
         k: how many are going to be chosen.
     """
 
-    def __init__(self, rules: Rules, items: Whole, k: int) -> None:
+    def __init__(self, rules: EligibilityRules, items: IntArray, k: int) -> None:
         self.most = [(codes[items], most, np.full((len(items), k), -1)) for codes, most in rules.most]
         sides = [(one[items], other[items]) for one, other in rules.apart]
         self.apart = sides + [(other, one) for one, other in sides]
 
-    def close(self, gain: Reals, rank: int, customers: Whole, chosen: Whole) -> None:
+    def close(self, gain: Float32Array, rank: int, customers: IntArray, chosen: IntArray) -> None:
         """Some customers got a candidate: what does not fit beside it any more has no gain."""
         for codes, most, held in self.most:
             code = codes[customers, chosen]
@@ -159,5 +158,5 @@ class _Limits:
             _close(gain, met, other[met])
 
 
-def _close(gain: Reals, customers: Whole, closed: NDArray[np.bool_]) -> None:
+def _close(gain: Float32Array, customers: IntArray, closed: BoolArray) -> None:
     gain[customers] = np.where(closed, -np.inf, gain[customers])

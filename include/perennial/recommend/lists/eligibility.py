@@ -23,21 +23,20 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, PositiveInt, model_validator
 
+from perennial.foundation.arrays import BoolArray, Int32Array, IntArray, StringArray
 from perennial.foundation.config import ConfigError, Part
-from perennial.recommend.data.catalogue import LEVELS, Codes, Names, Shelf, Whole
-from perennial.recommend.data.history import History
+from perennial.recommend.data.catalogue import LEVELS, Catalogue
+from perennial.recommend.data.history import PurchaseHistory
 
-Flags = NDArray[np.bool_]
 _WHERE = "models.yaml: recommender.eligibility"
 _CLOSE = 3
 NO_LIMIT = 1_000_000
 _BEGINS_AT = r"^\s*(?P<age>\d{1,3})\s*(?:$|\+|[-–]\s*\d|to\s+\d|(?:and|or) (?:over|older|above|more))"
 
 
-class Wares(Part):
+class ItemSelector(Part):
     """Some items; all that is given must hold of them."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
@@ -60,14 +59,14 @@ class Again(StrEnum):
     OTHER_ITEMS = "other items"
 
 
-class ForGood(Wares):
+class BoughtForGood(ItemSelector):
     """Items that nobody buys twice in a while."""
 
     days: PositiveInt = Field(description="for so long after the purchase")
     again: Again = Field(Again.NOTHING, description="of these items")
 
 
-class Most(Part):
+class ListLimits(Part):
     """Items that one list may hold at most, null for no limit."""
 
     category: tuple[PositiveInt | None, ...] = Field(
@@ -79,16 +78,16 @@ class Most(Part):
 class EligibilitySettings(Part):
     """What may be shown to whom, and together."""
 
-    never: tuple[Wares, ...] = ()
-    adults_only: tuple[Wares, ...] = ()
+    never: tuple[ItemSelector, ...] = ()
+    adults_only: tuple[ItemSelector, ...] = ()
     adult_age: int = Field(18, ge=1, le=120)
-    bought_for_good: tuple[ForGood, ...] = ()
-    apart: tuple[tuple[Wares, Wares], ...] = ()
-    most: Most = Most()
+    bought_for_good: tuple[BoughtForGood, ...] = ()
+    apart: tuple[tuple[ItemSelector, ItemSelector], ...] = ()
+    most: ListLimits = ListLimits()
 
 
 @dataclass(frozen=True)
-class Rules:
+class EligibilityRules:
     """The same over the items of a shelf; every array of flags has shape (items,).
 
     Args:
@@ -99,15 +98,15 @@ class Rules:
         most: code of each item (−1 for none, shape (items,)) and how many of a code one list may hold.
     """
 
-    allowed: Flags
-    adults_only: Flags
-    for_good: tuple[tuple[Flags, int, Again], ...]
-    apart: tuple[tuple[Flags, Flags], ...]
-    most: tuple[tuple[Codes, int], ...]
+    allowed: BoolArray
+    adults_only: BoolArray
+    for_good: tuple[tuple[BoolArray, int, Again], ...]
+    apart: tuple[tuple[BoolArray, BoolArray], ...]
+    most: tuple[tuple[Int32Array, int], ...]
 
     @classmethod
-    def of(cls, chosen: EligibilitySettings, shelf: Shelf, available: Flags) -> Self:
-        """The rules of the settings, which `check` has passed, over a shelf; not all of it is available."""
+    def of(cls, chosen: EligibilitySettings, shelf: Catalogue, available: BoolArray) -> Self:
+        """The rules of the settings, which `check_names` has passed, over a shelf; not all of it is available."""
         codes = (*shelf.levels.T, shelf.brands)
         limits = (*chosen.most.category, *[None] * (LEVELS - len(chosen.most.category)), chosen.most.brand)
         return cls(
@@ -118,7 +117,9 @@ class Rules:
             most=tuple((code, most) for code, most in zip(codes, limits, strict=True) if most is not None),
         )
 
-    def eligible(self, rows: Whole, items: Whole, history: History, adult: Flags) -> Flags:
+    def eligible(
+        self, rows: IntArray, items: IntArray, history: PurchaseHistory, adult: BoolArray
+    ) -> BoolArray:
         """May the item be shown to the customer? Shape (n,).
 
         Args:
@@ -145,7 +146,7 @@ class Rules:
             found[pairs[asked[refused]]] = False
         return found
 
-    def room(self, listed: Whole, rows: Whole, items: Whole) -> Whole:
+    def room(self, listed: IntArray, rows: IntArray, items: IntArray) -> IntArray:
         """How many items like this one a list can still take, `NO_LIMIT` at most; shape (n,).
 
         Of items that rule others out, one.
@@ -167,7 +168,7 @@ class Rules:
         return found
 
 
-def check(chosen: EligibilitySettings, catalogue: Shelf) -> None:
+def check_names(chosen: EligibilitySettings, catalogue: Catalogue) -> None:
     """Do the rules mean anything?
 
     Raises:
@@ -177,7 +178,7 @@ def check(chosen: EligibilitySettings, catalogue: Shelf) -> None:
         raise ConfigError("\n".join(unknown))
 
 
-def adults(bands: pa.Array | pa.ChunkedArray, adult_age: int) -> Flags:
+def known_adults(bands: pa.Array | pa.ChunkedArray, adult_age: int) -> BoolArray:
     """Who is known to be an adult: an age band that begins at that age or later (`19-24`, `65+`, `34`).
 
     A missing band says nothing, nor does one without a lower end (`under 25`).
@@ -187,12 +188,12 @@ def adults(bands: pa.Array | pa.ChunkedArray, adult_age: int) -> Flags:
     return pc.fill_null(known, False).to_numpy(zero_copy_only=False)
 
 
-def _either(flags: Sequence[Flags], size: int) -> Flags:
+def _either(flags: Sequence[BoolArray], size: int) -> BoolArray:
     """What is in any of several kinds of items."""
     return np.logical_or.reduce([np.zeros(size, bool), *flags])
 
 
-def _meant(wares: Wares, shelf: Shelf) -> Flags:
+def _meant(wares: ItemSelector, shelf: Catalogue) -> BoolArray:
     """The items of the shelf that are meant."""
     found = np.ones(len(shelf), bool)
     if wares.category is not None:
@@ -208,12 +209,12 @@ def _meant(wares: Wares, shelf: Shelf) -> Flags:
     return found
 
 
-def _called(paths: Names, name: str) -> Flags:
+def _called(paths: StringArray, name: str) -> BoolArray:
     """Which paths are this one, or end in this name."""
     return np.array([path == name or path.rsplit(" > ", 1)[-1] == name for path in paths], bool)
 
 
-def _unknown(chosen: EligibilitySettings, shelf: Shelf) -> Iterator[str]:
+def _unknown(chosen: EligibilitySettings, shelf: Catalogue) -> Iterator[str]:
     """A sentence for each name that no item has, and for each rule that no item meets."""
     paths = {path for names in shelf.level_names for path in names}
     held = {
@@ -232,7 +233,7 @@ def _unknown(chosen: EligibilitySettings, shelf: Shelf) -> Iterator[str]:
             yield f"{_WHERE}.{place}: no item is all of it; found {named}"
 
 
-def _placed(chosen: EligibilitySettings) -> Iterator[tuple[str, Wares]]:
+def _placed(chosen: EligibilitySettings) -> Iterator[tuple[str, ItemSelector]]:
     """All items that are meant anywhere, with their place in the file."""
     for key in ("never", "adults_only", "bought_for_good"):
         yield from ((f"{key}.{number}", one) for number, one in enumerate(getattr(chosen, key)))

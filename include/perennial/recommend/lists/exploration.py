@@ -15,11 +15,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
+from perennial.foundation.arrays import BoolArray, FloatArray, IntArray, RealArray, StringArray
 from perennial.foundation.config import Part
-from perennial.recommend.data.catalogue import Names, Whole
-from perennial.recommend.lists.eligibility import Flags, Rules
+from perennial.recommend.lists.eligibility import EligibilityRules
 
-Numbers = NDArray[np.float64]
 Keys = NDArray[np.uint64]
 _LEAST = 1e-12
 
@@ -34,7 +33,7 @@ class ExplorationSettings(Part):
 
 
 @dataclass(frozen=True)
-class Chance:
+class KeyedChance:
     """A die that a customer, an item and a day decide: thrown again, it falls the same way.
 
     Args:
@@ -47,28 +46,28 @@ class Chance:
     items: Keys
     day: date
 
-    def of(self, rows: Whole, items: Whole) -> Numbers:
+    def of(self, rows: IntArray, items: IntArray) -> FloatArray:
         """A number for each pair, uniform in (0, 1) and independent of all others."""
         customers = _mixed(self.customers + np.uint64(self.day.toordinal()))
         bits = _mixed(customers[rows] ^ self.items[items]) >> np.uint64(11)
         return (bits.astype(np.float64) + 0.5) / 2.0**53
 
 
-def keys(names: Names) -> Keys:
+def keys(names: StringArray) -> Keys:
     """Names as numbers of 64 bits, the same on every machine."""
     return pd.util.hash_array(names)
 
 
-def explore(
-    lists: Whole,
-    rows: Whole,
-    items: Whole,
-    scores: NDArray[np.floating],
-    new: Flags,
-    rules: Rules,
-    chance: Chance,
+def insert_new_items(
+    lists: IntArray,
+    rows: IntArray,
+    items: IntArray,
+    scores: RealArray,
+    new: BoolArray,
+    rules: EligibilityRules,
+    chance: KeyedChance,
     one_in: int,
-) -> tuple[Whole, Numbers]:
+) -> tuple[IntArray, FloatArray]:
     """The lists with new items in every `one_in`-th place, and the probability of each item to be there.
 
     A new item comes in only where the rules let it stand beside the whole list, whatever else is drawn. Where
@@ -101,7 +100,7 @@ def explore(
     return _inserted(lists, rows[found[drawn]], found[drawn], probability, one_in)
 
 
-def _draw(lots: Whole, scores: NDArray[np.floating], chance: Numbers) -> tuple[Whole, Numbers]:
+def _draw(lots: IntArray, scores: RealArray, chance: FloatArray) -> tuple[IntArray, FloatArray]:
     """One position of each lot, by lot, and how likely it was."""
     weights = np.maximum(scores.astype(np.float64), _LEAST)
     group = np.unique(lots, return_inverse=True)[1]
@@ -111,8 +110,8 @@ def _draw(lots: Whole, scores: NDArray[np.floating], chance: Numbers) -> tuple[W
 
 
 def _inserted(
-    lists: Whole, rows: Whole, drawn: Whole, probability: Numbers, one_in: int
-) -> tuple[Whole, Numbers]:
+    lists: IntArray, rows: IntArray, drawn: IntArray, probability: FloatArray, one_in: int
+) -> tuple[IntArray, FloatArray]:
     """The lists with what was drawn in its places; what was there moves down, and out at the end."""
     number = np.arange(len(rows)) - np.searchsorted(rows, rows)
     lengths = (lists >= 0).sum(axis=1)

@@ -7,9 +7,9 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pydantic import Field, RootModel, model_validator
 
+from perennial.foundation.arrays import IntArray
 from perennial.foundation.config import Part, load
 
 Forms = tuple[str, str]
@@ -72,7 +72,7 @@ class Languages(RootModel[dict[str, Phrases]]):
 
     root: dict[str, Phrases] = Field(min_length=1)
 
-    def of(self, locales: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
+    def of(self, locales: pa.Array | pa.ChunkedArray) -> IntArray:
         """The place of each customer's language (BCP 47, `de-AT` or `de`), shape (n,)."""
         spoken = pc.utf8_lower(pc.replace_substring_regex(locales.cast(pa.string()), "[-_].*", ""))
         found = pc.index_in(spoken, pa.array([name.lower() for name in self.root]))

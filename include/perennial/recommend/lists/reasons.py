@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from perennial.recommend.arrays.ragged import Ragged
-from perennial.recommend.data.catalogue import Whole
-from perennial.recommend.features.matrix import Block
+from perennial.foundation.arrays import FloatArray, IntArray, StringArray
+from perennial.recommend.arrays.ragged import RaggedLists
+from perennial.recommend.features.matrix import CustomerBlock
 from perennial.recommend.lists.phrases import Languages, Phrases
 from perennial.recommend.sources.candidates import Candidates
 
 if TYPE_CHECKING:
     from perennial.recommend.sources.new_items import NewItems
-    from perennial.recommend.sources.retrieval import Sources
+    from perennial.recommend.sources.retrieval import CandidateSources
 
 SCHEMA = pa.schema(
     [
@@ -39,7 +38,7 @@ _REGULAR_TIMES = 3
 
 
 @dataclass(frozen=True)
-class Ranking:
+class RankedLists:
     """The best items of each customer of a block, best first; places that nothing fills hold −1.
 
     Args:
@@ -50,26 +49,30 @@ class Ranking:
         chances: probability with which each place got its item, 1 where chance had no say, as `chosen`.
     """
 
-    block: Block
+    block: CustomerBlock
     found: Candidates
-    chosen: Whole
-    scores: NDArray[np.float64]
-    chances: NDArray[np.float64]
+    chosen: IntArray
+    scores: FloatArray
+    chances: FloatArray
 
     @classmethod
-    def best(cls, block: Block, found: Candidates, scores: NDArray[np.float64], k: int) -> Self:
+    def best(cls, block: CustomerBlock, found: Candidates, scores: FloatArray, k: int) -> Self:
         """The k likeliest candidates of each customer; equals in the order of the items."""
-        chosen = Ragged(found.rows, len(block.history)).best(scores, k)
+        chosen = RaggedLists(found.rows, len(block.history)).best(scores, k)
         return cls(block, found, chosen, scores, np.ones(chosen.shape))
 
     @property
-    def items(self) -> Whole:
+    def items(self) -> IntArray:
         """The row of each item on the shelf, shape (customers, k)."""
         return np.where(self.chosen >= 0, self.found.items[self.chosen], -1)
 
 
-def table(
-    ranking: Ranking, sources: "Sources", new_items: "NewItems", languages: Languages, spoken: Whole
+def recommendation_table(
+    ranking: RankedLists,
+    sources: "CandidateSources",
+    new_items: "NewItems",
+    languages: Languages,
+    spoken: IntArray,
 ) -> pa.Table:
     """A row of `SCHEMA` for each recommended item, by customer and rank.
 
@@ -112,7 +115,7 @@ def table(
     return pa.table(columns, SCHEMA)
 
 
-def _bought(block: Block, pairs: Whole, languages: Languages, spoken: Whole) -> NDArray[np.object_]:
+def _bought(block: CustomerBlock, pairs: IntArray, languages: Languages, spoken: IntArray) -> StringArray:
     """Of things that customers bought before; the same is said once."""
     times, age, first = (known[pairs] for known in (block.pairs.times, block.pairs.last, block.pairs.first))
     regular = (times >= _REGULAR_TIMES) & (first > age)
@@ -125,7 +128,9 @@ def _bought(block: Block, pairs: Whole, languages: Languages, spoken: Whole) -> 
     return np.array(said, object)[places]
 
 
-def _new(sources: "Sources", item: int, carrier: str, proof: int, phrases: Phrases) -> tuple[str, str]:
+def _new(
+    sources: "CandidateSources", item: int, carrier: str, proof: int, phrases: Phrases
+) -> tuple[str, str]:
     """Of something the customer never bought."""
     by, title = carrier.partition("_")[0], sources.shelf.titles[proof] if proof >= 0 else ""
     if carrier == NEW:
@@ -141,13 +146,13 @@ def _new(sources: "Sources", item: int, carrier: str, proof: int, phrases: Phras
     return "popularity", phrases.popular(int(sources.facts.buyers_lately[item]))
 
 
-def _carriers(found: Candidates, asked: Whole, names: Sequence[str], customers: int) -> NDArray[np.object_]:
+def _carriers(found: Candidates, asked: IntArray, names: Sequence[str], customers: int) -> StringArray:
     """The source that ranks each new candidate highest among its customer's, shape (asked,).
 
     One that says the same of all has them all on the last rank. Of what no source knows it is `NEW`.
     """
     new = np.flatnonzero(found.pair < 0)
-    lists, rows = Ragged(found.rows[new], customers), found.rows[asked]
+    lists, rows = RaggedLists(found.rows[new], customers), found.rows[asked]
     ranks = np.empty((len(asked), len(names)), np.int64)
     for place, said in enumerate(found.scores.T):
         ranks[:, place] = np.count_nonzero(lists.table(said[new], -np.inf)[rows] >= said[asked, None], axis=1)
@@ -156,8 +161,12 @@ def _carriers(found: Candidates, asked: Whole, names: Sequence[str], customers: 
 
 
 def _evidence(
-    block: Block, sources: "Sources", rows: Whole, items: Whole, carriers: NDArray[np.object_]
-) -> Whole:
+    block: CustomerBlock,
+    sources: "CandidateSources",
+    rows: IntArray,
+    items: IntArray,
+    carriers: StringArray,
+) -> IntArray:
     """The item that the customer bought on which each recommendation of a new one rests, −1 for none."""
     found = np.full(len(rows), -1, np.int64)
     # What a model of item neighbours rests on is the same for all of its questions.

@@ -6,23 +6,22 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from perennial.recommend.data.catalogue import Whole
-from perennial.recommend.exposure.shares import tempered
-from perennial.recommend.features.matrix import Block
-from perennial.recommend.lists.diversity import choose
-from perennial.recommend.lists.eligibility import Flags, Rules
-from perennial.recommend.lists.exploration import Chance, Keys, explore, keys
-from perennial.recommend.lists.reasons import Ranking
+from perennial.foundation.arrays import BoolArray, FloatArray, IntArray
+from perennial.recommend.exposure.shares import penalise_popularity
+from perennial.recommend.features.matrix import CustomerBlock
+from perennial.recommend.lists.diversity import select_diverse
+from perennial.recommend.lists.eligibility import EligibilityRules
+from perennial.recommend.lists.exploration import KeyedChance, Keys, insert_new_items, keys
+from perennial.recommend.lists.reasons import RankedLists
 from perennial.recommend.settings import RecommenderSettings
 from perennial.recommend.sources.candidates import Candidates
 from perennial.recommend.sources.new_items import NewItems
-from perennial.recommend.sources.retrieval import Sources
+from perennial.recommend.sources.retrieval import CandidateSources
 
 
 @dataclass(frozen=True)
-class Lists:
+class ListSelector:
     """How the lists of a day are chosen among candidates.
 
     Args:
@@ -34,17 +33,22 @@ class Lists:
     """
 
     chosen: RecommenderSettings
-    sources: Sources
+    sources: CandidateSources
     new_items: NewItems
-    rules: Rules
+    rules: EligibilityRules
     day: date
 
     @classmethod
     def of(
-        cls, chosen: RecommenderSettings, sources: Sources, new_items: NewItems, available: Flags, day: date
+        cls,
+        chosen: RecommenderSettings,
+        sources: CandidateSources,
+        new_items: NewItems,
+        available: BoolArray,
+        day: date,
     ) -> Self:
         """For a day on which some items of the shelf are available."""
-        rules = Rules.of(chosen.eligibility, sources.shelf, available)
+        rules = EligibilityRules.of(chosen.eligibility, sources.shelf, available)
         return cls(chosen, sources, new_items, rules, day)
 
     @cached_property
@@ -52,14 +56,14 @@ class Lists:
         return keys(self.sources.shelf.item_ids)
 
     @cached_property
-    def _new(self) -> Flags:
+    def _new(self) -> BoolArray:
         found = np.zeros(len(self.sources.shelf), bool)
         found[self.new_items.items] = True
         return found
 
     def choose(
-        self, block: Block, found: Candidates, scores: NDArray[np.float64], adult: Flags, k: int
-    ) -> Ranking:
+        self, block: CustomerBlock, found: Candidates, scores: FloatArray, adult: BoolArray, k: int
+    ) -> RankedLists:
         """The lists of the customers of a block.
 
         Args:
@@ -75,20 +79,22 @@ class Lists:
         kept = self.rules.eligible(found.rows, found.items, block.history, adult)
         found, scores = found.where(kept), scores[kept]
         buyers, shelf, size = self.sources.facts.buyers_lately, self.sources.shelf, len(block.history)
-        wanted = tempered(scores, found.items, buyers, diversity.popularity_penalty)
-        lists = choose(found.rows, found.items, wanted, size, k, self.rules, shelf, diversity.strength)
+        wanted = penalise_popularity(scores, found.items, buyers, diversity.popularity_penalty)
+        lists = select_diverse(
+            found.rows, found.items, wanted, size, k, self.rules, shelf, diversity.strength
+        )
         chances = np.ones(lists.shape)
         if exploration.one_in is not None:
-            chance = Chance(keys(block.history.customer_ids), self._items, self.day)
+            chance = KeyedChance(keys(block.history.customer_ids), self._items, self.day)
             new = self._new[found.items] & (found.pair < 0)
-            lists, chances = explore(
+            lists, chances = insert_new_items(
                 lists, found.rows, found.items, scores, new, self.rules, chance, exploration.one_in
             )
-        return Ranking(block, found, lists, scores, chances)
+        return RankedLists(block, found, lists, scores, chances)
 
     def _with_new(
-        self, block: Block, found: Candidates, scores: NDArray[np.float64]
-    ) -> tuple[Candidates, NDArray[np.float64]]:
+        self, block: CustomerBlock, found: Candidates, scores: FloatArray
+    ) -> tuple[Candidates, FloatArray]:
         """The candidates and, of what each customer never bought, the likeliest new items."""
         items, width = self.new_items.items, np.int64(len(self.sources.shelf))
         count = min(self.chosen.exploration.named, len(items))
@@ -111,6 +117,6 @@ class Lists:
         return both, np.r_[scores, likely][order]
 
 
-def _among(keys: Whole, asked: Whole) -> Flags:
+def _among(keys: IntArray, asked: IntArray) -> BoolArray:
     """Which of the asked are among ascending keys."""
     return np.append(keys, -1)[np.searchsorted(keys, asked)] == asked

@@ -13,12 +13,10 @@ from typing import Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from perennial.recommend.arrays.lookup import drawn
-from perennial.recommend.data.catalogue import Whole
-from perennial.recommend.data.history import Reals
+from perennial.foundation.arrays import BoolArray, Float32Array, FloatArray, IntArray, RealArray
+from perennial.recommend.arrays.lookup import sample_rows
 from perennial.recommend.settings import ListwiseSettings
 
 _WIDEST = 4.0
@@ -34,7 +32,7 @@ _LEVEL_CASES = 100_000
 
 
 @dataclass(frozen=True)
-class Lists:
+class CandidateLists:
     """Candidates of customers with what became of them; to learn from, a share of what nobody bought.
 
     Args:
@@ -44,19 +42,19 @@ class Lists:
         customers: of each customer, what tells how many new things they buy, shape (customers, columns).
     """
 
-    features: Reals
-    starts: Whole
-    labels: NDArray[np.bool_]
-    customers: Reals
+    features: Float32Array
+    starts: IntArray
+    labels: BoolArray
+    customers: Float32Array
 
     @property
-    def lengths(self) -> Whole:
+    def lengths(self) -> IntArray:
         """How many candidates each customer has."""
         return np.diff(np.r_[self.starts, len(self.features)])
 
 
 @dataclass(frozen=True)
-class Listwise:
+class ListwiseNetwork:
     """Networks of one hidden layer or two beside a linear part, their answers averaged; and the level.
 
     Args:
@@ -66,14 +64,14 @@ class Listwise:
         level: logistic regression: constant, log share, then the customers' columns.
     """
 
-    middle: Reals
-    spread: Reals
+    middle: Float32Array
+    spread: Float32Array
     networks: tuple[torch.nn.Module, ...]
-    level: NDArray[np.float64]
+    level: FloatArray
     hidden: tuple[int, ...]
 
     @classmethod
-    def fit(cls, lists: Sequence[Lists], chosen: ListwiseSettings, negatives: float = 1.0) -> Self:
+    def fit(cls, lists: Sequence[CandidateLists], chosen: ListwiseSettings, negatives: float = 1.0) -> Self:
         """Learn from past windows; the same lists give the same network.
 
         Args:
@@ -92,7 +90,7 @@ class Listwise:
         found = cls(np.zeros_like(middle), np.ones_like(spread), networks, np.zeros(0), tuple(chosen.hidden))
         # What was drawn of a list stands for all of it: in a whole list the shares are smaller.
         share = found._share(whole.features, whole.starts, np.where(whole.labels, 0, -np.log(negatives)))
-        some = drawn(len(share), _LEVEL_CASES)
+        some = sample_rows(len(share), _LEVEL_CASES)
         list_of = np.repeat(np.arange(len(whole.starts)), whole.lengths)[some]
         told = np.column_stack([share[some], whole.customers[list_of]])
         wide = _spread(told)
@@ -101,15 +99,13 @@ class Listwise:
         level = np.r_[fitted.intercept_, fitted.coef_[0] / wide]
         return cls(middle, spread, networks, level, tuple(chosen.hidden))
 
-    def log_odds(self, features: Reals, starts: Whole, customers: Reals) -> NDArray[np.float64]:
-        """Log odds that each candidate is bought within the window, shapes as in `Lists`."""
+    def log_odds(self, features: Float32Array, starts: IntArray, customers: Float32Array) -> FloatArray:
+        """Log odds that each candidate is bought within the window, shapes as in `CandidateLists`."""
         share = self._share(features, starts)
         lengths = np.diff(starts, append=len(features))
         return np.repeat(self.level[0] + customers @ self.level[2:], lengths) + self.level[1] * share
 
-    def _share(
-        self, features: Reals, starts: Whole, extra: NDArray[np.float64] | float = 0
-    ) -> NDArray[np.float64]:
+    def _share(self, features: Float32Array, starts: IntArray, extra: FloatArray | float = 0) -> FloatArray:
         """The log of each candidate's share in its customer's list, shape (n,).
 
         Args:
@@ -123,7 +119,7 @@ class Listwise:
         total = np.repeat(np.add.reduceat(np.exp(values + extra - most), starts), lengths)
         return values - most - np.log(total)
 
-    def _values(self, features: Reals) -> NDArray[np.float64]:
+    def _values(self, features: Float32Array) -> FloatArray:
         """What the networks say on average, some rows at a time, so that they stay close to the processor."""
         found = np.zeros(len(features))
         torch.set_num_threads(_THREADS)
@@ -184,7 +180,7 @@ def _linear(layer: torch.nn.Linear, columns: torch.Tensor) -> torch.Tensor:
     return torch.addmm(layer.bias[:, None], layer.weight, columns)
 
 
-def _spread(rows: NDArray[np.floating]) -> NDArray[np.floating]:
+def _spread(rows: RealArray) -> RealArray:
     """The standard deviation of each column.
 
     Infinite where it never varied: nothing can be learned of that, so it counts for nothing, whatever comes.
@@ -194,22 +190,24 @@ def _spread(rows: NDArray[np.floating]) -> NDArray[np.floating]:
     return found
 
 
-def _evened(rows: Reals, middle: Reals, spread: Reals, out: Reals | None = None) -> Reals:
+def _evened(
+    rows: Float32Array, middle: Float32Array, spread: Float32Array, out: Float32Array | None = None
+) -> Float32Array:
     """Rows about their middle in units of their spread, drawn in; in place if `out` are the rows."""
     found = np.subtract(rows, middle, out=out)
     found /= spread
     return np.clip(found, -_WIDEST, _WIDEST, out=found)
 
 
-def _joined(lists: Sequence[Lists], even: Reals) -> Lists:
+def _joined(lists: Sequence[CandidateLists], even: Float32Array) -> CandidateLists:
     """All lists as one."""
     before = np.cumsum([0, *(len(one.features) for one in lists[:-1])])
     starts = np.concatenate([one.starts + at for one, at in zip(lists, before, strict=True)])
     labels = np.concatenate([one.labels for one in lists])
-    return Lists(even, starts, labels, np.concatenate([one.customers for one in lists]))
+    return CandidateLists(even, starts, labels, np.concatenate([one.customers for one in lists]))
 
 
-def _learn(lists: Lists, chosen: ListwiseSettings, negatives: float, seed: int) -> _Network:
+def _learn(lists: CandidateLists, chosen: ListwiseSettings, negatives: float, seed: int) -> _Network:
     """One network, by the lists in which something was bought."""
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
@@ -236,7 +234,12 @@ def _learn(lists: Lists, chosen: ListwiseSettings, negatives: float, seed: int) 
 
 
 def _loss(
-    network: _Network, lists: Lists, rows: Whole, place: Whole, customers: int, negatives: float
+    network: _Network,
+    lists: CandidateLists,
+    rows: IntArray,
+    place: IntArray,
+    customers: int,
+    negatives: float,
 ) -> torch.Tensor:
     """Cross-entropy of each list; one with n purchases counts √n, and drawn negatives stand for all."""
     bought = torch.from_numpy(lists.labels[rows].astype(np.float32))

@@ -14,22 +14,21 @@ from typing import Self
 
 import lightgbm
 import numpy as np
-from numpy.typing import NDArray
 
+from perennial.foundation.arrays import BoolArray, FloatArray
 from perennial.foundation.modelling import boosting
-from perennial.recommend.arrays.ragged import Ragged
+from perennial.recommend.arrays.ragged import RaggedLists
 from perennial.recommend.features import matrix
-from perennial.recommend.features.matrix import Block
-from perennial.recommend.ranking.listwise_network import Lists, Listwise
+from perennial.recommend.features.matrix import CustomerBlock
+from perennial.recommend.ranking.listwise_network import CandidateLists, ListwiseNetwork
 from perennial.recommend.settings import RankerSettings
 from perennial.recommend.sources.candidates import Candidates
 
-Numbers = NDArray[np.float64]
 _FIRST = 24
 """So many of what a customer bought, by the network, are judged by the trees too, which take their time."""
 
 
-class Question(StrEnum):
+class CandidateKind(StrEnum):
     """Which candidates are asked about."""
 
     BOUGHT = "bought"
@@ -37,18 +36,23 @@ class Question(StrEnum):
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingLists:
     """The candidates of a block of customers, with what became of them, for each question."""
 
-    lists: dict[Question, Lists]
+    lists: dict[CandidateKind, CandidateLists]
 
     @classmethod
     def of(
-        cls, block: Block, found: Candidates, wanted: NDArray[np.bool_], chosen: RankerSettings, seed: int
+        cls,
+        block: CustomerBlock,
+        found: Candidates,
+        wanted: BoolArray,
+        chosen: RankerSettings,
+        seed: int,
     ) -> Self:
         """From candidates and whether each was bought; of what was not bought a share is drawn."""
         kept = wanted | (np.random.default_rng(seed).random(len(found)) < chosen.negatives)
-        return cls({question: _lists(block, found, wanted, question, kept) for question in Question})
+        return cls({question: _lists(block, found, wanted, question, kept) for question in CandidateKind})
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,10 @@ class Ranker:
     """Trees for what was bought before, and a network for each question."""
 
     trees: lightgbm.Booster
-    networks: dict[Question, Listwise]
+    networks: dict[CandidateKind, ListwiseNetwork]
 
     @classmethod
-    def fit(cls, lessons: Sequence[Lesson], sources: Sequence[str], chosen: RankerSettings) -> Self:
+    def fit(cls, lessons: Sequence[TrainingLists], sources: Sequence[str], chosen: RankerSettings) -> Self:
         """Learn from past windows.
 
         Args:
@@ -67,33 +71,35 @@ class Ranker:
             sources: the names of the sources, in the order of their scores.
             chosen: how.
         """
-        bought = [one.lists[Question.BOUGHT] for one in lessons]
+        bought = [one.lists[CandidateKind.BOUGHT] for one in lessons]
         labels = np.concatenate([one.labels for one in bought]).astype(float)
         trees = boosting.grow(
             np.concatenate([one.features for one in bought]),
             labels,
             "binary",
             chosen.trees,
-            matrix.names(sources, bought=True),
+            matrix.feature_names(sources, bought=True),
             weights=np.where(labels > 0, 1.0, 1 / chosen.negatives),
         )
         networks = {
-            question: Listwise.fit([one.lists[question] for one in lessons], chosen.network, chosen.negatives)
-            for question in Question
+            question: ListwiseNetwork.fit(
+                [one.lists[question] for one in lessons], chosen.network, chosen.negatives
+            )
+            for question in CandidateKind
         }
         return cls(trees, networks)
 
-    def probability(self, block: Block, found: Candidates) -> Numbers:
+    def probability(self, block: CustomerBlock, found: Candidates) -> FloatArray:
         """P(bought within the window) for each candidate."""
         said, nothing = np.zeros(len(found)), np.zeros(len(found), bool)
         for question, network in self.networks.items():
-            asked = (found.pair >= 0) == (question is Question.BOUGHT)
+            asked = (found.pair >= 0) == (question is CandidateKind.BOUGHT)
             if not asked.any():
                 continue
             lists = _lists(block, found, nothing, question, ~nothing)
             odds = network.log_odds(lists.features, lists.starts, lists.customers)
-            if question is Question.BOUGHT:
-                first = Ragged(found.rows[asked], len(block.history)).ranks(odds) < _FIRST
+            if question is CandidateKind.BOUGHT:
+                first = RaggedLists(found.rows[asked], len(block.history)).ranks(odds) < _FIRST
                 by_trees = boosting.predict(self.trees, lists.features[first], raw=True, threads=1)
                 odds[first] = (odds[first] + by_trees) / 2
             said[asked] = 1 / (1 + np.exp(-odds))
@@ -108,16 +114,20 @@ class Ranker:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
-        networks = {question: Listwise.load(folder / f"{question}.npz") for question in Question}
+        networks = {question: ListwiseNetwork.load(folder / f"{question}.npz") for question in CandidateKind}
         return cls(lightgbm.Booster(model_file=folder / "trees.txt"), networks)
 
 
 def _lists(
-    block: Block, found: Candidates, wanted: NDArray[np.bool_], question: Question, kept: NDArray[np.bool_]
-) -> Lists:
+    block: CustomerBlock,
+    found: Candidates,
+    wanted: BoolArray,
+    question: CandidateKind,
+    kept: BoolArray,
+) -> CandidateLists:
     """The candidates of a question that are kept, list by list."""
-    asked = kept & ((found.pair >= 0) == (question is Question.BOUGHT))
+    asked = kept & ((found.pair >= 0) == (question is CandidateKind.BOUGHT))
     some = found.where(asked)
     starts = np.flatnonzero(np.diff(some.rows, prepend=-1))
-    rows = block.features(some, bought=question is Question.BOUGHT)
-    return Lists(rows, starts, wanted[asked], block.customers[some.rows[starts]])
+    rows = block.features(some, bought=question is CandidateKind.BOUGHT)
+    return CandidateLists(rows, starts, wanted[asked], block.customers[some.rows[starts]])

@@ -9,8 +9,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.recommend.data.catalogue import Whole
-from perennial.recommend.data.history import History, Reals
+from perennial.foundation.arrays import BoolArray, Float32Array, IntArray
+from perennial.recommend.data.history import PurchaseHistory
 
 GAPS = np.array([1, 2, 3, 5, 8, 13, 21, 34, 55, 90, 180])
 """Edges, in days, of the spans of a gap or a silence; span 0 stands for: there is no order before."""
@@ -29,7 +29,7 @@ _LINES = ("items", "ages", "orders", "quantities", "paid", "listed")
 
 
 @dataclass(frozen=True)
-class Reading:
+class SequenceInputs:
     """Orders of customers and, at moments that are the same for all, what each customer had bought.
 
     Args:
@@ -43,16 +43,16 @@ class Reading:
         silences: span of days between that order and the moment, shape (customers, moments).
     """
 
-    new: NDArray[np.bool_]
-    bags: Whole
-    at: Whole
-    ages: Whole
-    gaps: Whole
-    places: Whole
-    silences: Whole
+    new: BoolArray
+    bags: IntArray
+    at: IntArray
+    ages: IntArray
+    gaps: IntArray
+    places: IntArray
+    silences: IntArray
 
     @classmethod
-    def of(cls, block: History, moments: Whole) -> Self:
+    def of(cls, block: PurchaseHistory, moments: IntArray) -> Self:
         """Read a block of customers.
 
         Args:
@@ -77,24 +77,26 @@ class Reading:
         return cls(new, bags, np.stack([customer, place]), ages, gaps, places, silences)
 
 
-def recent(history: History, orders: int) -> History:
+def recent_orders(history: PurchaseHistory, orders: int) -> PurchaseHistory:
     """The last so many orders of each customer."""
     last = history.orders[history.starts[1:][history.customers] - 1]
-    return kept(history, history.orders > last - orders)
+    return with_lines(history, history.orders > last - orders)
 
 
-def kept(history: History, lines: NDArray[np.bool_]) -> History:
+def with_lines(history: PurchaseHistory, lines: BoolArray) -> PurchaseHistory:
     """A history of some of its lines."""
     starts = np.r_[0, np.cumsum(lines)][history.starts]
     return replace(history, starts=starts, **{name: getattr(history, name)[lines] for name in _LINES})
 
 
-def pairs(block: History, places: Whole, moments: Whole) -> tuple[Whole, Reals, Whole]:
+def pairs(
+    block: PurchaseHistory, places: IntArray, moments: IntArray
+) -> tuple[IntArray, Float32Array, IntArray]:
     """What was known at moments, and what was wanted then.
 
     Args:
         block: histories of customers.
-        places: as `Reading` has them.
+        places: as `SequenceInputs` has them.
         moments: ages in days.
 
     Returns:
@@ -121,16 +123,16 @@ def pairs(block: History, places: Whole, moments: Whole) -> tuple[Whole, Reals, 
         decayed = np.where(before, np.exp2(-np.maximum(days, 0) / np.float32(half_life)), 0)
         facts.append(np.add.reduceat(decayed, starts)[pair, moment] + _FEW)
 
-    def named(pair: Whole, moment: Whole) -> Whole:
+    def named(pair: IntArray, moment: IntArray) -> IntArray:
         return np.stack([customers[pair], moment, items[pair]]).astype(np.int64)
 
     return named(pair, moment), np.log(np.stack(facts, 1)).astype(np.float32), named(*wanted)
 
 
-def _changes(*values: NDArray[np.integer]) -> NDArray[np.bool_]:
+def _changes(*values: NDArray[np.integer]) -> BoolArray:
     """Where any of the values is not that of the line before."""
     return np.any([np.diff(one, prepend=-1) != 0 for one in values], axis=0)
 
 
-def _span(days: NDArray[np.integer]) -> Whole:
+def _span(days: NDArray[np.integer]) -> IntArray:
     return np.digitize(days, GAPS) + 1

@@ -28,17 +28,18 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn import functional
 
+from perennial.foundation.arrays import Float32Array, IntArray, StringArray
 from perennial.foundation.encoder import best_device
-from perennial.recommend.arrays.nearest_items import nearest
-from perennial.recommend.data.catalogue import Names, Shelf, Whole, find
-from perennial.recommend.data.history import History, Reals
+from perennial.recommend.arrays.nearest_items import nearest_items
+from perennial.recommend.data.catalogue import Catalogue, find
+from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.sequence import inputs as reading
 from perennial.recommend.sequence.network import Network
-from perennial.recommend.sequence.popularity import Market
+from perennial.recommend.sequence.popularity import ItemTrends
 from perennial.recommend.sequence.settings import SequenceSettings
-from perennial.recommend.sequence.training import Lesson, begin, learn
+from perennial.recommend.sequence.training import TrainingData, initialise, train
 
-_NOW: Whole = np.zeros(1, np.int64)
+_NOW: IntArray = np.zeros(1, np.int64)
 _OWN = "own.weight"
 
 _THREADS = 1
@@ -46,7 +47,7 @@ _THREADS = 1
 
 
 @dataclass(frozen=True)
-class Sequence:
+class SequenceModel:
     """A trained model. Get it with `fit`.
 
     Args:
@@ -59,7 +60,7 @@ class Sequence:
     """
 
     chosen: SequenceSettings
-    own_ids: Names
+    own_ids: StringArray
     weights: dict[str, Tensor]
     vectors: Tensor
     prior: Tensor
@@ -67,7 +68,11 @@ class Sequence:
 
     @classmethod
     def fit(
-        cls, history: History, shelf: Shelf, chosen: SequenceSettings, warm: "Sequence | None" = None
+        cls,
+        history: PurchaseHistory,
+        shelf: Catalogue,
+        chosen: SequenceSettings,
+        warm: "SequenceModel | None" = None,
     ) -> Self:
         """Learn from the customers of a history until the steps or the seconds are used up.
 
@@ -80,7 +85,7 @@ class Sequence:
             warm: an older model to start from; not if it has another shape, by the settings of its time.
         """
         torch.set_num_threads(_THREADS)
-        lesson = Lesson.of(reading.recent(history, chosen.orders), shelf, chosen)
+        lesson = TrainingData.of(reading.recent_orders(history, chosen.orders), shelf, chosen)
         gpu = [torch.cuda.current_device()] if torch.cuda.is_available() else []
         with torch.random.fork_rng(gpu):
             torch.manual_seed(0)
@@ -89,9 +94,9 @@ class Sequence:
             if warm is not None and _shapes(fresh) == _shapes(warm.weights):
                 network.load_state_dict(_continued(fresh, lesson.own_ids, warm))
             else:
-                begin(network, lesson)
+                initialise(network, lesson)
             learned, began = network.to(best_device()), time.monotonic()
-            for learned, loss in islice(learn(network, lesson, chosen), chosen.steps):  # noqa: B007
+            for learned, loss in islice(train(network, lesson, chosen), chosen.steps):  # noqa: B007
                 losses.append(loss)
                 if time.monotonic() - began > chosen.seconds:
                     break
@@ -101,14 +106,17 @@ class Sequence:
     def of(
         cls,
         network: Network,
-        own_ids: Names,
+        own_ids: StringArray,
         chosen: SequenceSettings,
-        history: History,
-        shelf: Shelf,
+        history: PurchaseHistory,
+        shelf: Catalogue,
         losses: tuple[float, ...] = (),
     ) -> Self:
         """A network as it stands, with what it says of the items of a shelf at the end of a history's day."""
-        device, market = network.trend.device, Market.of(reading.recent(history, chosen.orders), shelf)
+        device, market = (
+            network.trend.device,
+            ItemTrends.of(reading.recent_orders(history, chosen.orders), shelf),
+        )
         texts = torch.from_numpy(shelf.meanings_of(np.arange(len(shelf))))
         own = torch.from_numpy(1 + find(pa.array(shelf.item_ids, pa.string()), own_ids))
         with torch.inference_mode():
@@ -117,14 +125,14 @@ class Sequence:
         weights = {name: held.cpu().clone() for name, held in network.state_dict().items()}
         return cls(chosen, own_ids, weights, vectors.cpu().clone(), prior.cpu().clone(), losses)
 
-    def on(self, history: History, shelf: Shelf) -> Self:
+    def on(self, history: PurchaseHistory, shelf: Catalogue) -> Self:
         """The same weights on a later day: what sells is what sold by then, and there may be more items."""
         return self.of(self._network, self.own_ids, self.chosen, history, shelf, self.losses)
 
-    def scores(self, block: History) -> Reals:
+    def scores(self, block: PurchaseHistory) -> Float32Array:
         """Shape (customers, items), as logarithms of probabilities but for a constant of each customer."""
-        block = reading.recent(block, self.chosen.orders)
-        read = reading.Reading.of(block, _NOW)
+        block = reading.recent_orders(block, self.chosen.orders)
+        read = reading.SequenceInputs.of(block, _NOW)
         (who, _, what), facts, _ = map(torch.from_numpy, reading.pairs(block, read.places, _NOW))
         with torch.inference_mode():
             states = self._states(block, read)
@@ -132,23 +140,23 @@ class Sequence:
             said[who, what] += self._network.copied(states[who], self.vectors[what], facts, said[who, what])
         return said.numpy()
 
-    def new(self, block: History, items: Whole) -> Reals:
+    def new(self, block: PurchaseHistory, items: IntArray) -> Float32Array:
         """Of some items, the share of each in what is wanted of them by who bought none before.
 
         Shape (customers, items), above 0, rows sum to 1.
         """
-        block = reading.recent(block, self.chosen.orders)
+        block = reading.recent_orders(block, self.chosen.orders)
         with torch.inference_mode():
-            states = self._states(block, reading.Reading.of(block, _NOW))
+            states = self._states(block, reading.SequenceInputs.of(block, _NOW))
             said = torch.addmm(self.prior[items], states, self.vectors[items].T)
             return said.softmax(1).numpy()
 
-    def alike(self, items: Whole) -> sparse.csr_array:
+    def alike(self, items: IntArray) -> sparse.csr_array:
         """The items whose vectors are nearest to those of some items, by cosine, shape (n, items)."""
         length_one = functional.normalize(self.vectors, dim=1).numpy()
-        return nearest(lambda some: length_one @ length_one[items[some]].T, len(items))
+        return nearest_items(lambda some: length_one @ length_one[items[some]].T, len(items))
 
-    def _states(self, block: History, read: reading.Reading) -> Tensor:
+    def _states(self, block: PurchaseHistory, read: reading.SequenceInputs) -> Tensor:
         return self._network.states(torch.from_numpy(block.items).long(), self.vectors, read)[:, 0]
 
     @cached_property
@@ -187,7 +195,7 @@ def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:
     return {name: held.shape[1:] if name == _OWN else held.shape for name, held in weights.items()}
 
 
-def _continued(fresh: dict[str, Tensor], own_ids: Names, warm: Sequence) -> dict[str, Tensor]:
+def _continued(fresh: dict[str, Tensor], own_ids: StringArray, warm: SequenceModel) -> dict[str, Tensor]:
     """The weights of an older model; of items that had no part of their own then, an empty one."""
     at = find(pa.array(own_ids, pa.string()), warm.own_ids)
     own = fresh[_OWN].clone()

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from perennial.recommend.sequence import popularity as market
-from perennial.recommend.sequence.inputs import FACTS, SPANS, Reading
+from perennial.recommend.sequence.inputs import FACTS, SPANS, SequenceInputs
 
 _COPY_WIDTH = 32
 _IN_COPY = 8
@@ -64,7 +64,7 @@ class Network(nn.Module):
         part = self.own(own)
         return self.project(texts) + part[:, :-1], part[:, -1]
 
-    def states(self, items: Tensor, vectors: Tensor, read: Reading) -> Tensor:
+    def states(self, items: Tensor, vectors: Tensor, read: SequenceInputs) -> Tensor:
         """The state of each customer at each moment, shape (customers, moments, width).
 
         Args:

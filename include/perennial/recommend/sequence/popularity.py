@@ -9,8 +9,9 @@ from typing import Self
 
 import numpy as np
 
-from perennial.recommend.data.catalogue import Codes, Shelf, Whole
-from perennial.recommend.data.history import History, Reals
+from perennial.foundation.arrays import Float32Array, Int32Array, IntArray
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.data.history import PurchaseHistory
 
 WEEKS = (1, 4, 13)
 """How popular an item is is asked over so many last weeks."""
@@ -30,7 +31,7 @@ _LEAST = 1e-3
 
 
 @dataclass(frozen=True)
-class Market:
+class ItemTrends:
     """What everybody bought, by week.
 
     Args:
@@ -40,12 +41,12 @@ class Market:
             mean one that was new, for each of the groupings, shape (weeks + 1, groups, 2).
     """
 
-    older: Reals
-    groups: tuple[Codes, ...]
-    means: tuple[Reals, ...]
+    older: Float32Array
+    groups: tuple[Int32Array, ...]
+    means: tuple[Float32Array, ...]
 
     @classmethod
-    def of(cls, history: History, shelf: Shelf) -> Self:
+    def of(cls, history: PurchaseHistory, shelf: Catalogue) -> Self:
         """Count the lines of a history of the items of a shelf."""
         week, width = history.ages.astype(np.int64) // _WEEK_DAYS, history.width
         weeks = int(week.max(initial=0)) + 1
@@ -60,7 +61,7 @@ class Market:
         """How many it knows."""
         return len(self.older) - 1
 
-    def facts(self, weeks: Whole, items: Whole | slice = slice(None)) -> Reals:
+    def facts(self, weeks: IntArray, items: IntArray | slice = slice(None)) -> Float32Array:
         """`FACTS` of items as of moments, shape (moments, items, len(FACTS)).
 
         Args:
@@ -77,7 +78,7 @@ class Market:
         return np.concatenate([np.stack(own, axis=-1), by_group, unsold, by_group * unsold], axis=-1)
 
 
-def _means(older: Reals, group: Codes) -> Reals:
+def _means(older: Float32Array, group: Int32Array) -> Float32Array:
     before = np.vstack([older[_LATELY:], np.zeros((min(_LATELY, len(older)), older.shape[1]), np.float32)])
     found = [
         (_mean(sold, np.ones_like(sold), group), _mean(sold * new, new, group))
@@ -86,7 +87,7 @@ def _means(older: Reals, group: Codes) -> Reals:
     return np.array(found, np.float32).swapaxes(1, 2)
 
 
-def _mean(lines: Reals, items: np.ndarray, group: Codes) -> Reals:
+def _mean(lines: Float32Array, items: np.ndarray, group: Int32Array) -> Float32Array:
     mean = lines.sum() / max(1, items.sum())
     counted = np.bincount(group, lines) + _MEAN_ITEMS * mean
     return np.log(_LEAST + counted / (np.bincount(group, items) + _MEAN_ITEMS))

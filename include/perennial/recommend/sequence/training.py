@@ -6,18 +6,18 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from perennial.foundation.arrays import Float32Array, FloatArray, IntArray, StringArray
 from perennial.foundation.encoder import best_device
-from perennial.recommend.data.catalogue import Names, Shelf, Whole
-from perennial.recommend.data.history import History, Reals
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.sequence import inputs as reading
 from perennial.recommend.sequence.network import PRIOR_ITEMS, Network
-from perennial.recommend.sequence.popularity import Market
+from perennial.recommend.sequence.popularity import ItemTrends
 from perennial.recommend.sequence.settings import SequenceSettings
 
 _WARM_UP = 50
@@ -43,7 +43,7 @@ _ASKED = 300
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingData:
     """What is learned from, and where.
 
     Args:
@@ -56,16 +56,16 @@ class Lesson:
         shares: probability that an item is drawn into the softmax, 0 for what nobody ever bought.
     """
 
-    history: History
-    market: Market
+    history: PurchaseHistory
+    market: ItemTrends
     texts: Tensor
     own: Tensor
-    own_ids: Names
-    weeks: Whole
-    shares: NDArray[np.float64]
+    own_ids: StringArray
+    weeks: IntArray
+    shares: FloatArray
 
     @classmethod
-    def of(cls, history: History, shelf: Shelf, chosen: SequenceSettings) -> Self:
+    def of(cls, history: PurchaseHistory, shelf: Catalogue, chosen: SequenceSettings) -> Self:
         """From the purchases of all customers."""
         times = np.bincount(history.items, minlength=len(shelf))
         often = np.flatnonzero(times >= chosen.lines_for_own)
@@ -77,7 +77,7 @@ class Lesson:
             shares = (times > 0).astype(float)
         texts = torch.from_numpy(shelf.meanings_of(np.arange(len(shelf))))
         device, numbers = best_device(), torch.from_numpy(own)
-        market = Market.of(history, shelf)
+        market = ItemTrends.of(history, shelf)
         weeks = np.arange(1, 1 + min(chosen.weeks, market.weeks // 2))
         return cls(
             history, market, texts.to(device), numbers.to(device), shelf.item_ids[often], weeks, shares
@@ -89,7 +89,7 @@ class Lesson:
         return Network(texts, own, chosen.width, chosen.layers, chosen.heads, chosen.dropout)
 
 
-def begin(network: Network, lesson: Lesson) -> None:
+def initialise(network: Network, lesson: TrainingData) -> None:
     """Give the items vectors by which those that the same customers buy are alike, and those of like texts.
 
     Most numbers are leading directions of the purchases before the first moment it learns from: vectors that
@@ -97,7 +97,7 @@ def begin(network: Network, lesson: Lesson) -> None:
     texts can (ridge regression), the items' own parts the rest, so far as there were buyers. The other
     numbers are leading directions of the texts themselves.
     """
-    past = reading.kept(lesson.history, lesson.history.ages >= 7 * lesson.weeks.max(initial=0))
+    past = reading.with_lines(lesson.history, lesson.history.ages >= 7 * lesson.weeks.max(initial=0))
     bought, width = past.bought, network.project.out_features
     buyers = np.bincount(bought.indices, minlength=bought.shape[1])
     rank = min(width - int(_OF_TEXTS * width), *(size - 1 for size in bought.shape))
@@ -119,7 +119,7 @@ def begin(network: Network, lesson: Lesson) -> None:
         network.own.weight[1:, :rank] = torch.from_numpy(rest[lesson.own.cpu().numpy() > 0]).float()
 
 
-def _directions(texts: NDArray[np.float64]) -> NDArray[np.float64]:
+def _directions(texts: FloatArray) -> FloatArray:
     """Leading directions of texts first, seen from their middle, which itself lies in none of them."""
     middle = texts.mean(axis=0)
     centred = texts - middle
@@ -127,13 +127,15 @@ def _directions(texts: NDArray[np.float64]) -> NDArray[np.float64]:
     return found - np.outer(middle, middle @ found) / max(middle @ middle, 1e-12)
 
 
-def _scale(vectors: NDArray[np.float64], asked: sparse.csr_array, spread: float) -> float:
+def _scale(vectors: FloatArray, asked: sparse.csr_array, spread: float) -> float:
     """By what vectors are multiplied so that scores by taste have such a standard deviation."""
     tastes = (asked @ vectors) / np.sqrt(asked.sum(axis=1) + PRIOR_ITEMS)[:, None]
     return float(np.sqrt(spread / max((tastes @ vectors.T).std(), 1e-12)))
 
 
-def learn(network: Network, lesson: Lesson, chosen: SequenceSettings) -> Iterator[tuple[Network, float]]:
+def train(
+    network: Network, lesson: TrainingData, chosen: SequenceSettings
+) -> Iterator[tuple[Network, float]]:
     """Step after step: the running mean of the weights, and the loss of the step. It never ends by itself.
 
     Nothing is learned, and it ends at once, where the history is shorter than a week.
@@ -151,7 +153,7 @@ def learn(network: Network, lesson: Lesson, chosen: SequenceSettings) -> Iterato
     optimizer = torch.optim.AdamW(groups, chosen.learning_rate, weight_decay=chosen.decay)
     pace = torch.optim.lr_scheduler.LinearLR(optimizer, 1 / _WARM_UP, total_iters=_WARM_UP)
     weeks = lesson.weeks
-    left: list[Whole] = []
+    left: list[IntArray] = []
     while len(weeks):
         left = left or _batches(lesson.history, chosen.customers, random)
         block = _some_new(lesson.history.of(left.pop()), 7 * int(weeks[-1]) + reading.WINDOW_DAYS, random)
@@ -167,7 +169,9 @@ def learn(network: Network, lesson: Lesson, chosen: SequenceSettings) -> Iterato
         yield mean, said.item()
 
 
-def loss(network: Network, lesson: Lesson, block: History, weeks: Whole, drawn: Whole) -> Tensor:
+def loss(
+    network: Network, lesson: TrainingData, block: PurchaseHistory, weeks: IntArray, drawn: IntArray
+) -> Tensor:
     """Mean −log softmax of what was wanted, each customer and moment with anything wanted counting the same.
 
     Args:
@@ -177,7 +181,7 @@ def loss(network: Network, lesson: Lesson, block: History, weeks: Whole, drawn: 
         weeks: how long ago the moments were.
         drawn: rows of the items in the softmax beside those of the block.
     """
-    read = reading.Reading.of(block, 7 * weeks)
+    read = reading.SequenceInputs.of(block, 7 * weeks)
     known, facts, wanted = reading.pairs(block, read.places, 7 * weeks)
     items = np.union1d(block.items, drawn)
     places = np.full(block.width, -1)
@@ -209,24 +213,24 @@ def loss(network: Network, lesson: Lesson, block: History, weeks: Whole, drawn: 
     return (logits.logsumexp(1).sum() - aimed.sum()) / max(1, len(rows))
 
 
-def _batches(history: History, size: int, random: np.random.Generator) -> list[Whole]:
+def _batches(history: PurchaseHistory, size: int, random: np.random.Generator) -> list[IntArray]:
     """All customers in blocks of such with about as many lines, the blocks in no order."""
     order = np.argsort(np.diff(history.starts) * random.uniform(0.7, 1.4, len(history)))
     blocks = np.split(order, range(size, len(order), size))
     return [blocks[number] for number in random.permutation(len(blocks))]
 
 
-def _some_new(block: History, days: int, random: np.random.Generator) -> History:
+def _some_new(block: PurchaseHistory, days: int, random: np.random.Generator) -> PurchaseHistory:
     """Some customers without what they bought before a random one of so many last days."""
     first = np.full(len(block), np.iinfo(np.int32).max)
     new = random.random(len(block)) < _NEWCOMERS
     first[new] = random.integers(7, 1 + days, new.sum())
-    return reading.kept(block, block.ages < first[block.customers])
+    return reading.with_lines(block, block.ages < first[block.customers])
 
 
 def _corrections(
-    shares: NDArray[np.float64], block: History, items: Whole, places: Whole, drawn: Whole
-) -> Reals:
+    shares: FloatArray, block: PurchaseHistory, items: IntArray, places: IntArray, drawn: IntArray
+) -> Float32Array:
     """Make the sum over the drawn that over all items, in expectation (Horvitz and Thompson, 1952).
 
     An item that was drawn stands for one over its share. What a customer buys is there for certain; what is

@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from perennial.recommend.arrays.ragged import Ragged
-from perennial.recommend.data.catalogue import Whole
-from perennial.recommend.data.history import Reals
-from perennial.recommend.features.pairs import HALF_LIFE_DAYS, Pairs
+from perennial.foundation.arrays import BoolArray, Float32Array, IntArray
+from perennial.recommend.arrays.ragged import RaggedLists
+from perennial.recommend.features.pairs import HALF_LIFE_DAYS, PurchasedPairs
 
 _BOUGHT = 100
 """How many of the things that a customer bought are considered; equals of the last one too."""
@@ -23,13 +21,13 @@ class Candidates:
         rows: the customer's row in the block, ascending, shape (n,).
         items: the item's row on the shelf.
         scores: what each source says, shape (n, sources); not a number where it says nothing.
-        pair: position among the block's `Pairs`, −1 where never bought.
+        pair: position among the block's `PurchasedPairs`, −1 where never bought.
     """
 
-    rows: Whole
-    items: Whole
-    scores: Reals
-    pair: Whole
+    rows: IntArray
+    items: IntArray
+    scores: Float32Array
+    pair: IntArray
 
     def __len__(self) -> int:
         """How many."""
@@ -41,11 +39,11 @@ class Candidates:
         return Candidates(self.rows[at], self.items[at], self.scores.T[:, at].T, self.pair[at])
 
 
-def of(
-    pairs: Pairs,
-    scores: Mapping[str, Reals],
-    pool: Whole,
-    offered: NDArray[np.bool_],
+def find_candidates(
+    pairs: PurchasedPairs,
+    scores: Mapping[str, Float32Array],
+    pool: IntArray,
+    offered: BoolArray,
     counts: Mapping[str, int],
 ) -> Candidates:
     """What the customers of a block bought, and the best of what each source names that they never bought.
@@ -75,10 +73,10 @@ def of(
     return Candidates(rows, items, said.T, np.r_[np.full(len(new), -1), own][order])
 
 
-def _likeliest(pairs: Pairs, offered: NDArray[np.bool_]) -> Whole:
+def _likeliest(pairs: PurchasedPairs, offered: BoolArray) -> IntArray:
     """Of what each customer bought and is offered, the positions of what they bought most, lately."""
     own = np.flatnonzero(offered[pairs.items])
-    lists = Ragged(pairs.rows[own], len(pairs.history))
+    lists = RaggedLists(pairs.rows[own], len(pairs.history))
     if lists.width <= _BOUGHT:
         return own
     weight = pairs.weight(HALF_LIFE_DAYS)[own].astype(np.float32)
@@ -88,12 +86,12 @@ def _likeliest(pairs: Pairs, offered: NDArray[np.bool_]) -> Whole:
 
 
 def _named(
-    pairs: Pairs,
-    scores: Mapping[str, Reals],
-    places: Whole,
-    offered: NDArray[np.bool_],
+    pairs: PurchasedPairs,
+    scores: Mapping[str, Float32Array],
+    places: IntArray,
+    offered: BoolArray,
     counts: Mapping[str, int],
-) -> NDArray[np.bool_]:
+) -> BoolArray:
     """What is named, shape (customers, pool); `places`: in the pool, of what was bought, −1 for none."""
     closed = np.tile(~offered, (len(pairs.history), 1))
     inside = places >= 0

@@ -8,30 +8,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perennial.recommend.data.catalogue import Whole
-from perennial.recommend.data.history import Reals
-from perennial.recommend.features.item_features import Facts
-from perennial.recommend.features.matrix import Block
+from perennial.foundation.arrays import Float32Array, IntArray
+from perennial.recommend.features.item_features import ItemFeatures
+from perennial.recommend.features.matrix import CustomerBlock
 
 GROUPS = ("kind", "brand_line", "text")
 
 
 @dataclass(frozen=True)
-class Needs:
+class CategoryPopularity:
     """Groups of the items of a pool, by category, by brand within a category, and by text."""
 
-    facts: Facts
-    pool: Whole
+    facts: ItemFeatures
+    pool: IntArray
 
-    def scores(self, block: Block) -> dict[str, Reals]:
+    def scores(self, block: CustomerBlock) -> dict[str, Float32Array]:
         """For each way to group, shape (customers, pool)."""
         return {name: block.share_of(name, self.pool) * self._of_everybody(name) for name in GROUPS}
 
-    def _of_everybody(self, name: str) -> Reals:
+    def _of_everybody(self, name: str) -> Float32Array:
         """The share of each item of the pool in what everybody buys of its group."""
         return np.exp(self.facts.column(f"share_of_{name}")[self.pool])
 
-    def evidence(self, block: Block, name: str, rows: Whole, columns: Whole) -> Whole:
+    def evidence(self, block: CustomerBlock, name: str, rows: IntArray, columns: IntArray) -> IntArray:
         """The newest item that the customer bought of the same group, −1 for none, shape (n,)."""
         group, history = block.shelf.groups[name], block.history
         size = np.int64(group.max(initial=0)) + 1

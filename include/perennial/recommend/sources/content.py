@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from perennial.foundation.arrays import Float32Array, Int32Array, IntArray
 from perennial.recommend.arrays import sparse_products
-from perennial.recommend.arrays.nearest_items import nearest, strongest
-from perennial.recommend.data.catalogue import Codes, Shelf, Whole
-from perennial.recommend.data.history import History, Reals
-from perennial.recommend.settings import Weighing
+from perennial.recommend.arrays.nearest_items import nearest_items, strongest_evidence
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.settings import PurchaseWeighting
 
 
 @dataclass(frozen=True)
@@ -28,34 +29,34 @@ class Content:
         weighing: of what was bought, in a taste.
     """
 
-    shelf: Shelf
-    pool: Whole
-    weighing: Weighing
+    shelf: Catalogue
+    pool: IntArray
+    weighing: PurchaseWeighting
 
-    def tastes(self, block: History) -> Reals:
+    def tastes(self, block: PurchaseHistory) -> Float32Array:
         """One vector of unit length for each customer, shape (customers, width); zeros without a history."""
         bought = self.weighing.matrix(block)
         parts = bought.data, self._text_of[bought.indices], bought.indptr
         by_text = sparse.csr_array(parts, shape=(len(block), len(self.shelf.directions)))
-        found = sparse_products.of_bags(by_text, self._directions)
+        found = sparse_products.weighted_bags(by_text, self._directions)
         return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
 
-    def scores(self, block: History) -> Reals:
+    def scores(self, block: PurchaseHistory) -> Float32Array:
         """Cosine of taste and text, shape (customers, pool)."""
-        return sparse_products.with_quick(self.tastes(block), self._texts)
+        return sparse_products.times_fast(self.tastes(block), self._texts)
 
-    def evidence(self, history: History, rows: Whole, columns: Whole) -> Whole:
+    def evidence(self, history: PurchaseHistory, rows: IntArray, columns: IntArray) -> IntArray:
         """The item bought whose text is most like that of an item of the pool, −1 for none, shape (n,)."""
-        return strongest(self._alike[columns], history.bought[rows])
+        return strongest_evidence(self._alike[columns], history.bought[rows])
 
     @cached_property
-    def _text_of(self) -> Codes:
+    def _text_of(self) -> Int32Array:
         """The row of each item's text among the directions."""
         return (self.shelf.texts % len(self.shelf.directions)).astype(np.int32)
 
     @cached_property
     def _directions(self) -> torch.Tensor:
-        return sparse_products.quick(self.shelf.directions)
+        return sparse_products.to_fast(self.shelf.directions)
 
     @cached_property
     def _texts(self) -> torch.Tensor:
@@ -65,6 +66,6 @@ class Content:
     @cached_property
     def _alike(self) -> sparse.csr_array:
         directions, texts = self.shelf.directions, self.shelf.texts
-        return nearest(
+        return nearest_items(
             lambda some: (directions @ directions[texts[self.pool[some]]].T)[texts], len(self.pool)
         )

@@ -14,9 +14,10 @@ import pyarrow as pa
 import torch
 from scipy import sparse
 
+from perennial.foundation.arrays import Float32Array, IntArray, StringArray
 from perennial.recommend.arrays import csr_storage, sparse_products
-from perennial.recommend.data.catalogue import Names, Whole, find
-from perennial.recommend.data.history import History, Reals, decayed
+from perennial.recommend.data.catalogue import find
+from perennial.recommend.data.history import PurchaseHistory, decay
 from perennial.recommend.settings import CustomerNeighboursSettings
 
 
@@ -32,12 +33,12 @@ class CustomerNeighbours:
     """
 
     chosen: CustomerNeighboursSettings
-    pool: Whole
-    customer_ids: Names
+    pool: IntArray
+    customer_ids: StringArray
     rates: sparse.csr_array
 
     @classmethod
-    def fit(cls, history: History, pool: Whole, chosen: CustomerNeighboursSettings) -> Self:
+    def fit(cls, history: PurchaseHistory, pool: IntArray, chosen: CustomerNeighboursSettings) -> Self:
         """Remember the customers of a history, at most so many as the settings say."""
         asked = history.sample(chosen.customers)
         return cls(chosen, pool, asked.customer_ids, _rates(asked, chosen.half_life_days))
@@ -48,19 +49,19 @@ class CustomerNeighbours:
 
     @cached_property
     def _of_pool(self) -> torch.Tensor:
-        return sparse_products.quick(self.rates[:, self.pool].toarray())
+        return sparse_products.to_fast(self.rates[:, self.pool].toarray())
 
-    def scores(self, block: History) -> Reals:
+    def scores(self, block: PurchaseHistory) -> Float32Array:
         """Shape (customers, pool)."""
         own = _rates(block, self.chosen.half_life_days)
-        alike = sparse_products.with_sparse(_unit(own), self._directions)
+        alike = sparse_products.times_sparse(_unit(own), self._directions)
         itself = find(pa.array(block.customer_ids, pa.string()), self.customer_ids)
         alike[np.flatnonzero(itself >= 0), itself[itself >= 0]] = -1
         count = min(self.chosen.neighbours, alike.shape[1])
         nearest = np.argpartition(alike, -count, axis=1)[:, -count:]
         asked = np.zeros_like(alike)
         np.put_along_axis(asked, nearest, 1, axis=1)
-        found = sparse_products.with_quick(asked, self._of_pool)
+        found = sparse_products.times_fast(asked, self._of_pool)
         # Nobody is like a customer who never bought anything.
         some = (np.diff(block.starts) > 0).astype(np.float32)
         found *= some[:, None] * np.float32((1 - self.chosen.own_share) / count)
@@ -72,7 +73,7 @@ class CustomerNeighbours:
 
     def save(self, path: Path) -> None:
         """Write it as one file, without pickle."""
-        held = csr_storage.flat("rates", self.rates)
+        held = csr_storage.to_arrays("rates", self.rates)
         held |= {"pool": self.pool, "customer_ids": self.customer_ids.astype(str)}
         np.savez_compressed(path, **held)  # type: ignore[arg-type]
 
@@ -81,13 +82,13 @@ class CustomerNeighbours:
         """Read what `save` wrote."""
         with np.load(path) as held:
             names = held["customer_ids"].astype(object)
-            return cls(chosen, held["pool"], names, csr_storage.rows("rates", held))
+            return cls(chosen, held["pool"], names, csr_storage.from_arrays("rates", held))
 
 
-def _rates(history: History, half_life_days: float) -> sparse.csr_array:
+def _rates(history: PurchaseHistory, half_life_days: float) -> sparse.csr_array:
     """Decayed purchases of each item for each decayed order."""
     first = np.diff(history.orders, prepend=-1) != 0
-    counted = decayed(history.ages[first], half_life_days)
+    counted = decay(history.ages[first], half_life_days)
     orders = np.bincount(history.customers[first], counted, minlength=len(history))
     found = history.weights(half_life_days)
     found.data /= np.repeat(np.maximum(orders, 1e-9), np.diff(found.indptr))

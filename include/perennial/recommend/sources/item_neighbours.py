@@ -22,11 +22,11 @@ import torch
 from scipy import sparse
 from scipy.linalg import cho_factor, cho_solve
 
+from perennial.foundation.arrays import Float32Array, IntArray
 from perennial.recommend.arrays import csr_storage, sparse_products
-from perennial.recommend.arrays.nearest_items import nearest, strongest
-from perennial.recommend.data.catalogue import Whole
-from perennial.recommend.data.history import History, Reals
-from perennial.recommend.features.pairs import Pairs
+from perennial.recommend.arrays.nearest_items import nearest_items, strongest_evidence
+from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.features.pairs import PurchasedPairs
 from perennial.recommend.settings import EVER, ItemNeighboursSettings
 
 
@@ -42,16 +42,16 @@ class ItemNeighbours:
     """
 
     chosen: ItemNeighboursSettings
-    pool: Whole
+    pool: IntArray
     bought: sparse.csr_array
-    weights: Mapping[str, Reals]
+    weights: Mapping[str, Float32Array]
 
     @classmethod
-    def fit(cls, history: History, pool: Whole, chosen: ItemNeighboursSettings) -> Self:
+    def fit(cls, history: PurchaseHistory, pool: IntArray, chosen: ItemNeighboursSettings) -> Self:
         """Learn from the customers of a history, at most so many as the settings say."""
         known = history.sample(chosen.customers)
         bought = chosen.weighing.matrix(known)
-        alike = sparse_products.with_sparse(bought, bought.T.tocsr())
+        alike = sparse_products.times_sparse(bought, bought.T.tocsr())
         alike[np.diag_indices_from(alike)] += chosen.ridge
         factor = cho_factor(alike, overwrite_a=True, check_finite=False)
         asked = bought[:, pool].toarray()
@@ -69,7 +69,7 @@ class ItemNeighbours:
         return self.bought.T.tocsr()
 
     @cached_property
-    def _own(self) -> dict[str, Reals]:
+    def _own(self) -> dict[str, Float32Array]:
         """What a purchase of each item of the pool says of itself."""
         of_pool = self.bought[:, self.pool]
         return {
@@ -79,34 +79,34 @@ class ItemNeighbours:
 
     @cached_property
     def _quick(self) -> dict[str, torch.Tensor]:
-        return {name: sparse_products.quick(weights) for name, weights in self.weights.items()}
+        return {name: sparse_products.to_fast(weights) for name, weights in self.weights.items()}
 
-    def scores(self, block: History, *, quick: bool = False) -> dict[str, Reals]:
+    def scores(self, block: PurchaseHistory, *, quick: bool = False) -> dict[str, Float32Array]:
         """For each question, shape (customers, pool); `quick`: three digits are enough."""
         bought = self.chosen.weighing.matrix(block)
-        alike = sparse_products.with_sparse(bought, self._of_items)
-        known = sparse_products.quick(alike)
+        alike = sparse_products.times_sparse(bought, self._of_items)
+        known = sparse_products.to_fast(alike)
         own = bought[:, self.pool].tocoo()
         at = own.row * len(self.pool) + own.col
         found = {}
         for name, weights in self.weights.items():
-            said = sparse_products.with_quick(known, self._quick[name]) if quick else alike @ weights
+            said = sparse_products.times_fast(known, self._quick[name]) if quick else alike @ weights
             said.ravel()[at] -= own.data * self._own[name][own.col]
             found[name] = said
         return found
 
-    def evidence(self, history: History, rows: Whole, columns: Whole) -> Whole:
+    def evidence(self, history: PurchaseHistory, rows: IntArray, columns: IntArray) -> IntArray:
         """The item bought that says most for an item of the pool, −1 where nothing was bought, shape (n,)."""
-        return strongest(self._near[columns], self.chosen.weighing.matrix(history)[rows])
+        return strongest_evidence(self._near[columns], self.chosen.weighing.matrix(history)[rows])
 
     @cached_property
     def _near(self) -> sparse.csr_array:
         weights = self.weights[EVER]
-        return nearest(lambda some: self._of_items @ weights[:, some], len(self.pool))
+        return nearest_items(lambda some: self._of_items @ weights[:, some], len(self.pool))
 
     def save(self, path: Path) -> None:
         """Write it as one file, without pickle."""
-        held = csr_storage.flat("bought", self.bought) | {"pool": self.pool}
+        held = csr_storage.to_arrays("bought", self.bought) | {"pool": self.pool}
         held |= {f"weights_{name}": one for name, one in self.weights.items()}
         np.savez(path, **held)  # type: ignore[arg-type]
 
@@ -116,13 +116,15 @@ class ItemNeighbours:
         with np.load(path) as held:
             names = [name.removeprefix("weights_") for name in held.files if name.startswith("weights_")]
             weights = {name: held[f"weights_{name}"] for name in names}
-            return cls(chosen, held["pool"], csr_storage.rows("bought", held), weights)
+            return cls(chosen, held["pool"], csr_storage.from_arrays("bought", held), weights)
 
 
-def _lately(history: History, pool: Whole, chosen: ItemNeighboursSettings) -> Iterator[Reals]:
+def _lately(
+    history: PurchaseHistory, pool: IntArray, chosen: ItemNeighboursSettings
+) -> Iterator[Float32Array]:
     """Who bought what in the last days, and who for the first time then, shape (customers, pool) each."""
     for days in chosen.lately_days:
         yield history.weights(window_days=days)[:, pool].toarray().clip(max=1)
-    pairs = Pairs.of(history)
+    pairs = PurchasedPairs.of(history)
     for days in chosen.new_days:
         yield pairs.first_since(days)[:, pool].toarray()

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
+from perennial.foundation.arrays import BoolArray, Float32Array, IntArray
 from perennial.recommend.arrays import sparse_products
-from perennial.recommend.data.catalogue import Shelf, Whole
-from perennial.recommend.data.history import History, Reals
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.lists.exploration import ExplorationSettings
-from perennial.recommend.settings import Weighing
+from perennial.recommend.settings import PurchaseWeighting
 from perennial.recommend.sources.content import Content
 
 NEW_DAYS = 91
@@ -44,17 +44,19 @@ class NewItems:
     """
 
     content: Content
-    luck: Reals
-    usual: dict[str, Reals]
+    luck: Float32Array
+    usual: dict[str, Float32Array]
     level: float
 
     @property
-    def items(self) -> Whole:
+    def items(self) -> IntArray:
         """Rows of the items asked about."""
         return self.content.pool
 
     @classmethod
-    def fit(cls, history: History, shelf: Shelf, items: Whole, chosen: Weighing) -> Self:
+    def fit(
+        cls, history: PurchaseHistory, shelf: Catalogue, items: IntArray, chosen: PurchaseWeighting
+    ) -> Self:
         """Learn from what everybody bought.
 
         Args:
@@ -78,21 +80,21 @@ class NewItems:
         level = _WINDOW_DAYS / max(1.0, days) / max(1, len(history))
         return cls(Content(shelf, items, chosen), luck[kind[items]].astype(np.float32), usual, level)
 
-    def scores(self, block: History) -> Reals:
+    def scores(self, block: PurchaseHistory) -> Float32Array:
         """Above 0; for customers without purchases the same for all. Shape (customers, items)."""
         bought = block.weights(self.content.weighing.half_life_days)
-        own = sparse_products.with_sparse(bought, self._members)
+        own = sparse_products.times_sparse(bought, self._members)
         total = np.asarray(bought.sum(axis=1), np.float32)[:, None]
         usual = _USUAL_PURCHASES * self._shares
         lift = (own + usual) / ((total + _USUAL_PURCHASES) * self._shares)
-        found: Reals = self.luck * lift[:, self._columns[1]] * np.exp(self.content.scores(block))
+        found: Float32Array = self.luck * lift[:, self._columns[1]] * np.exp(self.content.scores(block))
         return found
 
-    def probability(self, block: History) -> Reals:
+    def probability(self, block: PurchaseHistory) -> Float32Array:
         """P(bought within the window), roughly, shape (customers, items)."""
         return np.minimum(self.level * self.scores(block), 1)
 
-    def evidence(self, history: History, rows: Whole, items: Whole) -> Whole:
+    def evidence(self, history: PurchaseHistory, rows: IntArray, items: IntArray) -> IntArray:
         """The item bought whose text is most like that of an item asked about, −1 for none, shape (n,)."""
         if not len(self.items):
             return items
@@ -104,21 +106,21 @@ class NewItems:
         np.savez(path, items=self.items, luck=self.luck, level=self.level, **usual)  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, path: Path, shelf: Shelf, chosen: Weighing) -> Self:
+    def load(cls, path: Path, shelf: Catalogue, chosen: PurchaseWeighting) -> Self:
         """Read what `save` wrote."""
         with np.load(path) as held:
             usual = {name: held[f"usual_{name}"] for name in _GROUPS}
             return cls(Content(shelf, held["items"], chosen), held["luck"], usual, float(held["level"]))
 
     @cached_property
-    def _columns(self) -> tuple[Whole, Whole]:
+    def _columns(self) -> tuple[IntArray, IntArray]:
         """The groups that items asked about are judged by, kinds numbered behind lines, and each item's."""
         shelf, lines = self.content.shelf, self.usual["brand_line"]
         kind, line = (shelf.groups[name][self.items] for name in _GROUPS)
         return np.unique(np.where(lines[line] > 0, line, len(lines) + kind), return_inverse=True)
 
     @cached_property
-    def _shares(self) -> Reals:
+    def _shares(self) -> Float32Array:
         """What each of these groups has in what everybody buys, above 0, shape (groups,)."""
         both = np.r_[self.usual["brand_line"], self.usual["kind"]]
         return np.maximum(both[self._columns[0]], _LEAST).astype(np.float32)
@@ -133,13 +135,13 @@ class NewItems:
         return sparse.csr_array((ones, at), shape=shape)[:, self._columns[0]]
 
 
-def newest(
-    history: History,
-    shelf: Shelf,
-    listed: Whole,
-    available: NDArray[np.bool_],
+def newest_items(
+    history: PurchaseHistory,
+    shelf: Catalogue,
+    listed: IntArray,
+    available: BoolArray,
     chosen: ExplorationSettings,
-) -> Whole:
+) -> IntArray:
     """Rows of the available items that are new and hardly bought yet, ascending.
 
     An item is new for 91 days after it entered the catalogue; where that is not known, after its first sale.

@@ -5,22 +5,22 @@ from typing import Self
 
 import numpy as np
 
-from perennial.recommend.data.catalogue import Whole
-from perennial.recommend.data.history import History, Reals
-from perennial.recommend.features.item_features import Facts
+from perennial.foundation.arrays import Float32Array, IntArray
+from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.features.item_features import ItemFeatures
 
 
 @dataclass(frozen=True)
 class Popularity:
     """How many customers bought each item of a pool lately, shape (pool,)."""
 
-    buyers: Reals
+    buyers: Float32Array
 
     @classmethod
-    def of(cls, facts: Facts, pool: Whole) -> Self:
+    def of(cls, facts: ItemFeatures, pool: IntArray) -> Self:
         """From what everybody bought in the last 28 days; equals in the order of the pool."""
         return cls(facts.buyers_lately[pool] + np.linspace(1, 0, len(pool), endpoint=False, dtype=np.float32))
 
-    def scores(self, block: History) -> Reals:
+    def scores(self, block: PurchaseHistory) -> Float32Array:
         """The same for everybody, shape (customers, pool)."""
         return np.broadcast_to(self.buyers, (len(block), len(self.buyers)))

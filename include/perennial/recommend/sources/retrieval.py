@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
+from perennial.foundation.arrays import BoolArray, Float32Array, IntArray
 from perennial.recommend.arrays import parallel
-from perennial.recommend.arrays.nearest_items import strongest
+from perennial.recommend.arrays.nearest_items import strongest_evidence
 from perennial.recommend.arrays.parallel import Found
-from perennial.recommend.data.catalogue import Shelf, Whole
-from perennial.recommend.data.history import History, Reals
-from perennial.recommend.features.item_features import Facts
-from perennial.recommend.features.matrix import Block
-from perennial.recommend.sequence.model import Sequence
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.features.item_features import ItemFeatures
+from perennial.recommend.features.matrix import CustomerBlock
+from perennial.recommend.sequence.model import SequenceModel
 from perennial.recommend.settings import RecommenderSettings
 from perennial.recommend.sources import candidates
 from perennial.recommend.sources.candidates import Candidates
-from perennial.recommend.sources.category_popularity import Needs
+from perennial.recommend.sources.category_popularity import CategoryPopularity
 from perennial.recommend.sources.content import Content
 from perennial.recommend.sources.customer_neighbours import CustomerNeighbours
 from perennial.recommend.sources.item_neighbours import ItemNeighbours
@@ -29,7 +29,7 @@ from perennial.recommend.sources.popularity import Popularity
 
 
 @dataclass(frozen=True)
-class Sources:
+class CandidateSources:
     """The sources as of the end of a day.
 
     Args:
@@ -44,22 +44,22 @@ class Sources:
     """
 
     chosen: RecommenderSettings
-    shelf: Shelf
-    offered: NDArray[np.bool_]
-    pool: Whole
-    facts: Facts
+    shelf: Catalogue
+    offered: BoolArray
+    pool: IntArray
+    facts: ItemFeatures
     item_neighbours: Mapping[str, ItemNeighbours]
     customer_neighbours: CustomerNeighbours
-    sequence: Sequence | None = None
+    sequence: SequenceModel | None = None
 
     @classmethod
     def fit(
         cls,
-        history: History,
-        shelf: Shelf,
-        offered: NDArray[np.bool_],
+        history: PurchaseHistory,
+        shelf: Catalogue,
+        offered: BoolArray,
         chosen: RecommenderSettings,
-        promoted: Reals | None = None,
+        promoted: Float32Array | None = None,
     ) -> Self:
         """Learn from what everybody bought.
 
@@ -70,7 +70,7 @@ class Sources:
             chosen: how.
             promoted: what `promotions` says of each item; None: nothing is promoted.
         """
-        facts = Facts.of(history, shelf, promoted)
+        facts = ItemFeatures.of(history, shelf, promoted)
         lately = np.zeros(len(shelf), bool)
         lately[history.items[history.ages < chosen.sold_within_days]] = True
         offered = offered & lately
@@ -95,9 +95,9 @@ class Sources:
         return Content(self.shelf, self.pool, self.chosen.content)
 
     @cached_property
-    def needs(self) -> Needs:
+    def needs(self) -> CategoryPopularity:
         """What is mostly bought of the kinds of things that a customer buys."""
-        return Needs(self.facts, self.pool)
+        return CategoryPopularity(self.facts, self.pool)
 
     @cached_property
     def popularity(self) -> Popularity:
@@ -114,7 +114,7 @@ class Sources:
         """The sources in the order of their scores."""
         return self.chosen.sources
 
-    def scores(self, block: Block) -> dict[str, Reals]:
+    def scores(self, block: CustomerBlock) -> dict[str, Float32Array]:
         """What each source says, shape (customers, pool) each; more is wanted more."""
         history = block.history
         return {
@@ -130,7 +130,9 @@ class Sources:
             "popularity": self.popularity.scores(history),
         }
 
-    def each(self, history: History, work: Callable[[Whole, Block, Candidates], Found]) -> Iterator[Found]:
+    def each(
+        self, history: PurchaseHistory, work: Callable[[IntArray, CustomerBlock, Candidates], Found]
+    ) -> Iterator[Found]:
         """What becomes of the candidates of each block of customers, in order.
 
         Args:
@@ -139,19 +141,21 @@ class Sources:
                 several threads at once.
         """
 
-        def one(rows: Whole) -> Found:
-            block = Block(history.of(rows), self.shelf, self.facts)
+        def one(rows: IntArray) -> Found:
+            block = CustomerBlock(history.of(rows), self.shelf, self.facts)
             counts = self.chosen.candidates
-            found = candidates.of(block.pairs, self.scores(block), self.pool, self.offered, counts)
+            found = candidates.find_candidates(
+                block.pairs, self.scores(block), self.pool, self.offered, counts
+            )
             return work(rows, block, found)
 
-        return parallel.each(len(history), one)
+        return parallel.map_blocks(len(history), one)
 
-    def candidates(self, history: History) -> Iterator[tuple[Whole, Block, Candidates]]:
+    def candidates(self, history: PurchaseHistory) -> Iterator[tuple[IntArray, CustomerBlock, Candidates]]:
         """What is considered for each customer: rows of the history, what is known of them, candidates."""
         return self.each(history, lambda rows, block, found: (rows, block, found))
 
-    def evidence(self, name: str, block: Block, rows: Whole, items: Whole) -> Whole:
+    def evidence(self, name: str, block: CustomerBlock, rows: IntArray, items: IntArray) -> IntArray:
         """What each customer bought on which a source's score for an item of the pool rests, −1 for nothing.
 
         Args:
@@ -169,7 +173,7 @@ class Sources:
         if name.startswith("needs"):
             return self.needs.evidence(block, name.removeprefix("needs_"), rows, columns)
         if name == "sequence":
-            return strongest(self._followed[columns], block.history.bought[rows])
+            return strongest_evidence(self._followed[columns], block.history.bought[rows])
         return np.full(len(rows), -1, np.int64)
 
     def save(self, folder: Path) -> None:
@@ -183,10 +187,10 @@ class Sources:
             self.sequence.save(folder / "sequence")
 
     @classmethod
-    def load(cls, folder: Path, shelf: Shelf, chosen: RecommenderSettings) -> Self:
+    def load(cls, folder: Path, shelf: Catalogue, chosen: RecommenderSettings) -> Self:
         """Read what `save` wrote."""
         with np.load(folder / "items.npz") as held:
-            offered, pool, facts = held["offered"], held["pool"], Facts(held["facts"])
+            offered, pool, facts = held["offered"], held["pool"], ItemFeatures(held["facts"])
         return cls(
             chosen,
             shelf,
@@ -200,5 +204,5 @@ class Sources:
             customer_neighbours=CustomerNeighbours.load(
                 folder / "customer_neighbours.npz", chosen.customer_neighbours
             ),
-            sequence=None if chosen.sequence is None else Sequence.load(folder / "sequence"),
+            sequence=None if chosen.sequence is None else SequenceModel.load(folder / "sequence"),
         )

@@ -122,7 +122,7 @@ def past_stays() -> Iterator[Line]:
     from perennial.foundation.endpoint import Endpoint
     from perennial.models import pipeline as models
     from perennial.profiles import pipeline as profiles
-    from perennial.recommend import scoring
+    from perennial.recommend import pipeline
 
     made = reference()
     copied = _copy(made.lake)
@@ -130,7 +130,7 @@ def past_stays() -> Iterator[Line]:
     with _settings_of(made, lake=copied.uri):
         profiles.build(str(DEC_1))
         models.score(str(DEC_1), endpoint)
-        scoring.recommend(str(DEC_1), endpoint)
+        pipeline.recommend(str(DEC_1), endpoint)
     yield none_of("day.past_profiles", "differences", differences(made.lake, copied, ["profiles"]))
     yield none_of(
         "day.past_scores", "differences", differences(made.lake, copied, ["scores", "recommendations"])

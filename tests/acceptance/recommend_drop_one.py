@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields, replace
 from perennial.foundation.arrays import Float32Array
 from perennial.recommend.evaluation.ranking_task import Slice
 from perennial.recommend.features.matrix import CustomerBlock
+from perennial.recommend.fit import fit_recommender
 from perennial.recommend.sources.retrieval import CandidateSources
-from perennial.recommend.training import fit
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least
 from tests.acceptance.recommend_months import Standing, ndcg, paired
@@ -78,5 +78,5 @@ def _standing(month: Month, silent: tuple[str, ...]) -> Standing:
         learned, seconds = month.learned
     else:
         windows = [replace(one, sources=Fewer.of(one.sources, silent)) for one in month.windows()]
-        learned, seconds = fit(Fewer.of(month.sources, silent), month.eve.history, windows), 0.0
+        learned, seconds = fit_recommender(Fewer.of(month.sources, silent), month.eve.history, windows), 0.0
     return Standing.of(month, month.probabilities(learned, month.asked), seconds)

@@ -15,12 +15,11 @@ import pandas as pd
 import pyarrow as pa
 
 from perennial.recommend import recommender
-from perennial.recommend.data.catalogue import LEVELS
-from perennial.recommend.lists.eligibility import EligibilitySettings, known_adults
+from perennial.recommend.lists.eligibility import known_adults
 from perennial.recommend.lists.phrases import languages
 from perennial.recommend.lists.selection import ListSelector
 from perennial.recommend.recommender import Customers
-from perennial.recommend.settings import recommender_settings
+from perennial.recommend.settings import LEVELS, EligibilitySettings, recommender_settings
 from perennial.recommend.sources import new_items
 from perennial.recommend.sources.new_items import NewItems
 from tests.acceptance import recommend_shop, year

@@ -29,8 +29,8 @@ from perennial.recommend.evaluation.metrics import evaluate, interval, judge, to
 from perennial.recommend.evaluation.ranking_task import Slice
 from perennial.recommend.sequence import inputs as reading
 from perennial.recommend.sequence.model import SequenceModel as Model
-from perennial.recommend.sequence.settings import SequenceSettings
 from perennial.recommend.sequence.training import TrainingData, initialise, train
+from perennial.recommend.settings import SequenceSettings
 from perennial.recommend.sources.new_items import NewItems
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least

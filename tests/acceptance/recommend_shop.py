@@ -22,10 +22,9 @@ from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.data.window_purchases import WindowPurchases, purchases_in_window
 from perennial.recommend.evaluation.ranking_task import WARM_PURCHASES, RankingTask, ranking_task
 from perennial.recommend.features.promotions import promotion_features
-from perennial.recommend.fit import Fit
+from perennial.recommend.fit import Fit, TrainingWindow, fit_recommender
 from perennial.recommend.settings import RecommenderSettings, recommender_settings
 from perennial.recommend.sources.retrieval import CandidateSources
-from perennial.recommend.training import TrainingWindow, fit
 from tests.acceptance import year
 
 TUNED_ON = date(2017, 9, 1)
@@ -110,7 +109,7 @@ class Month:
     def learned(self) -> tuple[Fit, float]:
         """The recommender as of the eve, and the seconds that it took to learn."""
         began = time.monotonic()
-        found = fit(self.sources, self.eve.history, self.windows())
+        found = fit_recommender(self.sources, self.eve.history, self.windows())
         return found, time.monotonic() - began
 
     def windows(self) -> list[TrainingWindow]:

@@ -12,9 +12,8 @@ from perennial.recommend.data.window_purchases import purchase_matrix
 from perennial.recommend.evaluation.metrics import diversity
 from perennial.recommend.exposure import pictures
 from perennial.recommend.exposure.shares import Step, cost_curve
-from perennial.recommend.lists.diversity import DiversitySettings
-from perennial.recommend.lists.exploration import ExplorationSettings
 from perennial.recommend.lists.selection import ListSelector
+from perennial.recommend.settings import DiversitySettings, ExplorationSettings
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least, at_most
 from tests.acceptance.recommend_shop import TUNED_ON, Month

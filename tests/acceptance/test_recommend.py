@@ -11,7 +11,7 @@ import pytest
 from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.data.window_purchases import WindowPurchases
 from perennial.recommend.evaluation.ranking_task import RankingTask
-from perennial.recommend.sequence.settings import SequenceSettings
+from perennial.recommend.settings import SequenceSettings
 from tests.acceptance import (
     recommend_cold,
     recommend_drop_one,

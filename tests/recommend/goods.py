@@ -7,7 +7,8 @@ import pyarrow as pa
 
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory
-from perennial.recommend.lists.eligibility import Again, EligibilityRules, EligibilitySettings, ItemSelector
+from perennial.recommend.lists.eligibility import EligibilityRules
+from perennial.recommend.settings import Again, EligibilitySettings, ItemSelector
 
 Goods = Mapping[str, tuple[str | None, str | None]]
 """Items with their category and brand."""

@@ -15,17 +15,20 @@ from perennial.foundation.modelling import promotion, tracking
 from perennial.foundation.modelling.promotion import WINDOW
 from perennial.foundation.modelling.registered import LayoutError, write_layout
 from perennial.foundation.settings import settings
-from perennial.recommend import pipeline, recommender, scoring
+from perennial.recommend import pipeline, recommender
 from perennial.recommend.data.window_purchases import WindowPurchases
 from perennial.recommend.evaluation.scorecard import scorecards
 from perennial.recommend.features.promotions import NAMES
-from perennial.recommend.lists.diversity import DiversitySettings
-from perennial.recommend.lists.eligibility import EligibilitySettings, known_adults
+from perennial.recommend.lists.eligibility import known_adults
 from perennial.recommend.lists.phrases import languages
 from perennial.recommend.lists.selection import ListSelector
 from perennial.recommend.recommender import Customers, Recommender
-from perennial.recommend.sequence.settings import SequenceSettings
-from perennial.recommend.settings import recommender_settings
+from perennial.recommend.settings import (
+    DiversitySettings,
+    EligibilitySettings,
+    SequenceSettings,
+    recommender_settings,
+)
 from tests.learning import CUSTOMERS, DAY, ITEMS, fill, orders, purchases
 
 NEVER = {f"i{ITEMS - 1}", f"i{ITEMS - 2}"}
@@ -284,11 +287,11 @@ def test_training_needs_a_past(lake: Lake):
 def by_shards(lake: Lake, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recommend again in shards of 30 customers; the second one twice, as after a kill."""
     chosen = recommender_settings().model_copy(update={"customers_per_shard": 30})
-    monkeypatch.setattr(scoring, "recommender_settings", lambda: chosen)
-    shards = scoring.plan(DAY)
+    monkeypatch.setattr(pipeline, "recommender_settings", lambda: chosen)
+    shards = pipeline.plan(DAY)
     assert [shard["start"] for shard in shards] == [None, "c30", "c60"]
     assert [shard["end"] for shard in shards] == ["c30", "c60", None]
-    rows = [scoring.score(shards[number], DAY, endpoint) for number in (2, 1, 0, 1)]
+    rows = [pipeline.score(shards[number], DAY, endpoint) for number in (2, 1, 0, 1)]
     assert rows == [(CUSTOMERS + 1 - 60) * TOP, 30 * TOP, 30 * TOP, 30 * TOP]
 
 
@@ -300,7 +303,7 @@ def test_a_day_is_trained_promoted_and_recommended(
     monkeypatch.setattr(promotion, "MODELS", ("recommender",))
     done = pipeline.train(str(DAY), endpoint)
     assert promotion.promote(DAY, endpoint)["recommender"].startswith("promoted")
-    assert scoring.recommend(DAY, endpoint) == (CUSTOMERS + 1) * TOP
+    assert pipeline.recommend(DAY, endpoint) == (CUSTOMERS + 1) * TOP
     held = filled.read("recommendations").to_pyarrow()
     by_shards(filled, endpoint, monkeypatch)
     again = filled.read("recommendations").to_pyarrow()

@@ -1,7 +1,8 @@
 """What is learned as of a day: sources, a ranker of what they name, and what customers had bought by then."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -11,9 +12,9 @@ from perennial.foundation.arrays import FloatArray, IntArray, StringArray
 from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.data.window_purchases import WindowPurchases, purchase_matrix
 from perennial.recommend.features.matrix import CustomerBlock
-from perennial.recommend.features.pairs import HALF_LIFE_DAYS
+from perennial.recommend.features.pairs import Candidates
 from perennial.recommend.ranking.ranker import Ranker, TrainingLists
-from perennial.recommend.sources.candidates import Candidates
+from perennial.recommend.sequence.model import SequenceModel
 from perennial.recommend.sources.new_items import NewItems
 from perennial.recommend.sources.retrieval import CandidateSources
 
@@ -22,23 +23,9 @@ ScoringRule = Callable[[CustomerBlock, Candidates], FloatArray]
 Found = TypeVar("Found")
 
 
-def frequency(block: CustomerBlock, found: Candidates) -> FloatArray:
-    """What the customer bought often and lately, filled up with what is popular."""
-    weight = block.pairs.weight(HALF_LIFE_DAYS)
-    popular = popularity(block, found)
-    own = found.pair >= 0
-    said = popular / (1 + popular.max(initial=0.0))
-    said[own] = 1 + weight[found.pair[own]]
-    return said
-
-
 def popularity(block: CustomerBlock, found: Candidates) -> FloatArray:
     """What many customers bought in the last 28 days."""
     return block.facts.buyers_lately[found.items].astype(np.float64)
-
-
-RULES: dict[str, ScoringRule] = {"frequency": frequency, "popularity": popularity}
-"""What the ranker has to beat."""
 
 
 @dataclass(frozen=True)
@@ -93,3 +80,73 @@ def training_lists(
         return TrainingLists.of(block, found, bought, chosen, seed=int(rows[0]))
 
     return list(before.each(history, one))
+
+
+NO_ITEMS = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True)
+class TrainingWindow:
+    """A past window.
+
+    Args:
+        sources: as of the day before it.
+        history: of the customers to learn from, as of that day.
+        after: what was bought in it.
+    """
+
+    sources: CandidateSources
+    history: PurchaseHistory
+    after: WindowPurchases
+
+    @cached_property
+    def lessons(self) -> list[TrainingLists]:
+        """What is to be learned from it."""
+        return training_lists(self.sources, self.history, self.after)
+
+
+def with_sequence_model(
+    sources: Sequence[CandidateSources],
+    histories: Sequence[PurchaseHistory],
+    warm: SequenceModel | None = None,
+) -> list[CandidateSources]:
+    """The same with a sequence model, if the settings ask for one.
+
+    It learns once, on the oldest day, so that no window is known to it; what is read is as of each day.
+
+    Args:
+        sources: as of several days, the newest first.
+        histories: of the same days.
+        warm: a sequence model that learned on no later day than the oldest, to start from.
+    """
+    chosen = sources[0].chosen.sequence
+    if chosen is None:
+        return list(sources)
+    oldest = SequenceModel.fit(histories[-1], sources[-1].shelf, chosen, warm)
+    return [
+        replace(one, sequence=oldest.on(history, one.shelf))
+        for one, history in zip(sources, histories, strict=True)
+    ]
+
+
+def fit_recommender(
+    now: CandidateSources,
+    history: PurchaseHistory,
+    windows: Sequence[TrainingWindow],
+    new_items: IntArray = NO_ITEMS,
+) -> Fit:
+    """Learn to rank from past windows; then look from now.
+
+    Args:
+        now: as of the day from which to recommend; all windows have ended by then.
+        history: of everybody, as of that day.
+        windows: on the same shelf.
+        new_items: rows of the items that are new on that day.
+    """
+    if now.chosen.sequence is not None and now.sequence is None:
+        days = [history, *(window.history for window in windows)]
+        now, *before = with_sequence_model([now, *(window.sources for window in windows)], days)
+        windows = [replace(one, sources=then) for one, then in zip(windows, before, strict=True)]
+    learned = [lesson for window in windows for lesson in window.lessons]
+    ranker = Ranker.fit(learned, now.names, now.chosen.ranker)
+    return Fit(now, ranker, history, NewItems.fit(history, now.shelf, new_items, now.chosen.content))

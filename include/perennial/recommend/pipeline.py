@@ -1,58 +1,45 @@
 """The step of training: a candidate as of a day, registered with its examination and what it was worth."""
 
 import tempfile
-from collections.abc import Mapping
-from datetime import date, timedelta
+from collections.abc import Iterator
+from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 import numpy as np
-import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from perennial.foundation.arrays import BoolArray, IntArray
-from perennial.foundation.embedding_spaces import in_force, texts
+from perennial.foundation import engine
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake, open_lake
+from perennial.foundation.lake.table import Stretch
 from perennial.foundation.ledger import open_ledger
 from perennial.foundation.modelling import promotion, tracking
-from perennial.foundation.modelling.promotion import WINDOW
-from perennial.foundation.modelling.registered import Pyfunc, Registered
+from perennial.foundation.pages import report_words
+from perennial.foundation.settings import settings
 from perennial.recommend import recommender
-from perennial.recommend.any_data import report
-from perennial.recommend.arrays.lookup import sample_rows
-from perennial.recommend.data import history, tables
+from perennial.recommend.arrays.lookup import find
+from perennial.recommend.data import tables
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory
-from perennial.recommend.data.window_purchases import WindowPurchases, purchases_in_window
-from perennial.recommend.evaluation import comparison, pictures
-from perennial.recommend.evaluation.scorecard import scorecards
-from perennial.recommend.features.promotions import promotion_features
-from perennial.recommend.fit import RULES
-from perennial.recommend.lists import eligibility
+from perennial.recommend.exposure import report
+from perennial.recommend.exposure.report import ShownItems
+from perennial.recommend.fit import Fit
+from perennial.recommend.lists import eligibility, reasons
 from perennial.recommend.lists.phrases import languages
-from perennial.recommend.recommender import NAME, Recommender
+from perennial.recommend.lists.selection import ListSelector
+from perennial.recommend.recommender import NAME, Customers, Recommender
+from perennial.recommend.registration import _log, _log_comparison, register
+from perennial.recommend.retraining import fit_both
 from perennial.recommend.sequence.model import SequenceModel
 from perennial.recommend.settings import RecommenderSettings, recommender_settings
-from perennial.recommend.sources import new_items
-from perennial.recommend.sources.retrieval import CandidateSources
-from perennial.recommend.training import TrainingWindow, fit, with_sequence_model
 
 _READ = ("model_log", "events", "items", "promotions", "item_embeddings")
 """The log first: a space that it has in force is whole by then."""
-_EXAMPLE_CUSTOMERS = 3
-_COMPARED = 500
-"""Customers on whom every source is judged alone, every day."""
-_PROTOCOL = (
-    "different merchandise items bought in the 28 days, warm or cold, by customers who had bought before; "
-    "every sellable item ranked, none sampled"
-)
-
-
-class TooLittleHistoryError(RuntimeError):
-    """There are not enough past purchases to learn from and be judged."""
 
 
 def train(day: str | date, endpoint: Endpoint) -> dict[str, str]:
@@ -80,64 +67,6 @@ def train(day: str | date, endpoint: Endpoint) -> dict[str, str]:
     return {"model": NAME, "version": str(registered.version), "mlflow_run": run.id}
 
 
-def register(run: tracking.Run, model: Recommender, paper: WindowPurchases) -> Registered:
-    """Register a model, with its examination beside it."""
-    with tempfile.TemporaryDirectory() as folder:
-        paper.save(Path(folder) / "bought.parquet")
-        run.log_file(Path(folder) / "bought.parquet", tracking.EXAMINATION)
-        return run.register(_packed(model, Path(folder) / NAME))
-
-
-def fit_both(
-    lake: Lake, day: date, chosen: RecommenderSettings, warm: SequenceModel | None = None
-) -> tuple[Recommender, WindowPurchases]:
-    """Both fits, and the examination on the newest window, of which the judged fit knows nothing.
-
-    Args:
-        lake: pinned.
-        day: the day.
-        chosen: how.
-        warm: the sequence model of an earlier day, to start from.
-    """
-    eligibility.check_names(chosen.eligibility, Catalogue.of(tables.item_names(lake.known("items", day))))
-    items = tables.merchandise(lake.known("items", day), chosen.excluded_categories)
-    backs = _windows(chosen)
-    days = [day, *(day - timedelta(back) for back in backs)]
-    customers = _drawn(lake, day, chosen.customers)
-    bought = [_lines(lake, one, customers) for one in days]
-    shelf, available, listed = _shelf(lake, items, bought[0], day)
-    histories = [PurchaseHistory.of_lines(one, shelf) for one in bought]
-    papers = [
-        purchases_in_window(tables.purchases(lake.known("events", one + WINDOW)), items, one, WINDOW).among(
-            history.customer_ids
-        )
-        for one, history in zip(days[1:], histories[1:], strict=True)
-    ]
-    early = [paper for back, paper in zip(backs, papers, strict=True) if back >= 2 * WINDOW.days]
-    if not len(papers[0].rows) or not any(len(paper.rows) for paper in early):
-        raise TooLittleHistoryError(f"training for {day}: nobody bought both before and after {days[-1]}")
-    some = [history for history in histories if len(history)]
-    told = [promotion_features(lake.known("promotions", one), shelf, one) for one in days[: len(some)]]
-    fits = [
-        CandidateSources.fit(history, shelf, available, chosen, one)
-        for history, one in zip(some, told, strict=True)
-    ]
-    sources = with_sequence_model(fits, some, warm)
-    windows = {
-        back: TrainingWindow(known, history, paper)
-        for back, known, history, paper in zip(backs, sources[1:], histories[1:], papers, strict=False)
-        if len(paper.rows)
-    }
-    over = [window for back, window in windows.items() if back >= 2 * WINDOW.days]
-    new = [
-        new_items.newest_items(history, shelf, listed - back, available, chosen.exploration)
-        for history, back in zip(histories, (0, backs[0]), strict=False)
-    ]
-    served = fit(sources[0], histories[0], list(windows.values())[: chosen.ranker.windows], new[0])
-    judged = fit(sources[1], histories[1], over[: chosen.ranker.windows], new[1])
-    return Recommender(judged, served, available, day, languages()), papers[0]
-
-
 def _followed_before(
     lake: Lake, day: date, endpoint: Endpoint, chosen: RecommenderSettings
 ) -> SequenceModel | None:
@@ -152,112 +81,115 @@ def _followed_before(
     return None if held is None else held.served.sources.sequence
 
 
-def _windows(chosen: RecommenderSettings) -> list[int]:
-    """How many days ago the windows begin that are learned from, the newest first.
+_TABLE = "recommendations"
 
-    Further back than a served fit asks for, since the judged one may not learn from a window that overlaps
-    with the newest.
+
+BLOCK = 10_000
+"""Customers read at once."""
+
+
+def plan(day: str | date) -> list[dict[str, Any]]:
+    """The shards of the day, as small as XCom likes them: the version that speaks, first customer, and end.
+
+    Together they cover all customers there can be, so nothing of an earlier attempt is left. A day before the
+    first promotion had no version, and gets no rows.
+
+    Raises:
+        NoModelError: no version has ever been promoted.
     """
-    apart = chosen.ranker.every_days
-    count = chosen.ranker.windows + -(-WINDOW.days // apart)
-    return [WINDOW.days + apart * number for number in range(count)]
+    day = date.fromisoformat(str(day))
+    lake, most = open_lake(), recommender_settings().customers_per_shard
+    version = promotion.version_in_force(lake, NAME, day)
+    asked = _asked(lake, day)
+    numbered = asked.mutate(number=ibis.row_number().over(order_by=asked.customer_id))
+    first = numbered.filter((numbered.number > 0) & (numbered.number % most == 0)).order_by("number")
+    edges = [None, *first.to_pyarrow()["customer_id"].to_pylist(), None]
+    return [{"version": version, "start": start, "end": end} for start, end in pairwise(edges)]
 
 
-def _drawn(lake: Lake, day: date, most: int) -> ir.Table | None:
-    """The customers to learn from, drawn by chance; None: everybody."""
-    events = lake.known("events", day)
-    names = events.filter(events.event_type == "purchase").select("customer_id").distinct()
-    if names.count().to_pyarrow().as_py() <= most:
-        return None
-    held = names.order_by("customer_id").to_pyarrow()
-    return ibis.memtable(held.take(pa.array(sample_rows(held.num_rows, most))))
+def score(shard: dict[str, Any], day: str | date, endpoint: Endpoint) -> int:
+    """Write `recommendations` of a shard for the day; how many rows.
 
-
-def _lines(lake: Lake, day: date, customers: ir.Table | None) -> pa.Table:
-    """What customers had bought by the end of the day, as known then."""
-    events = lake.known("events", day)
-    asked = events if customers is None else events.semi_join(customers, "customer_id")
-    return history.order_lines(asked, day).to_pyarrow()
-
-
-def _shelf(lake: Lake, items: ir.Table, bought: pa.Table, day: date) -> tuple[Catalogue, BoolArray, IntArray]:
-    """The items that somebody bought and those that are new, with the vectors of their texts in force.
-
-    Returns:
-        The shelf; which items are available; days since each entered the catalogue, −1 where not known.
+    It goes in blocks of customers: what it holds in memory does not grow with them.
     """
-    space = in_force(lake, day)
-    sold = items.item_id.isin(ibis.memtable(bought.select(["item_id"])).distinct().item_id)
-    new = items.available & (items.listed_on > day - timedelta(new_items.NEW_DAYS))
-    wanted = items.filter(sold | new.fill_null(False))
-    hashes = texts(wanted, space.text).drop("text").to_pyarrow()
-    held = lake.read("item_embeddings")
-    needed = ibis.memtable(hashes.select(["text_hash"])).distinct()
-    vectors = held.filter(held.encoder == space.key).semi_join(needed, "text_hash")
-    known = (
-        wanted.select("item_id", "title", "category", "brand", "available", "listed_on")
-        .to_pyarrow()
-        .sort_by("item_id")
+    day, lake, chosen = date.fromisoformat(str(day)), open_lake(), recommender_settings()
+    version, stretch = shard["version"], Stretch("customer_id", shard["start"], shard["end"])
+    if version is None:
+        lake.replace(_TABLE, _stamped(reasons.SCHEMA.empty_table(), 0, day), day, only=stretch)
+        return 0
+    model: Recommender = tracking.load_model(endpoint, NAME, version)
+    staging, places = settings().staging.resolve(), 0
+    staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="recommendations-", dir=staging) as folder:
+        file = Path(folder) / "rows.parquet"
+        with pq.ParquetWriter(file, _stamped(reasons.SCHEMA.empty_table(), 0, day).schema) as writer:
+            for found in _recommended(lake, model.served, day, chosen, stretch):
+                writer.write_table(_stamped(found, version, day))
+                places += found.num_rows
+        lake.replace(_TABLE, engine.files([str(file)]), day, only=stretch)
+    return places
+
+
+def show(day: str | date, endpoint: Endpoint) -> int:
+    """Publish the page of who is shown, from what the lake holds of the day; how many rows that is."""
+    day, lake = date.fromisoformat(str(day)), open_lake()
+    rows = lake.read(_TABLE)
+    found = rows.filter(rows.day == day)
+    counted = found.group_by("item_id", "model_version").agg(
+        shown=found.count(), drawn=(found.propensity < 1).sum().fill_null(0)
     )
-    shelf = Catalogue.of(
-        known, hashes, vectors.select("text_hash", "vector").order_by("text_hash").to_pyarrow()
+    each = counted.to_pyarrow()
+    if not each.num_rows:
+        return 0
+    version = each["model_version"][0].as_py()
+    model: Recommender = tracking.load_model(endpoint, NAME, version)
+    fit = model.served
+    counts = np.zeros(len(fit.sources.shelf), np.int64)
+    np.add.at(counts, fit.sources.shelf.find(each["item_id"]), each["shown"].to_numpy())
+    customers = found.customer_id.nunique().to_pyarrow().as_py()
+    shown = ShownItems(customers, int(each["drawn"].to_numpy().sum()), counts)
+    report.publish(shown, fit, version, day, report_words(), settings().reports)
+    return shown.places
+
+
+def recommend(day: str | date, endpoint: Endpoint) -> int:
+    """All of it in this process; how many rows."""
+    for shard in plan(day):
+        score(shard, day, endpoint)
+    return show(day, endpoint)
+
+
+def _asked(lake: Lake, day: date) -> ir.Table:
+    """The customers with a profile of the day."""
+    profiles = lake.read("profiles")
+    return profiles.filter(profiles.day == day).select("customer_id")
+
+
+def _recommended(
+    lake: Lake, fit: Fit, day: date, chosen: RecommenderSettings, stretch: Stretch
+) -> Iterator[pa.Table]:
+    """The lists of the customers of a stretch, by today's rules, block by block."""
+    items, shelf = lake.known("items", day), fit.sources.shelf
+    eligibility.check_names(chosen.eligibility, Catalogue.of(tables.item_names(items)))
+    on_sale = items.filter(items.available).select("item_id").to_pyarrow()["item_id"]
+    lists = ListSelector.of(
+        chosen, fit.sources, fit.new_items, find(pa.array(shelf.item_ids), on_sale) >= 0, day
     )
-    listed = known["listed_on"].cast(pa.int32()).to_pandas()
-    since = (day - date(1970, 1, 1)).days - listed
-    return shelf, known["available"].to_numpy(), since.fillna(-1).to_numpy().astype(np.int64)
+    events, users = lake.known("events", day), lake.known("users", day)
+    known_of = users.select("customer_id", "age", "locale")
+    asked = stretch.of(_asked(lake, day)).left_join(known_of, "customer_id")
+    customers, spoken = asked.select("customer_id", "age", "locale"), languages()
+    for batch in customers.order_by("customer_id").to_pyarrow().to_batches(BLOCK):
+        block = pa.Table.from_batches([batch])
+        names = block["customer_id"]
+        theirs = events.semi_join(ibis.memtable(block.select(["customer_id"])), "customer_id")
+        held = PurchaseHistory.of_lines(tables.order_lines(theirs, day).to_pyarrow(), shelf)
+        adult = eligibility.known_adults(block["age"], chosen.eligibility.adult_age)
+        who = Customers(held.of(held.find(names), names.to_numpy()), adult, spoken.of(block["locale"]))
+        yield recommender.recommend(fit, who, lists, spoken, chosen.top)
 
 
-def _packed(model: Recommender, folder: Path) -> Pyfunc:
-    model.save(folder)
-    example = pd.DataFrame({"customer_id": model.served.history.customer_ids[:_EXAMPLE_CUSTOMERS]})
-    return Pyfunc(
-        name=NAME,
-        folder=folder,
-        loader=recommender.__name__,
-        example=example,
-        answer=model.predict(example),
-        options={"k": 20, "fit": "served"},
-        packages=recommender.PACKAGES,
-    )
-
-
-def _log(
-    run: tracking.Run, model: Recommender, paper: WindowPurchases, chosen: RecommenderSettings, logged: str
-) -> None:
-    """Parameters, and the figures of the judged fit and of two simple rules on the newest window."""
-    params = {
-        **_flat(chosen.model_dump(exclude={"excluded_categories"})),
-        "excluded_categories": ", ".join(sorted(chosen.excluded_categories)),
-        "protocol": _PROTOCOL,
-        "customers_examination": len(paper.customer_ids),
-        "items_on_shelf": len(model.served.sources.shelf),
-        "texts_on_shelf": len(model.served.sources.shelf.vectors),
-    }
-    found = scorecards(model.judged, paper, {"": model.judged.probability, **RULES})
-    metrics = {
-        f"{name}_{figure}".strip("_"): value
-        for name, marks in found.items()
-        for figure, value in marks.figures().items()
-    }
-    run.log(params=params, metrics=metrics, model=logged)
-
-
-def _log_comparison(run: tracking.Run, model: Recommender, paper: WindowPurchases) -> None:
-    """A run within the run for the ranker and each source alone, and the picture of who wins where."""
-    found = comparison.compare(model.judged, paper, paper, most=_COMPARED)
-    for way, metrics in comparison.by_method(found.figures).items():
-        with run.child(way, {"way": way}) as child:
-            child.log(metrics=metrics)
-    with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / report.PICTURE
-        picture.write_text(pictures.who_wins(found.figures, report.labels(found)))
-        run.log_file(picture)
-
-
-def _flat(held: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Settings within settings by their path, as MLflow takes them."""
-    found: dict[str, Any] = {}
-    for name, value in held.items():
-        inner = _flat(value, f"{before}{name}.") if isinstance(value, Mapping) else {f"{before}{name}": value}
-        found |= inner
-    return found
+def _stamped(found: pa.Table, version: int, day: date) -> pa.Table:
+    n = found.num_rows
+    days, versions = pa.array([day] * n, pa.date32()), pa.array([version] * n, pa.int64())
+    return found.append_column("day", days).append_column("model_version", versions)

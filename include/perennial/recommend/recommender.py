@@ -23,6 +23,7 @@ from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.data.window_purchases import WindowPurchases
 from perennial.recommend.evaluation.scorecard import scorecards
 from perennial.recommend.features.matrix import CustomerBlock
+from perennial.recommend.features.pairs import Candidates
 from perennial.recommend.fit import Fit
 from perennial.recommend.lists import reasons
 from perennial.recommend.lists.eligibility import known_adults
@@ -30,7 +31,6 @@ from perennial.recommend.lists.phrases import Languages
 from perennial.recommend.lists.selection import ListSelector
 from perennial.recommend.ranking.ranker import Ranker
 from perennial.recommend.settings import RecommenderSettings
-from perennial.recommend.sources.candidates import Candidates
 from perennial.recommend.sources.new_items import NewItems
 from perennial.recommend.sources.retrieval import CandidateSources
 

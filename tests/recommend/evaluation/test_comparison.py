@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from perennial.recommend import training
 from perennial.recommend.any_data import report
 from perennial.recommend.data.window_purchases import WindowPurchases
 from perennial.recommend.evaluation import comparison, pictures
@@ -14,10 +13,9 @@ from perennial.recommend.evaluation.comparison import Comparison
 from perennial.recommend.evaluation.metrics import interval, judge
 from perennial.recommend.evaluation.ranking_task import RankingTask, Slice
 from perennial.recommend.features.matrix import CustomerBlock
-from perennial.recommend.fit import Fit
+from perennial.recommend.fit import Fit, TrainingWindow, fit_recommender
 from perennial.recommend.settings import recommender_settings
 from perennial.recommend.sources.retrieval import CandidateSources
-from perennial.recommend.training import TrainingWindow
 from tests.recommend.goods import GOODS, history_of, shelf_of
 
 SHELF = shelf_of()
@@ -59,12 +57,12 @@ def fit() -> Fit:
     offered = np.array([name != FEW for name in SHELF.item_ids])
     sources = [CandidateSources.fit(history, SHELF, offered, chosen) for history in histories]
     windows = [TrainingWindow(sources[seed], histories[seed], paper(seed)) for seed in (1, 2)]
-    return training.fit(sources[0], histories[0], windows)
+    return fit_recommender(sources[0], histories[0], windows)
 
 
 @pytest.fixture(scope="module")
 def found(fit: Fit) -> Comparison:
-    return comparison.compare(fit, paper(0), paper(0))
+    return comparison.compare(fit_recommender, paper(0), paper(0))
 
 
 def row(found: Comparison, part: str, way: str, measure: str = "ndcg_10") -> dict[str, float]:
@@ -75,7 +73,7 @@ def row(found: Comparison, part: str, way: str, measure: str = "ndcg_10") -> dic
 def test_every_way_is_judged_on_every_slice_it_has_something_to_say_of(fit: Fit, found: Comparison):
     ways = {(one["slice"], one["way"]) for one in found.figures.to_pylist() if one["measure"] == "ndcg_10"}
     for part in ("all", "repeat", "explore"):
-        of_sources = set(fit.sources.names) - {"content", "needs_text"}
+        of_sources = set(fit_recommender.sources.names) - {"content", "needs_text"}
         assert {way for where, way in ways if where == part} == {"ranker", "frequency", *of_sources}
     cold = {way for where, way in ways if where == "cold"}
     assert cold == {"new items", "popularity", "popularity of the kind", "chance"}
@@ -84,16 +82,16 @@ def test_every_way_is_judged_on_every_slice_it_has_something_to_say_of(fit: Fit,
 
 
 def test_a_source_is_judged_by_its_scores_over_all_items(fit: Fit, found: Comparison):
-    history, names = fit.history, ["customer_id", "item_id", "times"]
+    history, names = fit_recommender.history, ["customer_id", "item_id", "times"]
     pairs = [history.customer_ids[history.customers], SHELF.item_ids[history.items]]
     counted = pa.table(pairs, names[:2]).group_by(names[:2]).aggregate([([], "count_all")])
     split = RankingTask.of(counted.rename_columns(names), pa.array(SHELF.item_ids), paper(0))
-    popular = fit.sources.facts.buyers_lately
+    popular = fit_recommender.sources.facts.buyers_lately
     often = history.weights(90).toarray() + np.float32(1e-6) / popular.max() * popular
     habits = np.full(often.shape, -1e9)
-    habits[:, fit.sources.pool] = fit.sources.scores(CustomerBlock(history, SHELF, fit.sources.facts))[
-        "habits_ever"
-    ]
+    habits[:, fit_recommender.sources.pool] = fit_recommender.sources.scores(
+        CustomerBlock(history, SHELF, fit_recommender.sources.facts)
+    )["habits_ever"]
     for name, of in {"habits_ever": habits, "frequency": often}.items():
         said = of[:, SHELF.find(pa.array(split.item_ids))]
         for part in (Slice.ALL, Slice.REPEAT, Slice.EXPLORE):
@@ -129,7 +127,7 @@ def test_a_probability_is_compared_with_what_came_true(found: Comparison):
 
 
 def test_of_many_customers_some_are_judged(fit: Fit, found: Comparison):
-    fewer = comparison.compare(fit, paper(0), paper(0), most=25)
+    fewer = comparison.compare(fit_recommender, paper(0), paper(0), most=25)
     assert row(fewer, "all", "ranker", "ndcg_10")["customers"] == 25
     assert fewer.of_all == found.of_all == len(CUSTOMERS)
     assert "25 of 60 customers were judged, drawn by chance." in report.summary(fewer)

@@ -4,16 +4,8 @@ import pytest
 from scipy import sparse
 
 from perennial.recommend.exposure import pictures
-from perennial.recommend.exposure.shares import (
-    Spread,
-    cost_curve,
-    counts,
-    exposure,
-    gini,
-    groupings,
-    penalise_popularity,
-)
-from perennial.recommend.lists.diversity import select_diverse
+from perennial.recommend.exposure.shares import Spread, cost_curve, counts, exposure, gini, groupings
+from perennial.recommend.lists.diversity import penalise_popularity, select_diverse
 from tests.recommend.goods import rules_of, shelf_of
 
 

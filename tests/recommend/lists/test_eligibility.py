@@ -7,13 +7,9 @@ import pytest
 
 from perennial.foundation.config import ConfigError, load
 from perennial.recommend.lists.diversity import select_diverse
-from perennial.recommend.lists.eligibility import (
-    EligibilityRules,
-    EligibilitySettings,
-    check_names,
-    known_adults,
-)
+from perennial.recommend.lists.eligibility import EligibilityRules, check_names, known_adults
 from perennial.recommend.lists.exploration import KeyedChance, insert_new_items, keys
+from perennial.recommend.settings import EligibilitySettings
 from tests.recommend.goods import GOODS, Goods, Plain, history_of, rules_of, shelf_of
 
 SHELF = shelf_of()

@@ -8,14 +8,13 @@ import torch
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.features.matrix import CustomerBlock
+from perennial.recommend.fit import with_sequence_model
 from perennial.recommend.sequence import inputs as reading
 from perennial.recommend.sequence.model import SequenceModel
 from perennial.recommend.sequence.popularity import ItemTrends
-from perennial.recommend.sequence.settings import SequenceSettings
 from perennial.recommend.sequence.training import TrainingData, initialise, loss
-from perennial.recommend.settings import recommender_settings
+from perennial.recommend.settings import SequenceSettings, recommender_settings
 from perennial.recommend.sources.retrieval import CandidateSources
-from perennial.recommend.training import with_sequence_model
 
 CUSTOMERS, PAIRS, WEEKS = 120, 6, 30
 ITEMS = 2 * PAIRS + 2

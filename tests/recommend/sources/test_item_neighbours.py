@@ -25,14 +25,14 @@ def test_the_dual_solution_is_the_textbook_one_for_known_and_for_unknown_custome
     weighing: PurchaseWeighting,
 ):
     known, others = histories(40, 0), histories(15, 1)
-    bought = weighing.matrix(known).toarray().astype(np.float64)
+    bought = known.weighted(weighing).toarray().astype(np.float64)
     inverse = np.linalg.inv(bought.T @ bought + RIDGE * np.eye(bought.shape[1]))
     items = -inverse / np.diag(inverse)
     np.fill_diagonal(items, 0)
     pool = np.array([7, 1, 4])
     found = ItemNeighbours.fit(known, pool, ItemNeighboursSettings(weighing=weighing, ridge=RIDGE))
     for history in (known, others):
-        wanted = weighing.matrix(history).toarray() @ items[:, pool]
+        wanted = history.weighted(weighing).toarray() @ items[:, pool]
         np.testing.assert_allclose(found.scores(history)[EVER], wanted, atol=1e-5)
 
 

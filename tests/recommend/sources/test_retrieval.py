@@ -31,14 +31,14 @@ ALL = np.arange(12)
 def test_item_neighbours_are_the_textbook_ease_also_for_unknown_customers():
     chosen = ItemNeighboursSettings(weighing=PurchaseWeighting(half_life_days=60, power=0.5), ridge=3)
     held, others = known(random_rows(1)), known(random_rows(2))
-    bought = chosen.weighing.matrix(held).toarray().astype(float)
+    bought = held.weighted(chosen.weighing).toarray().astype(float)
     inverse = np.linalg.inv(bought.T @ bought + 3 * np.eye(12))
     weights = -inverse / np.diag(inverse)
     np.fill_diagonal(weights, 0)
     for part in (ALL, np.array([2, 5, 7])):
         model = ItemNeighbours.fit(held, part, chosen)
         for block in (held, others):
-            wanted = chosen.weighing.matrix(block).toarray() @ weights
+            wanted = block.weighted(chosen.weighing).toarray() @ weights
             np.testing.assert_allclose(model.scores(block)[EVER], wanted[:, part], atol=2e-5)
 
 

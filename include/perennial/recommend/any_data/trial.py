@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 from perennial.foundation import encoder
 from perennial.foundation.arrays import BoolArray
 from perennial.foundation.embedding_spaces import EmbeddingSpace, texts
-from perennial.recommend import training
 from perennial.recommend.arrays.lookup import sample_rows
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory
@@ -24,6 +23,7 @@ from perennial.recommend.evaluation import comparison, splits
 from perennial.recommend.evaluation.comparison import Comparison, Progress
 from perennial.recommend.evaluation.ranking_task import WARM_PURCHASES
 from perennial.recommend.evaluation.splits import SplitKind, Splits, TooShortError
+from perennial.recommend.fit import TrainingWindow, fit_recommender
 from perennial.recommend.settings import RecommenderSettings
 from perennial.recommend.sources.retrieval import CandidateSources
 
@@ -97,7 +97,7 @@ def evaluate(
         raise TooShortError(f"found no item that was bought {WARM_PURCHASES} times before; allowed are some")
     say(f"learning from {len(history.items):,} lines of {len(history):,} customers, {len(shelf):,} items")
     now = CandidateSources.fit(history, shelf, offered, chosen)
-    fit = training.fit(now, history, _windows(found, shelf, chosen))
+    fit = fit_recommender(now, history, _windows(found, shelf, chosen))
     paper = found.test.bought(pa.array(whole.item_ids, pa.string()), found.tested)
     if not np.isin(paper.customer_ids.astype(str), history.customer_ids.astype(str)).any():
         raise TooShortError(f"found nobody who bought before and after; to be foreseen were {tested}")
@@ -132,7 +132,7 @@ def _offered(history: PurchaseHistory) -> BoolArray:
     return np.bincount(history.items, minlength=history.width) >= WARM_PURCHASES
 
 
-def _windows(found: Splits, shelf: Catalogue, chosen: RecommenderSettings) -> list[training.TrainingWindow]:
+def _windows(found: Splits, shelf: Catalogue, chosen: RecommenderSettings) -> list[TrainingWindow]:
     """The past windows in which anything was bought by who had bought before."""
     windows = []
     for cut in found.past:
@@ -140,7 +140,7 @@ def _windows(found: Splits, shelf: Catalogue, chosen: RecommenderSettings) -> li
         paper = cut.bought(pa.array(shelf.item_ids, pa.string())).among(history.customer_ids)
         if len(paper.rows):
             sources = CandidateSources.fit(history, shelf, _offered(history), chosen)
-            windows.append(training.TrainingWindow(sources, history, paper))
+            windows.append(TrainingWindow(sources, history, paper))
     if not windows:
         raise TooShortError("found nobody who bought before a past window and in it; a longer past is needed")
     return windows

@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from perennial.foundation.arrays import Float32Array, Int32Array, IntArray, StringArray
+from perennial.recommend.arrays.lookup import find
+from perennial.recommend.settings import LEVELS
 
 GROUPS = ("family", "kind", "brand", "brand_line", "text")
 """How items are grouped: by the second and the third level of the category, by brand, by brand within a
 family, and by what their text says. Items that belong to none of a sort are together in one."""
-LEVELS = 3
-"""How many levels of a category are told apart; an item with fewer repeats its last one."""
 
 
 @dataclass(frozen=True)
@@ -134,14 +134,6 @@ class Catalogue:
                 texts=held["texts"].astype(np.int64),
                 vectors=held["vectors"],
             )
-
-
-def find(wanted: pa.Array | pa.ChunkedArray, among: StringArray) -> IntArray:
-    """The place of each name among others, −1 for those that are not there."""
-    found = pc.index_in(wanted, pa.array(among, pa.string()))
-    if isinstance(found, pa.ChunkedArray):
-        found = found.combine_chunks()
-    return pc.fill_null(found, -1).cast(pa.int64()).to_numpy()
 
 
 def _of_length_one(vectors: Float32Array) -> Float32Array:

@@ -1,24 +1,18 @@
 """What customers bought, as known at the end of a day: arrays over the items of a shelf."""
 
 from dataclasses import dataclass, fields
-from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-import ibis
-import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
 from perennial.foundation.arrays import Float32Array, FloatArray, Int32Array, IntArray, StringArray
-from perennial.foundation.lake import end_of
-from perennial.recommend.arrays.lookup import sample_rows
-from perennial.recommend.data.catalogue import Catalogue, find
-
-_DAY_SECONDS = 86_400
-_LINE = ("customer_id", "item_id", "order_id", "age", "quantity", "paid", "listed")
+from perennial.recommend.arrays.lookup import find, sample_rows, sort_keys
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.settings import PurchaseWeighting
 
 
 @dataclass(frozen=True)
@@ -91,6 +85,12 @@ class PurchaseHistory:
             data, items = data[kept], items[kept]
         return sparse.csr_array((data.astype(np.float32), items, starts), shape=(len(self), self.width))
 
+    def weighted(self, weighting: PurchaseWeighting) -> sparse.csr_array:
+        """The same by the settings of a source, shape (customers, items), float32."""
+        weights = self.weights(weighting.half_life_days, newest_only=weighting.newest_only)
+        weights.data = weights.data ** np.float32(weighting.power)
+        return weights
+
     @cached_property
     def by_pair(self) -> IntArray:
         """The lines by customer, then item, the oldest first."""
@@ -162,7 +162,7 @@ class PurchaseHistory:
 
     @classmethod
     def of_lines(cls, lines: pa.Table, shelf: Catalogue) -> Self:
-        """From the rows of `order_lines`; what is not on the shelf is left out, customers with nothing else too."""
+        """From the rows of `order_lines`; items outside the catalogue are left out."""
         items = shelf.find(lines["item_id"])
         lines, items = lines.filter(pa.array(items >= 0)), items[items >= 0]
         coded = lines["customer_id"].combine_chunks().dictionary_encode()
@@ -186,49 +186,6 @@ class PurchaseHistory:
 _ARRAYS = ("items", "ages", "orders", "quantities", "paid", "listed")
 
 
-def order_lines(events: ir.Table, day: date) -> ir.Table:
-    """The purchases among events as lines of orders, by customer, the oldest first.
-
-    Args:
-        events: as known at the end of the day.
-        day: the day.
-
-    Returns:
-        `customer_id, item_id, order_id, age, quantity, paid, listed`; a purchase without an order is one by
-        its moment, one without a price has 0.
-    """
-    end = int(end_of(day).timestamp())
-    bought = events.filter(events.event_type == "purchase", events.item_id.notnull(), events.quantity > 0)
-    age = ((end - 1 - bought.occurred_at.epoch_seconds().cast("int64")) / _DAY_SECONDS).floor().cast("int32")
-    order = ibis.coalesce(bought.order_id, bought.occurred_at.epoch_seconds().cast("string"))
-    each = bought.select(
-        "customer_id",
-        "item_id",
-        "quantity",
-        order_id=order,
-        age=age,
-        paid=bought.revenue,
-        listed=bought.unit_price * bought.quantity,
-    )
-    once = each.group_by("customer_id", "item_id", "order_id").agg(
-        age=each.age.min(),
-        quantity=each.quantity.sum(),
-        paid=each.paid.sum().cast("float64").fill_null(0.0),
-        listed=each.listed.sum().cast("float64").fill_null(0.0),
-    )
-    return once.select(*_LINE).order_by("customer_id", ibis.desc("age"), "order_id", "item_id")
-
-
 def decay(ages: Int32Array, half_life_days: float) -> FloatArray:
     """What purchases of these ages count, if they count half after so many days."""
     return np.exp2(ages * (-1 / half_life_days))
-
-
-def sort_keys(keys: IntArray) -> tuple[IntArray, IntArray]:
-    """Which places put not negative keys in order, equals in theirs, and the keys in order, shape (n,) each.
-
-    Numbers without equals need no stable sort, which takes ten times as long.
-    """
-    bits = len(keys).bit_length()
-    found = np.sort(keys << bits | np.arange(len(keys)))
-    return found & ((1 << bits) - 1), found >> bits

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from perennial.foundation.arrays import Float32Array, IntArray
+from perennial.foundation.arrays import Float32Array, FloatArray, IntArray
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.features.matrix import CustomerBlock
-from perennial.recommend.features.pairs import HALF_LIFE_DAYS
-from perennial.recommend.fit import Fit
+from perennial.recommend.features.pairs import HALF_LIFE_DAYS, Candidates
+from perennial.recommend.fit import Fit, ScoringRule, popularity
 from perennial.recommend.settings import PurchaseWeighting
 from perennial.recommend.sources.new_items import NewItems
 from perennial.recommend.sources.retrieval import CandidateSources
@@ -102,3 +102,17 @@ def _probabilities(fit: Fit, asked: PurchaseHistory, columns: IntArray, width: i
         at = columns[found.items]
         said[rows[found.rows][at >= 0], at[at >= 0]] = probability[at >= 0]
     return said
+
+
+def frequency(block: CustomerBlock, found: Candidates) -> FloatArray:
+    """What the customer bought often and lately, filled up with what is popular."""
+    weight = block.pairs.weight(HALF_LIFE_DAYS)
+    popular = popularity(block, found)
+    own = found.pair >= 0
+    said = popular / (1 + popular.max(initial=0.0))
+    said[own] = 1 + weight[found.pair[own]]
+    return said
+
+
+RULES: dict[str, ScoringRule] = {"frequency": frequency, "popularity": popularity}
+"""What the ranker has to beat."""

@@ -10,9 +10,9 @@ from perennial.foundation.arrays import FloatArray, IntArray
 from perennial.recommend.data.window_purchases import WindowPurchases, purchase_matrix
 from perennial.recommend.evaluation.metrics import RankingMetrics, evaluate, hits
 from perennial.recommend.features.matrix import CustomerBlock
+from perennial.recommend.features.pairs import Candidates
 from perennial.recommend.fit import Fit, ScoringRule
 from perennial.recommend.lists.reasons import RankedLists
-from perennial.recommend.sources.candidates import Candidates
 
 JUDGED_AT = 10
 WHOLE, BOUGHT, NEW = "", "what they bought before", "what is new to them"

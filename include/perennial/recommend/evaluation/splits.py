@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from perennial.foundation.lake import end_of
 from perennial.foundation.modelling.promotion import WINDOW
-from perennial.recommend.data import history, tables
+from perennial.recommend.data import tables
 from perennial.recommend.data.window_purchases import WindowPurchases, purchases_in_window
 
 _HELD_OUT_ON = date(2000, 1, 1)
@@ -48,7 +48,7 @@ class Cutoff:
 
     def lines(self) -> pa.Table:
         """What was bought by then, as `history.lines` has it."""
-        return history.order_lines(self.known, self.day).to_pyarrow()
+        return tables.order_lines(self.known, self.day).to_pyarrow()
 
     def bought(self, items: pa.Array, window: timedelta | None = None) -> WindowPurchases:
         """What was bought of these items in the window that follows, or in a longer one."""

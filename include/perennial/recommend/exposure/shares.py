@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import sparse
 
-from perennial.foundation.arrays import FloatArray, Int32Array, IntArray, RealArray, StringArray
+from perennial.foundation.arrays import FloatArray, Int32Array, IntArray, StringArray
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.evaluation.metrics import Interval, evaluate, hits, interval
 
@@ -116,20 +116,6 @@ def gini(counts: NDArray[np.integer]) -> float:
 def counts(lists: IntArray, size: int) -> IntArray:
     """How often each of `size` items is in lists of rows of items, −1 for none."""
     return np.bincount(lists[lists >= 0], minlength=size)
-
-
-def penalise_popularity(
-    scores: RealArray, items: IntArray, buyers: NDArray[np.number], penalty: float
-) -> RealArray:
-    """Scores that lean away from what everybody buys: divided by (buyers + 1) to the power of `penalty`.
-
-    Args:
-        scores: not negative, shape (n,).
-        items: row of the item, shape (n,).
-        buyers: how many customers bought each item lately, shape (items,).
-        penalty: 0 leaves the scores as they are.
-    """
-    return scores * ((buyers + 1.0) ** -penalty)[items].astype(scores.dtype) if penalty else scores
 
 
 @dataclass(frozen=True)

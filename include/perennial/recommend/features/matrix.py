@@ -10,13 +10,13 @@ from functools import cached_property
 import numpy as np
 
 from perennial.foundation.arrays import Float32Array, IntArray, RealArray
+from perennial.recommend.arrays.lookup import sort_keys
 from perennial.recommend.arrays.ragged import RaggedLists
 from perennial.recommend.data.catalogue import GROUPS, Catalogue
-from perennial.recommend.data.history import PurchaseHistory, sort_keys
+from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.features import item_features
 from perennial.recommend.features.item_features import ItemFeatures
-from perennial.recommend.features.pairs import HALF_LIFE_DAYS, NEVER, PurchasedPairs
-from perennial.recommend.sources.candidates import Candidates
+from perennial.recommend.features.pairs import HALF_LIFE_DAYS, NEVER, Candidates, PurchasedPairs
 
 CUSTOMER = (
     *("orders_14", "orders_28", "orders_91", "orders", "lines_28", "last_order", "first_order"),
@@ -71,7 +71,7 @@ class CustomerBlock:
         return PurchasedPairs.of(self.history)
 
     def features(self, candidates: Candidates, *, bought: bool) -> Float32Array:
-        """One row for each candidate, columns as in `feature_names`; `bought`: all were bought before, or none."""
+        """One row for each candidate, columns as in `feature_names`; `bought`: all or none were before."""
         columns = feature_names([str(source) for source in range(candidates.scores.shape[1])], bought=bought)
         found = np.empty((len(columns), len(candidates)), np.float32)
         told = dict(zip(columns, found, strict=True))

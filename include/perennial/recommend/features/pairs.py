@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from scipy import sparse
 
-from perennial.foundation.arrays import BoolArray, Int32Array, IntArray, RealArray
+from perennial.foundation.arrays import BoolArray, Float32Array, Int32Array, IntArray, RealArray
 from perennial.recommend.data.history import PurchaseHistory, decay
 
 NEVER = 999
@@ -108,3 +108,29 @@ class PurchasedPairs:
         """The number of each customer's newest order; of no meaning for who has none."""
         held = np.r_[self.history.orders, 0]
         return held[self.history.starts[1:] - 1]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Pairs of a customer and an item, by customer.
+
+    Args:
+        rows: the customer's row in the block, ascending, shape (n,).
+        items: the item's row on the shelf.
+        scores: what each source says, shape (n, sources); not a number where it says nothing.
+        pair: position among the block's `PurchasedPairs`, −1 where never bought.
+    """
+
+    rows: IntArray
+    items: IntArray
+    scores: Float32Array
+    pair: IntArray
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.rows)
+
+    def where(self, kept: np.ndarray) -> "Candidates":
+        """Some of them."""
+        at = np.flatnonzero(kept)
+        return Candidates(self.rows[at], self.items[at], self.scores.T[:, at].T, self.pair[at])

@@ -10,10 +10,9 @@ the determinant itself.
 
 import numpy as np
 import torch
-from pydantic import Field
+from numpy.typing import NDArray
 
 from perennial.foundation.arrays import BoolArray, Float32Array, IntArray, RealArray
-from perennial.foundation.config import Part
 from perennial.recommend.arrays.ragged import RaggedLists
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.lists.eligibility import EligibilityRules
@@ -24,15 +23,6 @@ _BLOCK = 32
 _LEAST_SCORE = np.float32(1e-12)
 _LEAST = 1e-3
 """Texts that have so little of their own are equal, and scores weigh so much at least: they decide then."""
-
-
-class DiversitySettings(Part):
-    """How varied a list is, and how far it leans away from what everybody buys."""
-
-    strength: float = Field(0.0, ge=0, le=1, description="0: by score alone; 1: by variety alone")
-    popularity_penalty: float = Field(
-        0.0, ge=0, le=1, description="a score is divided by the item's buyers to the power of this"
-    )
 
 
 def select_diverse(
@@ -160,3 +150,17 @@ class _Limits:
 
 def _close(gain: Float32Array, customers: IntArray, closed: BoolArray) -> None:
     gain[customers] = np.where(closed, -np.inf, gain[customers])
+
+
+def penalise_popularity(
+    scores: RealArray, items: IntArray, buyers: NDArray[np.number], penalty: float
+) -> RealArray:
+    """Scores that lean away from what everybody buys: divided by (buyers + 1) to the power of `penalty`.
+
+    Args:
+        scores: not negative, shape (n,).
+        items: row of the item, shape (n,).
+        buyers: how many customers bought each item lately, shape (items,).
+        penalty: 0 leaves the scores as they are.
+    """
+    return scores * ((buyers + 1.0) ** -penalty)[items].astype(scores.dtype) if penalty else scores

@@ -17,73 +17,22 @@ through what it should keep out.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from enum import StrEnum
 from typing import Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import ConfigDict, Field, PositiveInt, model_validator
 
 from perennial.foundation.arrays import BoolArray, Int32Array, IntArray, StringArray
-from perennial.foundation.config import ConfigError, Part
-from perennial.recommend.data.catalogue import LEVELS, Catalogue
+from perennial.foundation.config import ConfigError
+from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.settings import LEVELS, Again, EligibilitySettings, ItemSelector
 
 _WHERE = "models.yaml: recommender.eligibility"
 _CLOSE = 3
 NO_LIMIT = 1_000_000
 _BEGINS_AT = r"^\s*(?P<age>\d{1,3})\s*(?:$|\+|[-–]\s*\d|to\s+\d|(?:and|or) (?:over|older|above|more))"
-
-
-class ItemSelector(Part):
-    """Some items; all that is given must hold of them."""
-
-    model_config = ConfigDict(coerce_numbers_to_str=True)
-
-    category: str | None = Field(None, min_length=1, description="a > b from the top, or any level's name")
-    brand: str | None = Field(None, min_length=1)
-    item: str | None = Field(None, min_length=1, description="item_id")
-
-    @model_validator(mode="after")
-    def _some(self) -> Self:
-        if self.category is None and self.brand is None and self.item is None:
-            raise ValueError("category, brand or item is needed")
-        return self
-
-
-class Again(StrEnum):
-    """What may still be shown to who has bought something for good."""
-
-    NOTHING = "nothing"
-    OTHER_ITEMS = "other items"
-
-
-class BoughtForGood(ItemSelector):
-    """Items that nobody buys twice in a while."""
-
-    days: PositiveInt = Field(description="for so long after the purchase")
-    again: Again = Field(Again.NOTHING, description="of these items")
-
-
-class ListLimits(Part):
-    """Items that one list may hold at most, null for no limit."""
-
-    category: tuple[PositiveInt | None, ...] = Field(
-        (), max_length=LEVELS, description="of each category, from the widest level on"
-    )
-    brand: PositiveInt | None = Field(None, description="of each brand")
-
-
-class EligibilitySettings(Part):
-    """What may be shown to whom, and together."""
-
-    never: tuple[ItemSelector, ...] = ()
-    adults_only: tuple[ItemSelector, ...] = ()
-    adult_age: int = Field(18, ge=1, le=120)
-    bought_for_good: tuple[BoughtForGood, ...] = ()
-    apart: tuple[tuple[ItemSelector, ItemSelector], ...] = ()
-    most: ListLimits = ListLimits()
 
 
 @dataclass(frozen=True)
@@ -106,7 +55,7 @@ class EligibilityRules:
 
     @classmethod
     def of(cls, chosen: EligibilitySettings, shelf: Catalogue, available: BoolArray) -> Self:
-        """The rules of the settings, which `check_names` has passed, over a shelf; not all of it is available."""
+        """The rules of the settings, which `check_names` has passed, over a catalogue."""
         codes = (*shelf.levels.T, shelf.brands)
         limits = (*chosen.most.category, *[None] * (LEVELS - len(chosen.most.category)), chosen.most.brand)
         return cls(

@@ -13,23 +13,12 @@ from datetime import date
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field
 
 from perennial.foundation.arrays import BoolArray, FloatArray, IntArray, RealArray, StringArray
-from perennial.foundation.config import Part
 from perennial.recommend.lists.eligibility import EligibilityRules
 
 Keys = NDArray[np.uint64]
 _LEAST = 1e-12
-
-
-class ExplorationSettings(Part):
-    """How much room new items get."""
-
-    one_in: int | None = Field(20, ge=2, description="every so-manieth place of a list; null: none")
-    few_buyers: int = Field(5, ge=0, description="what more customers bought is not new any more")
-    items: int = Field(1000, ge=1, description="new items that are considered, those of much bought kinds")
-    named: int = Field(20, ge=1, description="… and of these, so many for each customer")
 
 
 @dataclass(frozen=True)

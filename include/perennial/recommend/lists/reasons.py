@@ -13,8 +13,8 @@ import pyarrow as pa
 from perennial.foundation.arrays import FloatArray, IntArray, StringArray
 from perennial.recommend.arrays.ragged import RaggedLists
 from perennial.recommend.features.matrix import CustomerBlock
+from perennial.recommend.features.pairs import Candidates
 from perennial.recommend.lists.phrases import Languages, Phrases
-from perennial.recommend.sources.candidates import Candidates
 
 if TYPE_CHECKING:
     from perennial.recommend.sources.new_items import NewItems

@@ -8,14 +8,13 @@ from typing import Self
 import numpy as np
 
 from perennial.foundation.arrays import BoolArray, FloatArray, IntArray
-from perennial.recommend.exposure.shares import penalise_popularity
 from perennial.recommend.features.matrix import CustomerBlock
-from perennial.recommend.lists.diversity import select_diverse
+from perennial.recommend.features.pairs import Candidates
+from perennial.recommend.lists.diversity import penalise_popularity, select_diverse
 from perennial.recommend.lists.eligibility import EligibilityRules
 from perennial.recommend.lists.exploration import KeyedChance, Keys, insert_new_items, keys
 from perennial.recommend.lists.reasons import RankedLists
 from perennial.recommend.settings import RecommenderSettings
-from perennial.recommend.sources.candidates import Candidates
 from perennial.recommend.sources.new_items import NewItems
 from perennial.recommend.sources.retrieval import CandidateSources
 

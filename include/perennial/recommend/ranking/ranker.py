@@ -20,9 +20,9 @@ from perennial.foundation.modelling import boosting
 from perennial.recommend.arrays.ragged import RaggedLists
 from perennial.recommend.features import matrix
 from perennial.recommend.features.matrix import CustomerBlock
+from perennial.recommend.features.pairs import Candidates
 from perennial.recommend.ranking.listwise_network import CandidateLists, ListwiseNetwork
 from perennial.recommend.settings import RankerSettings
-from perennial.recommend.sources.candidates import Candidates
 
 _FIRST = 24
 """So many of what a customer bought, by the network, are judged by the trees too, which take their time."""

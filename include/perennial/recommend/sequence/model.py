@@ -30,14 +30,15 @@ from torch.nn import functional
 
 from perennial.foundation.arrays import Float32Array, IntArray, StringArray
 from perennial.foundation.encoder import best_device
+from perennial.recommend.arrays.lookup import find
 from perennial.recommend.arrays.nearest_items import nearest_items
-from perennial.recommend.data.catalogue import Catalogue, find
+from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.sequence import inputs as reading
 from perennial.recommend.sequence.network import Network
 from perennial.recommend.sequence.popularity import ItemTrends
-from perennial.recommend.sequence.settings import SequenceSettings
 from perennial.recommend.sequence.training import TrainingData, initialise, train
+from perennial.recommend.settings import SequenceSettings
 
 _NOW: IntArray = np.zeros(1, np.int64)
 _OWN = "own.weight"

@@ -18,7 +18,7 @@ from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.sequence import inputs as reading
 from perennial.recommend.sequence.network import PRIOR_ITEMS, Network
 from perennial.recommend.sequence.popularity import ItemTrends
-from perennial.recommend.sequence.settings import SequenceSettings
+from perennial.recommend.settings import SequenceSettings
 
 _WARM_UP = 50
 """Steps until the learning rate is reached."""

@@ -1,42 +1,15 @@
 """Which items are considered for each customer: the likeliest of what they bought, and what sources name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from perennial.foundation.arrays import BoolArray, Float32Array, IntArray
 from perennial.recommend.arrays.ragged import RaggedLists
-from perennial.recommend.features.pairs import HALF_LIFE_DAYS, PurchasedPairs
+from perennial.recommend.features.pairs import HALF_LIFE_DAYS, Candidates, PurchasedPairs
 
 _BOUGHT = 100
 """How many of the things that a customer bought are considered; equals of the last one too."""
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Pairs of a customer and an item, by customer.
-
-    Args:
-        rows: the customer's row in the block, ascending, shape (n,).
-        items: the item's row on the shelf.
-        scores: what each source says, shape (n, sources); not a number where it says nothing.
-        pair: position among the block's `PurchasedPairs`, −1 where never bought.
-    """
-
-    rows: IntArray
-    items: IntArray
-    scores: Float32Array
-    pair: IntArray
-
-    def __len__(self) -> int:
-        """How many."""
-        return len(self.rows)
-
-    def where(self, kept: np.ndarray) -> "Candidates":
-        """Some of them."""
-        at = np.flatnonzero(kept)
-        return Candidates(self.rows[at], self.items[at], self.scores.T[:, at].T, self.pair[at])
 
 
 def find_candidates(

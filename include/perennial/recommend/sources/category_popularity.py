@@ -11,8 +11,7 @@ import numpy as np
 from perennial.foundation.arrays import Float32Array, IntArray
 from perennial.recommend.features.item_features import ItemFeatures
 from perennial.recommend.features.matrix import CustomerBlock
-
-GROUPS = ("kind", "brand_line", "text")
+from perennial.recommend.settings import POPULARITY_GROUPS
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,9 @@ class CategoryPopularity:
 
     def scores(self, block: CustomerBlock) -> dict[str, Float32Array]:
         """For each way to group, shape (customers, pool)."""
-        return {name: block.share_of(name, self.pool) * self._of_everybody(name) for name in GROUPS}
+        return {
+            name: block.share_of(name, self.pool) * self._of_everybody(name) for name in POPULARITY_GROUPS
+        }
 
     def _of_everybody(self, name: str) -> Float32Array:
         """The share of each item of the pool in what everybody buys of its group."""

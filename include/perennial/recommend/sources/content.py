@@ -35,7 +35,7 @@ class Content:
 
     def tastes(self, block: PurchaseHistory) -> Float32Array:
         """One vector of unit length for each customer, shape (customers, width); zeros without a history."""
-        bought = self.weighing.matrix(block)
+        bought = block.weighted(self.weighing)
         parts = bought.data, self._text_of[bought.indices], bought.indptr
         by_text = sparse.csr_array(parts, shape=(len(block), len(self.shelf.directions)))
         found = sparse_products.weighted_bags(by_text, self._directions)

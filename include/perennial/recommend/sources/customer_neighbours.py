@@ -16,7 +16,7 @@ from scipy import sparse
 
 from perennial.foundation.arrays import Float32Array, IntArray, StringArray
 from perennial.recommend.arrays import csr_storage, sparse_products
-from perennial.recommend.data.catalogue import find
+from perennial.recommend.arrays.lookup import find
 from perennial.recommend.data.history import PurchaseHistory, decay
 from perennial.recommend.settings import CustomerNeighboursSettings
 

@@ -50,7 +50,7 @@ class ItemNeighbours:
     def fit(cls, history: PurchaseHistory, pool: IntArray, chosen: ItemNeighboursSettings) -> Self:
         """Learn from the customers of a history, at most so many as the settings say."""
         known = history.sample(chosen.customers)
-        bought = chosen.weighing.matrix(known)
+        bought = known.weighted(chosen.weighing)
         alike = sparse_products.times_sparse(bought, bought.T.tocsr())
         alike[np.diag_indices_from(alike)] += chosen.ridge
         factor = cho_factor(alike, overwrite_a=True, check_finite=False)
@@ -83,7 +83,7 @@ class ItemNeighbours:
 
     def scores(self, block: PurchaseHistory, *, quick: bool = False) -> dict[str, Float32Array]:
         """For each question, shape (customers, pool); `quick`: three digits are enough."""
-        bought = self.chosen.weighing.matrix(block)
+        bought = block.weighted(self.chosen.weighing)
         alike = sparse_products.times_sparse(bought, self._of_items)
         known = sparse_products.to_fast(alike)
         own = bought[:, self.pool].tocoo()
@@ -97,7 +97,7 @@ class ItemNeighbours:
 
     def evidence(self, history: PurchaseHistory, rows: IntArray, columns: IntArray) -> IntArray:
         """The item bought that says most for an item of the pool, −1 where nothing was bought, shape (n,)."""
-        return strongest_evidence(self._near[columns], self.chosen.weighing.matrix(history)[rows])
+        return strongest_evidence(self._near[columns], history.weighted(self.chosen.weighing)[rows])
 
     @cached_property
     def _near(self) -> sparse.csr_array:

@@ -17,8 +17,7 @@ from perennial.foundation.arrays import BoolArray, Float32Array, IntArray
 from perennial.recommend.arrays import sparse_products
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory
-from perennial.recommend.lists.exploration import ExplorationSettings
-from perennial.recommend.settings import PurchaseWeighting
+from perennial.recommend.settings import ExplorationSettings, PurchaseWeighting
 from perennial.recommend.sources.content import Content
 
 NEW_DAYS = 91

@@ -17,10 +17,10 @@ from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.features.item_features import ItemFeatures
 from perennial.recommend.features.matrix import CustomerBlock
+from perennial.recommend.features.pairs import Candidates
 from perennial.recommend.sequence.model import SequenceModel
 from perennial.recommend.settings import RecommenderSettings
 from perennial.recommend.sources import candidates
-from perennial.recommend.sources.candidates import Candidates
 from perennial.recommend.sources.category_popularity import CategoryPopularity
 from perennial.recommend.sources.content import Content
 from perennial.recommend.sources.customer_neighbours import CustomerNeighbours

@@ -1,0 +1,95 @@
+"""A model into the registry: with its test cases, settings, figures and how each source did alone."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from perennial.foundation.modelling import tracking
+from perennial.foundation.modelling.registered import Pyfunc, Registered
+from perennial.recommend import recommender
+from perennial.recommend.any_data import report
+from perennial.recommend.data.window_purchases import WindowPurchases
+from perennial.recommend.evaluation import comparison, pictures
+from perennial.recommend.evaluation.baselines import RULES
+from perennial.recommend.evaluation.scorecard import scorecards
+from perennial.recommend.recommender import NAME, Recommender
+from perennial.recommend.settings import RecommenderSettings
+
+_EXAMPLE_CUSTOMERS = 3
+
+
+_COMPARED = 500
+"""Customers on whom every source is judged alone, every day."""
+
+
+_PROTOCOL = (
+    "different merchandise items bought in the 28 days, warm or cold, by customers who had bought before; "
+    "every sellable item ranked, none sampled"
+)
+
+
+def register(run: tracking.Run, model: Recommender, paper: WindowPurchases) -> Registered:
+    """Register a model, with its examination beside it."""
+    with tempfile.TemporaryDirectory() as folder:
+        paper.save(Path(folder) / "bought.parquet")
+        run.log_file(Path(folder) / "bought.parquet", tracking.EXAMINATION)
+        return run.register(_packed(model, Path(folder) / NAME))
+
+
+def _packed(model: Recommender, folder: Path) -> Pyfunc:
+    model.save(folder)
+    example = pd.DataFrame({"customer_id": model.served.history.customer_ids[:_EXAMPLE_CUSTOMERS]})
+    return Pyfunc(
+        name=NAME,
+        folder=folder,
+        loader=recommender.__name__,
+        example=example,
+        answer=model.predict(example),
+        options={"k": 20, "fit": "served"},
+        packages=recommender.PACKAGES,
+    )
+
+
+def _log(
+    run: tracking.Run, model: Recommender, paper: WindowPurchases, chosen: RecommenderSettings, logged: str
+) -> None:
+    """Parameters, and the figures of the judged fit and of two simple rules on the newest window."""
+    params = {
+        **_flat(chosen.model_dump(exclude={"excluded_categories"})),
+        "excluded_categories": ", ".join(sorted(chosen.excluded_categories)),
+        "protocol": _PROTOCOL,
+        "customers_examination": len(paper.customer_ids),
+        "items_on_shelf": len(model.served.sources.shelf),
+        "texts_on_shelf": len(model.served.sources.shelf.vectors),
+    }
+    found = scorecards(model.judged, paper, {"": model.judged.probability, **RULES})
+    metrics = {
+        f"{name}_{figure}".strip("_"): value
+        for name, marks in found.items()
+        for figure, value in marks.figures().items()
+    }
+    run.log(params=params, metrics=metrics, model=logged)
+
+
+def _log_comparison(run: tracking.Run, model: Recommender, paper: WindowPurchases) -> None:
+    """A run within the run for the ranker and each source alone, and the picture of who wins where."""
+    found = comparison.compare(model.judged, paper, paper, most=_COMPARED)
+    for way, metrics in comparison.by_method(found.figures).items():
+        with run.child(way, {"way": way}) as child:
+            child.log(metrics=metrics)
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / report.PICTURE
+        picture.write_text(pictures.who_wins(found.figures, report.labels(found)))
+        run.log_file(picture)
+
+
+def _flat(held: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Settings within settings by their path, as MLflow takes them."""
+    found: dict[str, Any] = {}
+    for name, value in held.items():
+        inner = _flat(value, f"{before}{name}.") if isinstance(value, Mapping) else {f"{before}{name}": value}
+        found |= inner
+    return found

@@ -40,9 +40,9 @@ def any_data() -> Iterator[Line]:
     """Complete Journey as CSV, evaluated by the command, against the pipeline's own path."""
     with tempfile.TemporaryDirectory(prefix="perennial-any-data-") as name:
         folder = Path(name)
-        month, whole, paper = _read(folder)
+        month, whole, truth = _read(folder)
         found = _by_command(folder)
-        yield from _alike(found, month, whole, paper)
+        yield from _alike(found, month, whole, truth)
 
 
 def _read(folder: Path) -> tuple[Month, Catalogue, WindowPurchases]:
@@ -89,10 +89,10 @@ def _by_command(folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "out" / "figures.csv").set_index(_KEY)
 
 
-def _alike(found: pd.DataFrame, month: Month, whole: Catalogue, paper: WindowPurchases) -> Iterator[Line]:
+def _alike(found: pd.DataFrame, month: Month, whole: Catalogue, truth: WindowPurchases) -> Iterator[Line]:
     fit, _ = month.learned
     wide = comparison.widened(fit.sources, month.eve.history)
-    same = comparison.compare(fit, paper, month.eve.after, wide, whole).figures.to_pandas().set_index(_KEY)
+    same = comparison.compare(fit, truth, month.eve.after, wide, whole).figures.to_pandas().set_index(_KEY)
     columns = ["value", "low", "high", "customers"]
     apart = (found[columns] - same[columns]).abs()
     missing = found[columns].isna() != same[columns].isna()

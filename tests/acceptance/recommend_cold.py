@@ -77,12 +77,12 @@ def new_customers(tested: Sequence[Month]) -> Iterator[Line]:
         for orders, judged in found.items():
             said = _everybody_says(others, wide, first_orders(asked.asked, orders))
             outcomes = {
-                name: judge(asked.paper, Slice.ALL, lambda rows, one=one: one[rows])
+                name: judge(asked.truth, Slice.ALL, lambda rows, one=one: one[rows])
                 for name, one in said.items()
             }
             for name, outcome in outcomes.items():
                 judged.setdefault(name, []).append(outcome.at[10].ndcg)
-        who.append(asked.paper.customer_ids[outcomes[OURS].rows])
+        who.append(asked.truth.customer_ids[outcomes[OURS].rows])
     for orders, judged in found.items():
         means = {name: over_months(values, who) for name, values in judged.items()}
         for name, around in means.items():
@@ -96,12 +96,12 @@ def new_customers(tested: Sequence[Month]) -> Iterator[Line]:
 
 def apart(month: Month) -> tuple[Month, Month]:
     """Every second customer, and the month as it is known from the others alone."""
-    paper, half = month.paper, np.arange(0, len(month.asked), 2)
+    truth, half = month.truth, np.arange(0, len(month.asked), 2)
     some = replace(
-        paper, customer_ids=paper.customer_ids[half], bought=paper.bought[half], wanted=paper.wanted[half]
+        truth, customer_ids=truth.customer_ids[half], bought=truth.bought[half], wanted=truth.wanted[half]
     )
     pasts = [_without(past, some.customer_ids) for past in (month.eve, *month.pasts)]
-    return replace(month, paper=some), replace(month, eve=pasts[0], pasts=pasts[1:])
+    return replace(month, truth=some), replace(month, eve=pasts[0], pasts=pasts[1:])
 
 
 def _without(past: Past, customer_ids: StringArray) -> Past:
@@ -128,16 +128,16 @@ def first_orders(history: PurchaseHistory, orders: int) -> PurchaseHistory:
 
 
 def unseen(month: Month) -> tuple[PurchaseHistory, IntArray, np.ndarray, StringArray]:
-    """Everybody's history over the wider shelf, the new items, who bought which, and the customers."""
-    old, wider, paper = month.eve.history, month.wider, month.unseen
-    at = wider.find(pa.array(month.shelf.item_ids, pa.string()))
+    """Everybody's history over the wider catalogue, the new items, who bought which, and the customers."""
+    old, wider, truth = month.eve.history, month.wider, month.unseen
+    at = wider.find(pa.array(month.catalogue.item_ids, pa.string()))
     everybody = replace(old, items=at[old.items].astype(np.int32), width=len(wider))
-    items = wider.find(pa.array(np.unique(paper.item_ids.to_numpy(zero_copy_only=False).astype(str))))
-    columns = np.searchsorted(items, wider.find(paper.item_ids))
-    wanted = np.zeros((len(paper.customer_ids), len(items)), bool)
-    wanted[paper.rows, columns] = True
-    known = everybody.find(pa.array(paper.customer_ids, pa.string())) >= 0
-    return everybody, items, wanted[known], paper.customer_ids[known]
+    items = wider.find(pa.array(np.unique(truth.item_ids.to_numpy(zero_copy_only=False).astype(str))))
+    columns = np.searchsorted(items, wider.find(truth.item_ids))
+    wanted = np.zeros((len(truth.customer_ids), len(items)), bool)
+    wanted[truth.rows, columns] = True
+    known = everybody.find(pa.array(truth.customer_ids, pa.string())) >= 0
+    return everybody, items, wanted[known], truth.customer_ids[known]
 
 
 def by_category(
@@ -154,18 +154,20 @@ def by_category(
 
 def _all_ranked(month: Month) -> CandidateSources:
     """The sources, each of which ranks whatever anybody bought lately."""
-    chosen = recommender_settings().model_copy(update={"pool": len(month.shelf)})
-    return month.eve.sources(month.shelf, month.offered(month.eve), chosen)
+    chosen = recommender_settings().model_copy(update={"pool": len(month.catalogue)})
+    return month.eve.sources(month.catalogue, month.offered(month.eve), chosen)
 
 
 def _everybody_says(month: Month, wide: CandidateSources, cut: PurchaseHistory) -> dict[str, Float32Array]:
     """Scores of all warm items for the customers, by the recommender and by each source alone."""
-    columns = np.full(len(month.shelf), -1)
+    columns = np.full(len(month.catalogue), -1)
     columns[month.warm] = np.arange(len(month.warm))
     said = {name: np.full((len(cut), len(month.warm)), -np.inf, np.float32) for name in wide.names}
     for start in range(0, len(cut), _BLOCK):
         rows = np.arange(start, min(start + _BLOCK, len(cut)))
-        for name, one in wide.scores(CustomerBlock(cut.of(rows), month.shelf, wide.facts)).items():
+        for name, one in wide.scores(
+            CustomerBlock(cut.of(rows), month.catalogue, wide.item_features)
+        ).items():
             said[name][rows[:, None], columns[wide.pool]] = one
     own = filled(month, cut.weights(HALF_LIFE_DAYS)[:, month.warm].toarray())
     return {OURS: month.probabilities(month.learned[0], cut), "repeat": own, **said}

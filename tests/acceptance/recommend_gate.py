@@ -52,14 +52,14 @@ def gate() -> Iterator[Line]:
     """Five candidates for what customers want next against one champion each: who is promoted, and why."""
     with year.shop() as lake:
         embeddings.embed(str(DAY))
-        model, paper = pipeline.fit_both(lake, DAY, recommender_settings())
-    yield from decided(model, paper)
+        model, truth = pipeline.fit_both(lake, DAY, recommender_settings())
+    yield from decided(model, truth)
 
 
-def decided(model: Recommender, paper: WindowPurchases) -> Iterator[Line]:
+def decided(model: Recommender, truth: WindowPurchases) -> Iterator[Line]:
     """The five decisions on what is made of a model."""
     for name, asked in SITUATIONS.items():
-        said = _played(asked, model, paper)
+        said = _played(asked, model, truth)
         print(f"  {name}: {said}", flush=True)
         decision, _, reason = said.partition(": ")
         right = decision == asked.verdict and asked.reason in reason
@@ -90,7 +90,7 @@ SITUATIONS = {
 }
 
 
-def _played(asked: Situation, model: Recommender, paper: WindowPurchases) -> str:
+def _played(asked: Situation, model: Recommender, truth: WindowPurchases) -> str:
     """What the promotion says of the candidate, in a shop and an MLflow of their own."""
     everybody = promotion.MODELS
     with tempfile.TemporaryDirectory(prefix="perennial-gate-") as name, settled(Path(name)):
@@ -98,19 +98,19 @@ def _played(asked: Situation, model: Recommender, paper: WindowPurchases) -> str
         endpoint = Endpoint(f"sqlite:///{name}/mlflow.db")
         promotion.MODELS = (NAME,)
         try:
-            _train(endpoint, DAY, asked.champion(model), paper)
+            _train(endpoint, DAY, asked.champion(model), truth)
             promotion.promote(DAY, endpoint)
             day = DAY + timedelta(asked.days)
-            _train(endpoint, day, asked.candidate(model), paper)
+            _train(endpoint, day, asked.candidate(model), truth)
             return promotion.promote(day, endpoint)[NAME]
         finally:
             promotion.MODELS = everybody
 
 
-def _train(endpoint: Endpoint, day: date, model: Recommender, paper: WindowPurchases) -> None:
+def _train(endpoint: Endpoint, day: date, model: Recommender, truth: WindowPurchases) -> None:
     chosen = recommender_settings()
     with tracking.run(endpoint, NAME, f"{NAME} {day}", {"day": str(day)}) as run:
-        registered = pipeline.register(run, model, paper)
+        registered = pipeline.register(run, model, truth)
         margins = {"margin": chosen.margin, "group_margin": chosen.group_margin}
         run.log(params=margins, metrics={}, model=registered.model_id)
     tracking.set_aliases(endpoint, NAME, {tracking.CHALLENGER: registered.version})

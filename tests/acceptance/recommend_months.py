@@ -53,12 +53,12 @@ class Standing:
     @classmethod
     def of(cls, month: Month, said: Float32Array, seconds: float) -> "Standing":
         """From scores of the warm items, shape (customers, warm)."""
-        parts = {part: judge(month.paper, part, lambda rows: said[rows]) for part in RANKED}
+        parts = {part: judge(month.truth, part, lambda rows: said[rows]) for part in RANKED}
         return cls(month, parts, seconds)
 
     def customers(self, part: Slice) -> StringArray:
         """Who wanted something of a slice."""
-        return self.month.paper.customer_ids[self.parts[part].rows]
+        return self.month.truth.customer_ids[self.parts[part].rows]
 
     def figures(self, part: Slice) -> dict[str, float]:
         """The means of all measures on a slice."""
@@ -66,7 +66,7 @@ class Standing:
         first = found.items[:, :depth]
         named = {f"{name}@{k}": float(getattr(found.at[k], name).mean()) for k in DEPTHS for name in MEASURES}
         return named | {
-            f"coverage@{depth}": found.shown / self.month.paper.warm,
+            f"coverage@{depth}": found.shown / self.month.truth.warm,
             f"novelty@{depth}": float(novelty(first, self.month.shares).mean()),
             f"diversity@{depth}": float(diversity(first, self.month.vectors).mean()),
         }
@@ -74,7 +74,7 @@ class Standing:
     def by_history(self) -> dict[str, float]:
         """NDCG at 10 over all items of customers by how many different items they had bought."""
         found = self.parts[Slice.ALL]
-        sizes, ndcg = self.month.paper.history_sizes[found.rows], found.at[10].ndcg
+        sizes, ndcg = self.month.truth.history_sizes[found.rows], found.at[10].ndcg
         which = {name: (sizes >= least) & (sizes < below) for name, (least, below) in HISTORY_SIZES.items()}
         return {f"ndcg@10 {name}": float(ndcg[some].mean()) for name, some in which.items() if some.any()}
 
@@ -108,7 +108,7 @@ def standings(tuned_on: Month, tested: Sequence[Mapping[str, Month]]) -> dict[st
     found: dict[str, list[Standing]] = {}
     for months_ in tested:
         month = next(iter(months_.values()))
-        print(f"  {month.first:%B}: {len(month.asked)} customers, {month.paper.warm} warm items", flush=True)
+        print(f"  {month.first:%B}: {len(month.asked)} customers, {month.truth.warm} warm items", flush=True)
         each = {name: _ours(one) for name, one in months_.items()}
         each |= {_named(peer): _peer(month, peer) for peer in peers}
         for name, standing in each.items():
@@ -144,7 +144,7 @@ def _ours(month: Month) -> Standing:
     print(
         f"    read in {month.reading_seconds:.0f} s, learned in {learning:.0f} s, scored in {scoring:.0f} s"
     )
-    wanted = purchase_matrix(month.eve.after, everybody, month.shelf)[:, month.warm].toarray()
+    wanted = purchase_matrix(month.eve.after, everybody, month.catalogue)[:, month.warm].toarray()
     bought = everybody.bought[:, month.warm].toarray() > 0
     for name, asked in {"bought before": bought, "never bought": ~bought}.items():
         _calibrated(name, said, wanted, asked & (said > -np.inf))

@@ -150,7 +150,7 @@ def tuned(month: Month) -> Iterator[Peer]:
 
 def _worth(month: Month, peer: Peer) -> list[float]:
     said = peer.of(month)
-    found = [float(judge(month.paper, part, lambda rows: said[rows]).at[10].ndcg.mean()) for part in RANKED]
+    found = [float(judge(month.truth, part, lambda rows: said[rows]).at[10].ndcg.mean()) for part in RANKED]
     shown = ", ".join(f"{part} {one:.4f}" for part, one in zip(RANKED, found, strict=True))
     print(f"  {month.first:%B}, {peer}: {shown}", flush=True)
     return found

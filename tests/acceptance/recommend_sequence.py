@@ -56,7 +56,7 @@ def sequence() -> Iterator[Line]:
 
 def alone(month: Month, chosen: SequenceSettings, minutes: Sequence[float]) -> Iterator[Line]:
     """Against popularity and EASE after the first of the minutes; then the curve over all of them."""
-    everybody = on_wider_catalogue(month.wider, month.eve.history, month.shelf)
+    everybody = on_wider_catalogue(month.wider, month.eve.history, month.catalogue)
     others = {POPULARITY: popularity(month, 28), NEIGHBOURS: ease(month, **EASE)}
     judged = {name: _warm(month, said) for name, said in others.items()}
     judged |= {name: {COLD_ITEMS: one} for name, one in _of_new_items(month).items()}
@@ -76,7 +76,7 @@ def alone(month: Month, chosen: SequenceSettings, minutes: Sequence[float]) -> I
 def new_customers(month: Month, chosen: SequenceSettings, minutes: float) -> Iterator[Line]:
     """Customers cut to 1, 2 and 3 orders, by a model that learned from the others."""
     asked, others = apart(month)
-    [(_, model)] = taught(others.eve.history, month.shelf, chosen, [minutes])
+    [(_, model)] = taught(others.eve.history, month.catalogue, chosen, [minutes])
     popular = popularity(others, 28)[:1]
     for orders in ORDERS:
         cut = first_orders(asked.asked, orders)
@@ -86,20 +86,20 @@ def new_customers(month: Month, chosen: SequenceSettings, minutes: float) -> Ite
 
 
 def taught(
-    history: PurchaseHistory, shelf: Catalogue, chosen: SequenceSettings, minutes: Sequence[float]
+    history: PurchaseHistory, catalogue: Catalogue, chosen: SequenceSettings, minutes: Sequence[float]
 ) -> Iterator[tuple[float, Model]]:
     """One training, as it stands after so many minutes of one processor."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     began = time.process_time()
-    lesson = TrainingData.of(reading.recent_orders(history, chosen.orders), shelf, chosen)
+    lesson = TrainingData.of(reading.recent_orders(history, chosen.orders), catalogue, chosen)
     network, left = lesson.network(chosen), list(minutes)
     initialise(network, lesson)
     for learned, _ in train(network, lesson, chosen):
         if time.process_time() - began < 60 * left[0]:
             continue
         paused = time.process_time()
-        yield left.pop(0), Model.of(learned, lesson.own_ids, chosen, history, shelf)
+        yield left.pop(0), Model.of(learned, lesson.own_ids, chosen, history, catalogue)
         if not left:
             return
         began += time.process_time() - paused
@@ -126,19 +126,19 @@ def _less(
 
 
 def _figures(month: Month, model: Model) -> Judged:
-    """Of all slices, of a model of the wider shelf."""
+    """Of all slices, of a model of the wider catalogue."""
     everybody, items, wanted, customers = unseen(month)
-    warm = month.wider.find(pa.array(month.shelf.item_ids[month.warm], pa.string()))
+    warm = month.wider.find(pa.array(month.catalogue.item_ids[month.warm], pa.string()))
     said = _scores(model, everybody.of(month.rows), warm)
     asked = everybody.of(everybody.find(pa.array(customers, pa.string())))
     return _warm(month, said) | {COLD_ITEMS: (_recall(_scores(model, asked, items), wanted), customers)}
 
 
 def _warm(month: Month, said: Float32Array) -> dict[str, tuple[FloatArray, StringArray]]:
-    parts = {part: judge(month.paper, part, lambda rows: said[rows]) for part in RANKED}
-    ids, whole = month.paper.customer_ids, parts[Slice.ALL]
+    parts = {part: judge(month.truth, part, lambda rows: said[rows]) for part in RANKED}
+    ids, whole = month.truth.customer_ids, parts[Slice.ALL]
     found = {str(part): (one.at[10].ndcg, ids[one.rows]) for part, one in parts.items()}
-    sizes = month.paper.history_sizes[whole.rows]
+    sizes = month.truth.history_sizes[whole.rows]
     for name, (least, below) in HISTORY_SIZES.items():
         some = (sizes >= least) & (sizes < below)
         if some.any():

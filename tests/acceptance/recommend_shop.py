@@ -45,9 +45,11 @@ class Past:
     after: WindowPurchases
     promoted: Float32Array | None = None
 
-    def sources(self, shelf: Catalogue, offered: BoolArray, chosen: RecommenderSettings) -> CandidateSources:
+    def sources(
+        self, catalogue: Catalogue, offered: BoolArray, chosen: RecommenderSettings
+    ) -> CandidateSources:
         """As of the day."""
-        return CandidateSources.fit(self.history, shelf, offered, chosen, self.promoted)
+        return CandidateSources.fit(self.history, catalogue, offered, chosen, self.promoted)
 
 
 @dataclass(frozen=True)
@@ -56,18 +58,18 @@ class Month:
 
     Args:
         first: its first day.
-        paper: who bought what before it and in it.
-        shelf: what anybody had bought before.
+        truth: who bought what before it and in it.
+        catalogue: what anybody had bought before.
         eve: the last day that may be known.
         pasts: days whose windows had ended by the eve, the newest first.
-        wider: the shelf, and what was sold for the first time in the month.
+        wider: the catalogue, and what was sold for the first time in the month.
         unseen: who bought what of the latter in the month.
         reading_seconds: that all this took to read.
     """
 
     first: date
-    paper: RankingTask
-    shelf: Catalogue
+    truth: RankingTask
+    catalogue: Catalogue
     eve: Past
     pasts: Sequence[Past]
     wider: Catalogue
@@ -76,13 +78,13 @@ class Month:
 
     @cached_property
     def warm(self) -> IntArray:
-        """The row on the shelf of each warm item, in the order of the split."""
-        return self.shelf.find(pa.array(self.paper.item_ids[: self.paper.warm], pa.string()))
+        """The row in the catalogue of each warm item, in the order of the split."""
+        return self.catalogue.find(pa.array(self.truth.item_ids[: self.truth.warm], pa.string()))
 
     @cached_property
     def rows(self) -> IntArray:
         """The row in the history of each customer of the split."""
-        return self.eve.history.find(pa.array(self.paper.customer_ids, pa.string()))
+        return self.eve.history.find(pa.array(self.truth.customer_ids, pa.string()))
 
     @cached_property
     def asked(self) -> PurchaseHistory:
@@ -92,18 +94,18 @@ class Month:
     @cached_property
     def vectors(self) -> Float32Array:
         """Of each warm item's text, of unit length, zeros for none, shape (warm, width)."""
-        return self.shelf.meanings_of(self.warm)
+        return self.catalogue.meanings_of(self.warm)
 
     @cached_property
     def shares(self) -> FloatArray:
         """Of all customers who bought each warm item before, shape (warm,)."""
-        buyers = np.bincount(self.eve.history.bought.indices, minlength=len(self.shelf))
+        buyers = np.bincount(self.eve.history.bought.indices, minlength=len(self.catalogue))
         return buyers[self.warm] / len(self.eve.history)
 
     @cached_property
     def sources(self) -> CandidateSources:
         """As of the eve."""
-        return self.eve.sources(self.shelf, self.offered(self.eve), recommender_settings())
+        return self.eve.sources(self.catalogue, self.offered(self.eve), recommender_settings())
 
     @cached_property
     def learned(self) -> tuple[Fit, float]:
@@ -116,21 +118,21 @@ class Month:
         """The past windows, each with sources as of the day before it."""
         chosen = recommender_settings()
         return [
-            TrainingWindow(past.sources(self.shelf, self.offered(past), chosen), past.history, past.after)
+            TrainingWindow(past.sources(self.catalogue, self.offered(past), chosen), past.history, past.after)
             for past in self.pasts
         ]
 
     def offered(self, past: Past) -> BoolArray:
-        """Which items of the shelf are warm by the protocol at a time."""
+        """Which items of the catalogue are warm by the protocol at a time."""
         if past is not self.eve:
-            return np.bincount(past.history.items, minlength=len(self.shelf)) >= WARM_PURCHASES
-        found = np.zeros(len(self.shelf), bool)
+            return np.bincount(past.history.items, minlength=len(self.catalogue)) >= WARM_PURCHASES
+        found = np.zeros(len(self.catalogue), bool)
         found[self.warm] = True
         return found
 
     def probabilities(self, learned: Fit, asked: PurchaseHistory) -> Float32Array:
         """Of each warm item for customers, −∞ for what is no candidate, shape (customers, warm)."""
-        columns = np.full(len(self.shelf), -1)
+        columns = np.full(len(self.catalogue), -1)
         columns[self.warm] = np.arange(len(self.warm))
         said = np.full((len(asked), len(self.warm)), -np.inf, np.float32)
         for rows, block, found in learned.sources.candidates(asked):
@@ -171,31 +173,31 @@ class _Shop:
     def bought(self, day: date) -> ir.Table:
         return tables.purchases(self.lake.known("events", day))
 
-    def shelf(self, items: ir.Table) -> Catalogue:
+    def catalogue(self, items: ir.Table) -> Catalogue:
         known = items.select("item_id", "title", "category", "brand").to_pyarrow()
         return Catalogue.of(known, self.hashes, self.vectors)
 
-    def past(self, shelf: Catalogue, day: date) -> Past:
+    def past(self, catalogue: Catalogue, day: date) -> Past:
         lines = history.order_lines(self.lake.known("events", day), day).to_pyarrow()
-        items = ibis.memtable(pa.table({"item_id": shelf.item_ids}))
+        items = ibis.memtable(pa.table({"item_id": catalogue.item_ids}))
         after = purchases_in_window(self.bought(day + WINDOW), items, day, WINDOW)
-        told = promotion_features(self.lake.known("promotions", day), shelf, day)
-        return Past(PurchaseHistory.of_lines(lines, shelf), after, told)
+        told = promotion_features(self.lake.known("promotions", day), catalogue, day)
+        return Past(PurchaseHistory.of_lines(lines, catalogue), after, told)
 
 
 def _month(shop: _Shop, first: date) -> Month:
     eve, end = first - timedelta(days=1), (first + timedelta(days=32)).replace(day=1)
     wares, before, then = shop.wares(eve), shop.bought(eve), shop.bought(end)
     new = shop.wares(end).anti_join(before, "item_id")
-    paper, unseen = ranking_task(before, then, wares, first), purchases_in_window(then, new, eve, end - first)
+    truth, unseen = ranking_task(before, then, wares, first), purchases_in_window(then, new, eve, end - first)
     sold = ibis.memtable(pa.table({"item_id": unseen.item_ids.unique()}))
-    shelf = shop.shelf(wares.semi_join(before, "item_id"))
-    wider = shop.shelf(ibis.union(wares.semi_join(before, "item_id"), new.semi_join(sold, "item_id")))
+    catalogue = shop.catalogue(wares.semi_join(before, "item_id"))
+    wider = shop.catalogue(ibis.union(wares.semi_join(before, "item_id"), new.semi_join(sold, "item_id")))
     began, ranker = time.monotonic(), recommender_settings().ranker
-    last = shop.past(shelf, eve)
+    last = shop.past(catalogue, eve)
     days = [eve - WINDOW - timedelta(days=ranker.every_days * back) for back in range(ranker.windows)]
-    pasts = [shop.past(shelf, day) for day in days]
-    return Month(first, paper, shelf, last, pasts, wider, unseen, time.monotonic() - began)
+    pasts = [shop.past(catalogue, day) for day in days]
+    return Month(first, truth, catalogue, last, pasts, wider, unseen, time.monotonic() - began)
 
 
 def _encoded(different: pa.Table) -> pa.Table:

@@ -67,7 +67,7 @@ def _curve(
         for _, block, candidates in learned.sources.candidates(month.asked)
     ]
     varied: list[float] = []
-    directions = month.shelf.directions[month.shelf.texts]
+    directions = month.catalogue.directions[month.catalogue.texts]
 
     def lists(value: float) -> IntArray:
         chosen = learned.sources.chosen.model_copy(
@@ -75,13 +75,13 @@ def _curve(
         )
         eve = month.first - timedelta(days=1)
         how = ListSelector.of(
-            chosen, learned.sources, learned.new_items, np.ones(len(month.shelf), bool), eve
+            chosen, learned.sources, learned.new_items, np.ones(len(month.catalogue), bool), eve
         )
         rankings = [how.choose(*one, np.ones(len(one[0].history), bool), K) for one in found]
         shown = np.concatenate([ranking.items for ranking in rankings])
         varied.append(float(diversity(shown, directions).mean()))
         return shown
 
-    buyers = np.bincount(month.eve.history.bought.indices, minlength=len(month.shelf))
-    wanted = purchase_matrix(month.eve.after, month.asked, month.shelf)
+    buyers = np.bincount(month.eve.history.bought.indices, minlength=len(month.catalogue))
+    wanted = purchase_matrix(month.eve.after, month.asked, month.catalogue)
     return cost_curve(values, lists, wanted, buyers), varied

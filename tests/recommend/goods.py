@@ -38,7 +38,7 @@ def shelf_of(goods: Goods = GOODS) -> Catalogue:
     return Catalogue.of(pa.table(columns))
 
 
-def history_of(shelf: Catalogue, bought: Mapping[str, Sequence[tuple[str, int]]]) -> PurchaseHistory:
+def history_of(catalogue: Catalogue, bought: Mapping[str, Sequence[tuple[str, int]]]) -> PurchaseHistory:
     """What each customer bought, each (item, days ago) an order of its own; some bought nothing."""
     lines = [(place, item, age) for place, ones in enumerate(bought.values()) for item, age in ones]
     rows, items, ages = zip(*lines, strict=True) if lines else ((), (), ())
@@ -46,8 +46,8 @@ def history_of(shelf: Catalogue, bought: Mapping[str, Sequence[tuple[str, int]]]
     return PurchaseHistory(
         customer_ids=np.array(list(bought), object),
         starts=np.searchsorted(np.array(rows), np.arange(len(bought) + 1)),
-        width=len(shelf),
-        items=shelf.find(pa.array(items, pa.string())).astype(np.int32),
+        width=len(catalogue),
+        items=catalogue.find(pa.array(items, pa.string())).astype(np.int32),
         ages=np.array(ages, np.int32),
         orders=np.arange(len(lines), dtype=np.int32),
         quantities=ones,
@@ -56,9 +56,11 @@ def history_of(shelf: Catalogue, bought: Mapping[str, Sequence[tuple[str, int]]]
     )
 
 
-def rules_of(written: Mapping[str, object], shelf: Catalogue) -> EligibilityRules:
+def rules_of(written: Mapping[str, object], catalogue: Catalogue) -> EligibilityRules:
     """The rules as they are written, everything being available."""
-    return EligibilityRules.of(EligibilitySettings.model_validate(written), shelf, np.ones(len(shelf), bool))
+    return EligibilityRules.of(
+        EligibilitySettings.model_validate(written), catalogue, np.ones(len(catalogue), bool)
+    )
 
 
 class Plain:

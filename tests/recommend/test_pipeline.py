@@ -92,11 +92,11 @@ def test_the_judged_fit_has_not_seen_the_window(lake: Lake):
 
 
 def test_an_examination_holds_what_was_bought_in_the_window(trained: tuple[Recommender, WindowPurchases]):
-    _, paper = trained
+    _, truth = trained
     cutoff = DAY - WINDOW
     inside = [row for row in purchases(DAY).to_pylist() if row["landed_on"] > cutoff]
     wanted = {(row["customer_id"], row["item_id"]) for row in inside if row["item_id"] != f"i{ITEMS - 1}"}
-    found = zip(paper.customer_ids[paper.rows], paper.item_ids.to_pylist(), strict=True)
+    found = zip(truth.customer_ids[truth.rows], truth.item_ids.to_pylist(), strict=True)
     assert set(found) == wanted
 
 
@@ -152,11 +152,11 @@ def test_each_fit_knows_the_promotions_announced_by_its_day(lake: Lake):
     promotions = pa.Table.from_pylist(rows, contracts.PROMOTIONS.schema)
     lake.replace("promotions", promotions, told[0], told[1])
     model, _ = fitted(lake)
-    shelf, soon = model.served.sources.shelf, NAMES.index("advertised_soon")
-    known, unknown = shelf.find(pa.array(["i03", "i04"]))
-    assert model.served.sources.facts.promoted[known, soon] == 0.5
-    assert not model.served.sources.facts.promoted[unknown].any()
-    assert not model.judged.sources.facts.promoted.any()
+    catalogue, soon = model.served.sources.catalogue, NAMES.index("advertised_soon")
+    known, unknown = catalogue.find(pa.array(["i03", "i04"]))
+    assert model.served.sources.item_features.promoted[known, soon] == 0.5
+    assert not model.served.sources.item_features.promoted[unknown].any()
+    assert not model.judged.sources.item_features.promoted.any()
 
 
 def test_a_new_item_is_drawn_for_some_with_its_chance_on_record(lake: Lake):
@@ -231,16 +231,16 @@ def test_an_item_without_a_vector_is_recommended_all_the_same(lake: Lake):
     for name in ("events", "items"):
         bare.replace(name, lake.read(name).to_pyarrow(), DAY - timedelta(400), DAY)
     bare.add("item_embeddings", lake.read("item_embeddings").limit(0).to_pyarrow())
-    model, paper = fitted(bare)
-    assert len(model.served.sources.shelf.vectors) == 0
+    model, truth = fitted(bare)
+    assert len(model.served.sources.catalogue.vectors) == 0
     assert everyone(model).num_rows == CUSTOMERS * TOP
-    assert scorecards(model.judged, paper, {"": model.judged.probability})[""].outcome.ndcg.mean() > 0.2
+    assert scorecards(model.judged, truth, {"": model.judged.probability})[""].outcome.ndcg.mean() > 0.2
 
 
 def test_saving_and_loading_changes_no_answer(trained: tuple[Recommender, WindowPurchases], tmp_path: Path):
-    model, paper = trained
+    model, truth = trained
     model.save(tmp_path / "model")
-    paper.save(tmp_path / "paper.parquet")
+    truth.save(tmp_path / "paper.parquet")
     again = Recommender.load(tmp_path / "model")
     assert everyone(again) == everyone(model)
     ours, theirs = (one.answers(tmp_path / "paper.parquet") for one in (again, model))
@@ -261,11 +261,11 @@ def test_a_model_without_a_layout_is_of_the_first_and_another_layout_is_refused(
 def test_the_gate_sees_customers_by_the_length_of_their_history(
     trained: tuple[Recommender, WindowPurchases], tmp_path: Path
 ):
-    model, paper = trained
-    paper.save(tmp_path / "paper.parquet")
+    model, truth = trained
+    truth.save(tmp_path / "paper.parquet")
     groups = model.answers(tmp_path / "paper.parquet").groups
-    assert np.sum(list(groups.values()), axis=0).tolist() == [1] * len(paper.customer_ids)
-    times = np.diff(model.judged.of(paper.customer_ids).starts)
+    assert np.sum(list(groups.values()), axis=0).tolist() == [1] * len(truth.customer_ids)
+    times = np.diff(model.judged.of(truth.customer_ids).starts)
     short, _, long = groups.values()
     assert times[short].max() < times[long].min()
     assert 0.2 < short.mean() < 0.45

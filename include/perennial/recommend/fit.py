@@ -25,7 +25,7 @@ Found = TypeVar("Found")
 
 def popularity(block: CustomerBlock, found: Candidates) -> FloatArray:
     """What many customers bought in the last 28 days."""
-    return block.facts.buyers_lately[found.items].astype(np.float64)
+    return block.item_features.buyers_lately[found.items].astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def training_lists(
         history: of the customers to learn from, as of that day.
         after: what was bought in the window.
     """
-    wanted, chosen = purchase_matrix(after, history, before.shelf), before.chosen.ranker
+    wanted, chosen = purchase_matrix(after, history, before.catalogue), before.chosen.ranker
 
     def one(rows: IntArray, block: CustomerBlock, found: Candidates) -> TrainingLists:
         bought = np.asarray(wanted[rows[found.rows], found.items]).ravel()
@@ -122,9 +122,9 @@ def with_sequence_model(
     chosen = sources[0].chosen.sequence
     if chosen is None:
         return list(sources)
-    oldest = SequenceModel.fit(histories[-1], sources[-1].shelf, chosen, warm)
+    oldest = SequenceModel.fit(histories[-1], sources[-1].catalogue, chosen, warm)
     return [
-        replace(one, sequence=oldest.on(history, one.shelf))
+        replace(one, sequence=oldest.on(history, one.catalogue))
         for one, history in zip(sources, histories, strict=True)
     ]
 
@@ -140,7 +140,7 @@ def fit_recommender(
     Args:
         now: as of the day from which to recommend; all windows have ended by then.
         history: of everybody, as of that day.
-        windows: on the same shelf.
+        windows: of the same catalogue.
         new_items: rows of the items that are new on that day.
     """
     if now.chosen.sequence is not None and now.sequence is None:
@@ -149,4 +149,4 @@ def fit_recommender(
         windows = [replace(one, sources=then) for one, then in zip(windows, before, strict=True)]
     learned = [lesson for window in windows for lesson in window.lessons]
     ranker = Ranker.fit(learned, now.names, now.chosen.ranker)
-    return Fit(now, ranker, history, NewItems.fit(history, now.shelf, new_items, now.chosen.content))
+    return Fit(now, ranker, history, NewItems.fit(history, now.catalogue, new_items, now.chosen.content))

@@ -58,11 +58,11 @@ def train(day: str | date, endpoint: Endpoint) -> dict[str, str]:
         return on_record
     lake, chosen = open_lake().pinned(*_READ), recommender_settings()
     with tracking.run(endpoint, NAME, f"{NAME} {day}", {"day": str(day)}) as run:
-        model, paper = fit_both(lake, day, chosen, _followed_before(lake, day, endpoint, chosen))
-        registered = register(run, model, paper)
+        model, truth = fit_both(lake, day, chosen, _followed_before(lake, day, endpoint, chosen))
+        registered = register(run, model, truth)
         run.log_tables(lake)
-        _log(run, model, paper, chosen, registered.model_id)
-        _log_comparison(run, model, paper)
+        _log(run, model, truth, chosen, registered.model_id)
+        _log_comparison(run, model, truth)
     tracking.set_aliases(endpoint, NAME, {tracking.CHALLENGER: registered.version})
     return {"model": NAME, "version": str(registered.version), "mlflow_run": run.id}
 
@@ -144,8 +144,8 @@ def show(day: str | date, endpoint: Endpoint) -> int:
     version = each["model_version"][0].as_py()
     model: Recommender = tracking.load_model(endpoint, NAME, version)
     fit = model.served
-    counts = np.zeros(len(fit.sources.shelf), np.int64)
-    np.add.at(counts, fit.sources.shelf.find(each["item_id"]), each["shown"].to_numpy())
+    counts = np.zeros(len(fit.sources.catalogue), np.int64)
+    np.add.at(counts, fit.sources.catalogue.find(each["item_id"]), each["shown"].to_numpy())
     customers = found.customer_id.nunique().to_pyarrow().as_py()
     shown = ShownItems(customers, int(each["drawn"].to_numpy().sum()), counts)
     report.publish(shown, fit, version, day, report_words(), settings().reports)
@@ -169,11 +169,11 @@ def _recommended(
     lake: Lake, fit: Fit, day: date, chosen: RecommenderSettings, stretch: Stretch
 ) -> Iterator[pa.Table]:
     """The lists of the customers of a stretch, by today's rules, block by block."""
-    items, shelf = lake.known("items", day), fit.sources.shelf
+    items, catalogue = lake.known("items", day), fit.sources.catalogue
     eligibility.check_names(chosen.eligibility, Catalogue.of(tables.item_names(items)))
     on_sale = items.filter(items.available).select("item_id").to_pyarrow()["item_id"]
     lists = ListSelector.of(
-        chosen, fit.sources, fit.new_items, find(pa.array(shelf.item_ids), on_sale) >= 0, day
+        chosen, fit.sources, fit.new_items, find(pa.array(catalogue.item_ids), on_sale) >= 0, day
     )
     events, users = lake.known("events", day), lake.known("users", day)
     known_of = users.select("customer_id", "age", "locale")
@@ -183,7 +183,7 @@ def _recommended(
         block = pa.Table.from_batches([batch])
         names = block["customer_id"]
         theirs = events.semi_join(ibis.memtable(block.select(["customer_id"])), "customer_id")
-        held = PurchaseHistory.of_lines(tables.order_lines(theirs, day).to_pyarrow(), shelf)
+        held = PurchaseHistory.of_lines(tables.order_lines(theirs, day).to_pyarrow(), catalogue)
         adult = eligibility.known_adults(block["age"], chosen.eligibility.adult_age)
         who = Customers(held.of(held.find(names), names.to_numpy()), adult, spoken.of(block["locale"]))
         yield recommender.recommend(fit, who, lists, spoken, chosen.top)

@@ -62,12 +62,12 @@ class Customers:
 
 @dataclass(frozen=True)
 class Recommender:
-    """Both fits, as they are registered together; they share a shelf.
+    """Both fits, as they are registered together; they share a catalogue.
 
     Args:
         judged: knows nothing of the window on which it is judged.
         served: knows everything through its day.
-        available: which items of the shelf could be sold on the day, shape (items,).
+        available: which items of the catalogue could be sold on the day, shape (items,).
         day: the day.
         languages: in which it gives reasons.
     """
@@ -84,7 +84,7 @@ class Recommender:
         write_layout(folder, LAYOUT)
         chosen = self.served.sources.chosen
         (folder / "settings.json").write_text(chosen.model_dump_json(indent=1))
-        self.served.sources.shelf.save(folder / "shelf.npz")
+        self.served.sources.catalogue.save(folder / "shelf.npz")
         (folder / "languages.json").write_text(self.languages.model_dump_json(indent=1))
         np.savez(folder / "day.npz", day=str(self.day), available=self.available)
         for name in FITS:
@@ -102,14 +102,14 @@ class Recommender:
             LayoutError: other code saved it in another layout.
         """
         check_layout(folder, LAYOUT)
-        shelf = Catalogue.load(folder / "shelf.npz")
+        catalogue = Catalogue.load(folder / "shelf.npz")
         chosen = RecommenderSettings.model_validate_json((folder / "settings.json").read_text())
         fits = {
             name: Fit(
-                CandidateSources.load(folder / name, shelf, chosen),
+                CandidateSources.load(folder / name, catalogue, chosen),
                 Ranker.load(folder / name),
                 PurchaseHistory.load(folder / name / "history.npz"),
-                NewItems.load(folder / name / "new_items.npz", shelf, chosen.content),
+                NewItems.load(folder / name / "new_items.npz", catalogue, chosen.content),
             )
             for name in FITS
         }
@@ -124,11 +124,11 @@ class Recommender:
         The groups are thirds of the customers by how many purchases the fit remembers of them; the parts of
         the question are what they bought before and what is new to them.
         """
-        paper = WindowPurchases.load(examination)
-        times = np.diff(self.judged.of(paper.customer_ids).starts)
+        truth = WindowPurchases.load(examination)
+        times = np.diff(self.judged.of(truth.customer_ids).starts)
         third = np.searchsorted(np.quantile(times, [1 / 3, 2 / 3]), times)
         groups = {name: third == number for number, name in enumerate(_HISTORIES)}
-        found = scorecards(self.judged, paper, {NAME: self.judged.probability})[NAME]
+        found = scorecards(self.judged, truth, {NAME: self.judged.probability})[NAME]
         parts = {name: 1 - ndcg for name, ndcg in found.parts.items()}
         return Answers(1 - found.outcome.ndcg, groups, parts=parts, coverage=found.coverage)
 

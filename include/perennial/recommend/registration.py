@@ -31,10 +31,10 @@ _PROTOCOL = (
 )
 
 
-def register(run: tracking.Run, model: Recommender, paper: WindowPurchases) -> Registered:
+def register(run: tracking.Run, model: Recommender, truth: WindowPurchases) -> Registered:
     """Register a model, with its examination beside it."""
     with tempfile.TemporaryDirectory() as folder:
-        paper.save(Path(folder) / "bought.parquet")
+        truth.save(Path(folder) / "bought.parquet")
         run.log_file(Path(folder) / "bought.parquet", tracking.EXAMINATION)
         return run.register(_packed(model, Path(folder) / NAME))
 
@@ -54,18 +54,18 @@ def _packed(model: Recommender, folder: Path) -> Pyfunc:
 
 
 def _log(
-    run: tracking.Run, model: Recommender, paper: WindowPurchases, chosen: RecommenderSettings, logged: str
+    run: tracking.Run, model: Recommender, truth: WindowPurchases, chosen: RecommenderSettings, logged: str
 ) -> None:
     """Parameters, and the figures of the judged fit and of two simple rules on the newest window."""
     params = {
         **_flat(chosen.model_dump(exclude={"excluded_categories"})),
         "excluded_categories": ", ".join(sorted(chosen.excluded_categories)),
         "protocol": _PROTOCOL,
-        "customers_examination": len(paper.customer_ids),
-        "items_on_shelf": len(model.served.sources.shelf),
-        "texts_on_shelf": len(model.served.sources.shelf.vectors),
+        "customers_examination": len(truth.customer_ids),
+        "items_on_shelf": len(model.served.sources.catalogue),
+        "texts_on_shelf": len(model.served.sources.catalogue.vectors),
     }
-    found = scorecards(model.judged, paper, {"": model.judged.probability, **RULES})
+    found = scorecards(model.judged, truth, {"": model.judged.probability, **RULES})
     metrics = {
         f"{name}_{figure}".strip("_"): value
         for name, marks in found.items()
@@ -74,9 +74,9 @@ def _log(
     run.log(params=params, metrics=metrics, model=logged)
 
 
-def _log_comparison(run: tracking.Run, model: Recommender, paper: WindowPurchases) -> None:
+def _log_comparison(run: tracking.Run, model: Recommender, truth: WindowPurchases) -> None:
     """A run within the run for the ranker and each source alone, and the picture of who wins where."""
-    found = comparison.compare(model.judged, paper, paper, most=_COMPARED)
+    found = comparison.compare(model.judged, truth, truth, most=_COMPARED)
     for way, metrics in comparison.by_method(found.figures).items():
         with run.child(way, {"way": way}) as child:
             child.log(metrics=metrics)

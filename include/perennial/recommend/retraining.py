@@ -48,32 +48,32 @@ def fit_both(
     days = [day, *(day - timedelta(back) for back in backs)]
     customers = _drawn(lake, day, chosen.customers)
     bought = [_lines(lake, one, customers) for one in days]
-    shelf, available, listed = _shelf(lake, items, bought[0], day)
-    histories = [PurchaseHistory.of_lines(one, shelf) for one in bought]
+    catalogue, available, listed = _shelf(lake, items, bought[0], day)
+    histories = [PurchaseHistory.of_lines(one, catalogue) for one in bought]
     papers = [
         purchases_in_window(tables.purchases(lake.known("events", one + WINDOW)), items, one, WINDOW).among(
             history.customer_ids
         )
         for one, history in zip(days[1:], histories[1:], strict=True)
     ]
-    early = [paper for back, paper in zip(backs, papers, strict=True) if back >= 2 * WINDOW.days]
-    if not len(papers[0].rows) or not any(len(paper.rows) for paper in early):
+    early = [truth for back, truth in zip(backs, papers, strict=True) if back >= 2 * WINDOW.days]
+    if not len(papers[0].rows) or not any(len(truth.rows) for truth in early):
         raise TooLittleHistoryError(f"training for {day}: nobody bought both before and after {days[-1]}")
     some = [history for history in histories if len(history)]
-    told = [promotion_features(lake.known("promotions", one), shelf, one) for one in days[: len(some)]]
+    told = [promotion_features(lake.known("promotions", one), catalogue, one) for one in days[: len(some)]]
     fits = [
-        CandidateSources.fit(history, shelf, available, chosen, one)
+        CandidateSources.fit(history, catalogue, available, chosen, one)
         for history, one in zip(some, told, strict=True)
     ]
     sources = with_sequence_model(fits, some, warm)
     windows = {
-        back: TrainingWindow(known, history, paper)
-        for back, known, history, paper in zip(backs, sources[1:], histories[1:], papers, strict=False)
-        if len(paper.rows)
+        back: TrainingWindow(known, history, truth)
+        for back, known, history, truth in zip(backs, sources[1:], histories[1:], papers, strict=False)
+        if len(truth.rows)
     }
     over = [window for back, window in windows.items() if back >= 2 * WINDOW.days]
     new = [
-        new_items.newest_items(history, shelf, listed - back, available, chosen.exploration)
+        new_items.newest_items(history, catalogue, listed - back, available, chosen.exploration)
         for history, back in zip(histories, (0, backs[0]), strict=False)
     ]
     served = fit_recommender(
@@ -115,7 +115,7 @@ def _shelf(lake: Lake, items: ir.Table, bought: pa.Table, day: date) -> tuple[Ca
     """The items that somebody bought and those that are new, with the vectors of their texts in force.
 
     Returns:
-        The shelf; which items are available; days since each entered the catalogue, −1 where not known.
+        The catalogue; which items are available; days since each entered the catalogue, −1 where not known.
     """
     space = in_force(lake, day)
     sold = items.item_id.isin(ibis.memtable(bought.select(["item_id"])).distinct().item_id)
@@ -130,9 +130,9 @@ def _shelf(lake: Lake, items: ir.Table, bought: pa.Table, day: date) -> tuple[Ca
         .to_pyarrow()
         .sort_by("item_id")
     )
-    shelf = Catalogue.of(
+    catalogue = Catalogue.of(
         known, hashes, vectors.select("text_hash", "vector").order_by("text_hash").to_pyarrow()
     )
     listed = known["listed_on"].cast(pa.int32()).to_pandas()
     since = (day - date(1970, 1, 1)).days - listed
-    return shelf, known["available"].to_numpy(), since.fillna(-1).to_numpy().astype(np.int64)
+    return catalogue, known["available"].to_numpy(), since.fillna(-1).to_numpy().astype(np.int64)

@@ -15,7 +15,7 @@ from perennial.recommend.features.pairs import NEVER, PurchasedPairs
 DAY = date(2017, 5, 31)
 
 
-def shelf(items: int) -> Catalogue:
+def catalogue(items: int) -> Catalogue:
     rows = [
         {
             "item_id": f"i{one:02}",
@@ -59,7 +59,7 @@ def random_rows(seed: int, customers: int = 20, items: int = 12) -> list[tuple[s
 
 
 def known(rows: list[tuple], items: int = 12) -> PurchaseHistory:
-    return PurchaseHistory.of_lines(history.order_lines(events(rows), DAY).to_pyarrow(), shelf(items))
+    return PurchaseHistory.of_lines(history.order_lines(events(rows), DAY).to_pyarrow(), catalogue(items))
 
 
 def test_an_item_counts_once_in_an_order_and_a_purchase_without_order_is_one_by_its_moment():
@@ -135,11 +135,13 @@ def test_pairs_know_when_and_how_often():
 def test_facts_count_customers_and_tell_new_ones():
     rows = random_rows(4)
     held, frame = known(rows), pd.DataFrame(rows, columns=["who", "what", "order", "age", "paid"])
-    facts = ItemFeatures.of(held, shelf(12))
+    item_features = ItemFeatures.of(held, catalogue(12))
     for item in range(12):
         mine = frame[frame.what == f"i{item:02}"]
-        assert facts.buyers_lately[item] == mine[mine.age < 28].who.nunique()
-        assert np.isclose(np.expm1(facts.column("buyers")[item]), mine.who.nunique(), atol=1e-4)
+        assert item_features.buyers_lately[item] == mine[mine.age < 28].who.nunique()
+        assert np.isclose(np.expm1(item_features.column("buyers")[item]), mine.who.nunique(), atol=1e-4)
         first = mine.groupby("who").age.max()
-        assert np.isclose(np.expm1(facts.column("new_buyers_28")[item]), (first < 28).sum(), atol=1e-4)
-        assert np.isclose(facts.column("discount")[item], 0.5 if len(mine) else 0)
+        assert np.isclose(
+            np.expm1(item_features.column("new_buyers_28")[item]), (first < 28).sum(), atol=1e-4
+        )
+        assert np.isclose(item_features.column("discount")[item], 0.5 if len(mine) else 0)

@@ -35,7 +35,7 @@ def bought(seed: int) -> dict[str, list[tuple[str, int]]]:
     return rows
 
 
-def paper(seed: int) -> WindowPurchases:
+def truth(seed: int) -> WindowPurchases:
     """What they bought afterwards: a favourite, something else, and some a thing."""
     names = [name for name in GOODS if name != FEW]
     random = np.random.default_rng(100 + seed)
@@ -56,13 +56,13 @@ def fit() -> Fit:
     histories = [history_of(SHELF, bought(seed)) for seed in range(3)]
     offered = np.array([name != FEW for name in SHELF.item_ids])
     sources = [CandidateSources.fit(history, SHELF, offered, chosen) for history in histories]
-    windows = [TrainingWindow(sources[seed], histories[seed], paper(seed)) for seed in (1, 2)]
+    windows = [TrainingWindow(sources[seed], histories[seed], truth(seed)) for seed in (1, 2)]
     return fit_recommender(sources[0], histories[0], windows)
 
 
 @pytest.fixture(scope="module")
 def found(fit: Fit) -> Comparison:
-    return comparison.compare(fit_recommender, paper(0), paper(0))
+    return comparison.compare(fit, truth(0), truth(0))
 
 
 def row(found: Comparison, part: str, way: str, measure: str = "ndcg_10") -> dict[str, float]:
@@ -73,7 +73,7 @@ def row(found: Comparison, part: str, way: str, measure: str = "ndcg_10") -> dic
 def test_every_way_is_judged_on_every_slice_it_has_something_to_say_of(fit: Fit, found: Comparison):
     ways = {(one["slice"], one["way"]) for one in found.figures.to_pylist() if one["measure"] == "ndcg_10"}
     for part in ("all", "repeat", "explore"):
-        of_sources = set(fit_recommender.sources.names) - {"content", "needs_text"}
+        of_sources = set(fit.sources.names) - {"content", "needs_text"}
         assert {way for where, way in ways if where == part} == {"ranker", "frequency", *of_sources}
     cold = {way for where, way in ways if where == "cold"}
     assert cold == {"new items", "popularity", "popularity of the kind", "chance"}
@@ -82,15 +82,15 @@ def test_every_way_is_judged_on_every_slice_it_has_something_to_say_of(fit: Fit,
 
 
 def test_a_source_is_judged_by_its_scores_over_all_items(fit: Fit, found: Comparison):
-    history, names = fit_recommender.history, ["customer_id", "item_id", "times"]
+    history, names = fit.history, ["customer_id", "item_id", "times"]
     pairs = [history.customer_ids[history.customers], SHELF.item_ids[history.items]]
     counted = pa.table(pairs, names[:2]).group_by(names[:2]).aggregate([([], "count_all")])
-    split = RankingTask.of(counted.rename_columns(names), pa.array(SHELF.item_ids), paper(0))
-    popular = fit_recommender.sources.facts.buyers_lately
+    split = RankingTask.of(counted.rename_columns(names), pa.array(SHELF.item_ids), truth(0))
+    popular = fit.sources.item_features.buyers_lately
     often = history.weights(90).toarray() + np.float32(1e-6) / popular.max() * popular
     habits = np.full(often.shape, -1e9)
-    habits[:, fit_recommender.sources.pool] = fit_recommender.sources.scores(
-        CustomerBlock(history, SHELF, fit_recommender.sources.facts)
+    habits[:, fit.sources.pool] = fit.sources.scores(
+        CustomerBlock(history, SHELF, fit.sources.item_features)
     )["habits_ever"]
     for name, of in {"habits_ever": habits, "frequency": often}.items():
         said = of[:, SHELF.find(pa.array(split.item_ids))]
@@ -127,7 +127,7 @@ def test_a_probability_is_compared_with_what_came_true(found: Comparison):
 
 
 def test_of_many_customers_some_are_judged(fit: Fit, found: Comparison):
-    fewer = comparison.compare(fit_recommender, paper(0), paper(0), most=25)
+    fewer = comparison.compare(fit, truth(0), truth(0), most=25)
     assert row(fewer, "all", "ranker", "ndcg_10")["customers"] == 25
     assert fewer.of_all == found.of_all == len(CUSTOMERS)
     assert "25 of 60 customers were judged, drawn by chance." in report.summary(fewer)

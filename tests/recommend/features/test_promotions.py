@@ -38,10 +38,10 @@ def table(rows: list[tuple[str, str | None, date, str | None, str | None]]) -> i
 
 
 def test_shares_of_stores_are_those_of_counting_day_by_day():
-    shelf, rows = shelf_of(), drawn(3000)
-    found = promotion_features(table(rows), shelf, DAY)
-    assert found.shape == (len(shelf), len(NAMES))
-    for number, item in enumerate(shelf.item_ids):
+    catalogue, rows = shelf_of(), drawn(3000)
+    found = promotion_features(table(rows), catalogue, DAY)
+    assert found.shape == (len(catalogue), len(NAMES))
+    for number, item in enumerate(catalogue.item_ids):
         for way, column in (("advertised", 3), ("displayed", 4)):
             said = {}
             for when, (first, end) in SPANS.items():
@@ -70,13 +70,13 @@ def test_without_a_store_it_is_promoted_in_all_of_them_and_what_is_not_on_the_sh
 
 
 def test_where_nothing_is_promoted_facts_hold_zeros():
-    shelf = shelf_of()
-    nothing = promotion_features(table([]), shelf, DAY)
-    assert nothing.shape == (len(shelf), len(NAMES))
+    catalogue = shelf_of()
+    nothing = promotion_features(table([]), catalogue, DAY)
+    assert nothing.shape == (len(catalogue), len(NAMES))
     assert not nothing.any()
-    history = history_of(shelf, {"a": [("ale", 3)], "b": [("milk", 9)]})
+    history = history_of(catalogue, {"a": [("ale", 3)], "b": [("milk", 9)]})
     assert np.array_equal(
-        ItemFeatures.of(history, shelf).table, ItemFeatures.of(history, shelf, nothing).table
+        ItemFeatures.of(history, catalogue).table, ItemFeatures.of(history, catalogue, nothing).table
     )
 
 

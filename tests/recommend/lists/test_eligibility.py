@@ -102,9 +102,9 @@ def test_a_slip_in_the_file_says_which_key_and_what_was_found(tmp_path: Path):
 def test_random_rules_never_let_an_item_through_and_lists_are_as_long_as_plain_code_makes_them(seed: int):
     random = np.random.default_rng(seed)
     goods = random_goods(random, 60)
-    shelf, written = shelf_of(goods), random_rules(random, goods)
-    plain, rules = Plain(written, goods), rules_of(written, shelf)
-    names, k = list(shelf.item_ids), 8
+    catalogue, written = shelf_of(goods), random_rules(random, goods)
+    plain, rules = Plain(written, goods), rules_of(written, catalogue)
+    names, k = list(catalogue.item_ids), 8
     bought = {
         f"c{number:02}": [
             (str(name), int(random.integers(0, 60))) for name in random.choice(names, random.integers(0, 9))
@@ -115,13 +115,13 @@ def test_random_rules_never_let_an_item_through_and_lists_are_as_long_as_plain_c
     rows = np.repeat(np.arange(30), random.integers(0, 41, 30))
     items = np.concatenate([np.sort(random.permutation(60)[:n]) for n in np.bincount(rows, minlength=30)])
     scores = random.integers(1, 12, len(rows)) / 16
-    kept = rules.eligible(rows, items, history_of(shelf, bought), adult)
+    kept = rules.eligible(rows, items, history_of(catalogue, bought), adult)
     for row, item, found in zip(rows, items, kept, strict=True):
         lines = list(bought.values())[row]
         assert found == plain.eligible(names[item], lines, adult=bool(adult[row]))
     rows, items, scores = rows[kept], items[kept], scores[kept]
     for strength in (0.0, 0.4):
-        lists = select_diverse(rows, items, scores, 30, k, rules, shelf, strength)
+        lists = select_diverse(rows, items, scores, 30, k, rules, catalogue, strength)
         for row, found in enumerate(lists):
             mine = np.flatnonzero(rows == row)
             listed = [names[item] for item in items[found[found >= 0]]]
@@ -135,7 +135,7 @@ def test_random_rules_never_let_an_item_through_and_lists_are_as_long_as_plain_c
             assert len(listed) == k or not any(plain.fits(name, listed) for name in left)
         new = random.random(len(rows)) < 0.4
         chance = KeyedChance(
-            keys(np.array(list(bought), object)), keys(shelf.item_ids), date(2017, 5, seed % 28 + 1)
+            keys(np.array(list(bought), object)), keys(catalogue.item_ids), date(2017, 5, seed % 28 + 1)
         )
         explored, propensity = insert_new_items(lists, rows, items, scores, new, rules, chance, 2)
         drawn = explored >= 0

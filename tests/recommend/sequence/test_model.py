@@ -34,7 +34,7 @@ CHOSEN = SequenceSettings(
 )
 
 
-def shelf() -> Catalogue:
+def catalogue() -> Catalogue:
     """Items 0, 2, 4 … are followed by 1, 3, 5 …; the last but one is popular; nobody bought the last.
 
     The text of the last item is nearly that of item 1.
@@ -87,7 +87,7 @@ def planted() -> PurchaseHistory:
 
 @pytest.fixture(scope="module")
 def learnt() -> SequenceModel:
-    return SequenceModel.fit(planted(), shelf(), CHOSEN)
+    return SequenceModel.fit(planted(), catalogue(), CHOSEN)
 
 
 def test_what_follows_is_learned_though_another_item_is_more_popular(learnt: SequenceModel):
@@ -115,7 +115,7 @@ def test_who_never_bought_anything_is_offered_what_sells(learnt: SequenceModel):
 
 def test_the_same_history_gives_the_same_weights_and_they_can_be_kept(learnt: SequenceModel, tmp_path: Path):
     few = CHOSEN.model_copy(update={"steps": 5})
-    once, again = (SequenceModel.fit(planted(), shelf(), few) for _ in range(2))
+    once, again = (SequenceModel.fit(planted(), catalogue(), few) for _ in range(2))
     assert all(torch.equal(held, again.weights[name]) for name, held in once.weights.items())
     assert again.losses == once.losses
     learnt.save(tmp_path)
@@ -128,26 +128,29 @@ def test_the_same_history_gives_the_same_weights_and_they_can_be_kept(learnt: Se
 
 def test_a_warm_start_goes_on_where_the_older_model_stopped(learnt: SequenceModel):
     few = CHOSEN.model_copy(update={"steps": 3})
-    cold, warm = (SequenceModel.fit(planted(), shelf(), few, older) for older in (None, learnt))
+    cold, warm = (SequenceModel.fit(planted(), catalogue(), few, older) for older in (None, learnt))
     assert warm.losses[0] < cold.losses[0] - 0.3
 
 
 def test_learning_ends_when_the_time_is_up():
-    assert len(SequenceModel.fit(planted(), shelf(), CHOSEN.model_copy(update={"seconds": 1e-3})).losses) == 1
+    assert (
+        len(SequenceModel.fit(planted(), catalogue(), CHOSEN.model_copy(update={"seconds": 1e-3})).losses)
+        == 1
+    )
 
 
 def test_nothing_after_a_moment_is_read():
-    """States and facts at a moment are those of a history that ends there."""
+    """States and features at a moment are those of a history that ends there."""
     whole, weeks = planted(), 10
     ended = reading.with_lines(whole, whole.ages >= 7 * weeks)
     one, other = (reading.SequenceInputs.of(of, np.array([7 * weeks])) for of in (whole, ended))
-    (known, facts, wanted), (known_then, facts_then, nothing) = (
+    (known, features, wanted), (known_then, facts_then, nothing) = (
         reading.pairs(of, read.places, np.array([7 * weeks])) for of, read in ((whole, one), (ended, other))
     )
     np.testing.assert_array_equal(known, known_then)
-    np.testing.assert_array_equal(facts, facts_then)
+    np.testing.assert_array_equal(features, facts_then)
     assert wanted.shape[1] > nothing.shape[1] == 0
-    lesson = TrainingData.of(whole, shelf(), CHOSEN)
+    lesson = TrainingData.of(whole, catalogue(), CHOSEN)
     network = lesson.network(CHOSEN).eval()
     initialise(network, lesson)
     torch.nn.init.normal_(network.exit[1].weight)
@@ -159,14 +162,14 @@ def test_nothing_after_a_moment_is_read():
         ]
     torch.testing.assert_close(*said, atol=1e-5, rtol=1e-5)
     np.testing.assert_array_equal(
-        ItemTrends.of(whole, shelf()).facts(np.array([weeks])),
-        ItemTrends.of(ended, shelf()).facts(np.array([weeks])),
+        ItemTrends.of(whole, catalogue()).features(np.array([weeks])),
+        ItemTrends.of(ended, catalogue()).features(np.array([weeks])),
     )
 
 
 def test_a_sample_of_the_catalogue_stands_for_the_whole():
     """The sum over drawn items, each by one over its share, is on average that over all."""
-    whole, lesson = planted(), TrainingData.of(planted(), shelf(), CHOSEN)
+    whole, lesson = planted(), TrainingData.of(planted(), catalogue(), CHOSEN)
     shares = np.where(lesson.shares > 0, 0.5, 0)
     sampled = replace(lesson, shares=shares)
     network, random = lesson.network(CHOSEN).eval(), np.random.default_rng(0)
@@ -189,19 +192,19 @@ def test_as_a_source_it_learns_on_the_oldest_day_and_reads_as_of_each(learnt: Se
         update={"sequence": CHOSEN.model_copy(update={"steps": 3}), "candidates": {"sequence": 2}}
     )
     days = [planted(), aged(planted(), 70)]
-    fits = [CandidateSources.fit(one, shelf(), np.ones(ITEMS, bool), chosen) for one in days]
+    fits = [CandidateSources.fit(one, catalogue(), np.ones(ITEMS, bool), chosen) for one in days]
     now, before = with_sequence_model(fits, days)
     assert now.sequence is not None
     assert before.sequence is not None
-    oldest = SequenceModel.fit(days[1], shelf(), chosen.sequence)
+    oldest = SequenceModel.fit(days[1], catalogue(), chosen.sequence)
     assert all(torch.equal(held, now.sequence.weights[name]) for name, held in oldest.weights.items())
     assert torch.equal(before.sequence.prior, oldest.prior)
     assert not torch.equal(now.sequence.prior, oldest.prior)
 
-    learned = replace(now, sequence=learnt.on(planted(), shelf()))
+    learned = replace(now, sequence=learnt.on(planted(), catalogue()))
     learned.save(tmp_path)
-    block = CustomerBlock(planted(), shelf(), now.facts)
-    said = CandidateSources.load(tmp_path, shelf(), chosen).scores(block)["sequence"]
+    block = CustomerBlock(planted(), catalogue(), now.item_features)
+    said = CandidateSources.load(tmp_path, catalogue(), chosen).scores(block)["sequence"]
     assert tuple(learned.scores(block)) == learned.names
     np.testing.assert_array_equal(said, learned.scores(block)["sequence"])
     never = planted().bought.toarray()[:, now.pool] == 0

@@ -23,7 +23,7 @@ from perennial.recommend.sources.content import Content
 from perennial.recommend.sources.customer_neighbours import CustomerNeighbours
 from perennial.recommend.sources.item_neighbours import EVER, ItemNeighbours
 from perennial.recommend.sources.retrieval import CandidateSources
-from tests.recommend.data.test_history import known, random_rows, shelf
+from tests.recommend.data.test_history import catalogue, known, random_rows
 
 ALL = np.arange(12)
 
@@ -101,9 +101,9 @@ def test_needs_are_met_by_what_is_most_bought_of_the_kind():
         ("c", "i04", "o3", 1, 1.0),
         ("d", "i01", "o4", 2, 1.0),
     ]
-    held, goods = known(rows), shelf(12)
-    facts = ItemFeatures.of(held, goods)
-    needs, block = CategoryPopularity(facts, ALL), CustomerBlock(held, goods, facts)
+    held, goods = known(rows), catalogue(12)
+    item_features = ItemFeatures.of(held, goods)
+    needs, block = CategoryPopularity(item_features, ALL), CustomerBlock(held, goods, item_features)
     said = needs.scores(block)["kind"][0]
     assert said.argmax() == 4
     assert needs.evidence(block, "kind", np.array([0]), np.array([4])).tolist() == [0]
@@ -138,7 +138,7 @@ def test_candidates_are_what_was_bought_and_the_best_of_what_never_was():
 def test_candidates_are_the_same_whatever_the_number_of_threads(
     monkeypatch: pytest.MonkeyPatch, threads: str
 ):
-    held, goods = known(random_rows(6, customers=60)), shelf(12)
+    held, goods = known(random_rows(6, customers=60)), catalogue(12)
     sources = CandidateSources.fit(held, goods, np.ones(12, bool), recommender_settings())
     whole = next(iter(sources.candidates(held)))[2]
     monkeypatch.setenv("PERENNIAL_THREADS", threads)
@@ -156,8 +156,8 @@ def test_candidates_are_the_same_whatever_the_number_of_threads(
 
 def test_an_examination_keeps_its_order(tmp_path: Path):
     pairs = {"customer_id": ["a", "a", "b", "c"], "item_id": ["x", "y", "x", "z"]}
-    paper = WindowPurchases.of(pa.table(pairs))
-    paper.among(np.array(["c", "a"], object)).save(tmp_path / "paper.parquet")
+    truth = WindowPurchases.of(pa.table(pairs))
+    truth.among(np.array(["c", "a"], object)).save(tmp_path / "paper.parquet")
     found = WindowPurchases.load(tmp_path / "paper.parquet")
     assert found.customer_ids.tolist() == ["a", "c"]
     assert found.wanted.tolist() == [2, 1]

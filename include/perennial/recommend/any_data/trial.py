@@ -90,23 +90,23 @@ def evaluate(
     tested = _foreseen(found, kind)
     say(f"to foresee: {tested}")
     lines = found.test.lines()
-    shelf, whole = _shelves(items, pc.unique(lines["item_id"]), space, say)
-    history = PurchaseHistory.of_lines(lines, shelf)
+    catalogue, whole = _shelves(items, pc.unique(lines["item_id"]), space, say)
+    history = PurchaseHistory.of_lines(lines, catalogue)
     offered = _offered(history)
     if not offered.any():
         raise TooShortError(f"found no item that was bought {WARM_PURCHASES} times before; allowed are some")
-    say(f"learning from {len(history.items):,} lines of {len(history):,} customers, {len(shelf):,} items")
-    now = CandidateSources.fit(history, shelf, offered, chosen)
-    fit = fit_recommender(now, history, _windows(found, shelf, chosen))
-    paper = found.test.bought(pa.array(whole.item_ids, pa.string()), found.tested)
-    if not np.isin(paper.customer_ids.astype(str), history.customer_ids.astype(str)).any():
+    say(f"learning from {len(history.items):,} lines of {len(history):,} customers, {len(catalogue):,} items")
+    now = CandidateSources.fit(history, catalogue, offered, chosen)
+    fit = fit_recommender(now, history, _windows(found, catalogue, chosen))
+    truth = found.test.bought(pa.array(whole.item_ids, pa.string()), found.tested)
+    if not np.isin(truth.customer_ids.astype(str), history.customer_ids.astype(str)).any():
         raise TooShortError(f"found nobody who bought before and after; to be foreseen were {tested}")
     say("judging the ranker, and each source by itself")
-    after = found.test.bought(pa.array(shelf.item_ids, pa.string()))
+    after = found.test.bought(pa.array(catalogue.item_ids, pa.string()))
     wide = comparison.widened(now, history)
-    judged = comparison.compare(fit, paper, after, wide, whole, told=told)
+    judged = comparison.compare(fit, truth, after, wide, whole, told=told)
     customers = pc.count_distinct(some["customer_id"]).as_py()
-    return Trial(judged, kind, tested, customers, len(shelf), len(shelf.vectors))
+    return Trial(judged, kind, tested, customers, len(catalogue), len(catalogue.vectors))
 
 
 def _drawn(events: pa.Table, most: int, say: Notify) -> pa.Table:
@@ -132,15 +132,15 @@ def _offered(history: PurchaseHistory) -> BoolArray:
     return np.bincount(history.items, minlength=history.width) >= WARM_PURCHASES
 
 
-def _windows(found: Splits, shelf: Catalogue, chosen: RecommenderSettings) -> list[TrainingWindow]:
+def _windows(found: Splits, catalogue: Catalogue, chosen: RecommenderSettings) -> list[TrainingWindow]:
     """The past windows in which anything was bought by who had bought before."""
     windows = []
     for cut in found.past:
-        history = PurchaseHistory.of_lines(cut.lines(), shelf)
-        paper = cut.bought(pa.array(shelf.item_ids, pa.string())).among(history.customer_ids)
-        if len(paper.rows):
-            sources = CandidateSources.fit(history, shelf, _offered(history), chosen)
-            windows.append(TrainingWindow(sources, history, paper))
+        history = PurchaseHistory.of_lines(cut.lines(), catalogue)
+        truth = cut.bought(pa.array(catalogue.item_ids, pa.string())).among(history.customer_ids)
+        if len(truth.rows):
+            sources = CandidateSources.fit(history, catalogue, _offered(history), chosen)
+            windows.append(TrainingWindow(sources, history, truth))
     if not windows:
         raise TooShortError("found nobody who bought before a past window and in it; a longer past is needed")
     return windows
@@ -165,10 +165,10 @@ def _shelves(
     first, second = _hashed(on_shelf, space), _hashed(unsold, space)
     vectors = _encoded(first, first.slice(0, 0), space, say)
     rest = _encoded(second, first, space, say) if vectors is not None else None
-    shelf = Catalogue.of(on_shelf, first.drop("text"), vectors)
+    catalogue = Catalogue.of(on_shelf, first.drop("text"), vectors)
     both = None if vectors is None or rest is None else pa.concat_tables([vectors, rest])
     hashes = pa.concat_tables([first, second]).drop("text")
-    return shelf, Catalogue.of(pa.concat_tables([on_shelf, unsold]), hashes, both)
+    return catalogue, Catalogue.of(pa.concat_tables([on_shelf, unsold]), hashes, both)
 
 
 def _nameless(item_ids: pa.Array) -> pa.Table:

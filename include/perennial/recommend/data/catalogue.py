@@ -79,7 +79,7 @@ class Catalogue:
         return dict(zip(GROUPS, (family, kind, brand, line, (self.texts + 1).astype(np.int32)), strict=True))
 
     def find(self, item_ids: pa.Array | pa.ChunkedArray) -> IntArray:
-        """The rows of items, −1 for those not on the shelf."""
+        """The rows of items, −1 for those not in the catalogue."""
         return find(item_ids, self.item_ids)
 
     @classmethod

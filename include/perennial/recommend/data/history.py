@@ -1,4 +1,4 @@
-"""What customers bought, as known at the end of a day: arrays over the items of a shelf."""
+"""What customers bought, as known at the end of a day: arrays over the items of a catalogue."""
 
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -22,8 +22,8 @@ class PurchaseHistory:
     Args:
         customer_ids: shape (customers,), ascending as they come from `of_lines`.
         starts: where each customer's lines begin, shape (customers + 1,).
-        width: how many items the shelf has.
-        items: row of the item on the shelf, shape (lines,), as all that follow.
+        width: how many items the catalogue has.
+        items: row of the item in the catalogue, shape (lines,), as all that follow.
         ages: whole days since, 0 for the very day.
         orders: number of the order, ascending along the lines.
         quantities: pieces.
@@ -161,9 +161,9 @@ class PurchaseHistory:
         )
 
     @classmethod
-    def of_lines(cls, lines: pa.Table, shelf: Catalogue) -> Self:
+    def of_lines(cls, lines: pa.Table, catalogue: Catalogue) -> Self:
         """From the rows of `order_lines`; items outside the catalogue are left out."""
-        items = shelf.find(lines["item_id"])
+        items = catalogue.find(lines["item_id"])
         lines, items = lines.filter(pa.array(items >= 0)), items[items >= 0]
         coded = lines["customer_id"].combine_chunks().dictionary_encode()
         rows = coded.indices.to_numpy()
@@ -173,7 +173,7 @@ class PurchaseHistory:
         return cls(
             customer_ids=coded.dictionary.to_numpy(zero_copy_only=False),
             starts=np.searchsorted(rows, np.arange(len(coded.dictionary) + 1)),
-            width=len(shelf),
+            width=len(catalogue),
             items=items.astype(np.int32),
             ages=lines["age"].to_numpy().astype(np.int32),
             orders=(np.cumsum(changed) - 1).astype(np.int32),

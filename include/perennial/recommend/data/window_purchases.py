@@ -76,10 +76,12 @@ def purchases_in_window(bought: ir.Table, items: ir.Table, day: date, window: ti
     return WindowPurchases.of(pairs.order_by("customer_id", "item_id").to_pyarrow())
 
 
-def purchase_matrix(paper: WindowPurchases, history: PurchaseHistory, shelf: Catalogue) -> sparse.csr_array:
-    """Which items of the shelf customers of a history bought in the window, shape (customers, items)."""
-    asked = history.find(pa.array(paper.customer_ids, pa.string()))[paper.rows]
-    items = shelf.find(paper.item_ids)
+def purchase_matrix(
+    truth: WindowPurchases, history: PurchaseHistory, catalogue: Catalogue
+) -> sparse.csr_array:
+    """Which items of the catalogue customers of a history bought in the window, shape (customers, items)."""
+    asked = history.find(pa.array(truth.customer_ids, pa.string()))[truth.rows]
+    items = catalogue.find(truth.item_ids)
     both = (asked >= 0) & (items >= 0)
     at = asked[both], items[both]
-    return sparse.csr_array((np.ones(int(both.sum()), bool), at), shape=(len(history), len(shelf)))
+    return sparse.csr_array((np.ones(int(both.sum()), bool), at), shape=(len(history), len(catalogue)))

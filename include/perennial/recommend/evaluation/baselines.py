@@ -34,16 +34,16 @@ def warm_item_scorers(fit: Fit, wide: CandidateSources, items: IntArray) -> Scor
             all that are in it.
         items: rows of the items that are ranked.
     """
-    popular = fit.sources.facts.buyers_lately[items]
+    popular = fit.sources.item_features.buyers_lately[items]
     most = np.float32(max(popular.max(initial=0), 1))
-    columns = np.full(len(fit.sources.shelf), -1)
+    columns = np.full(len(fit.sources.catalogue), -1)
     columns[items] = np.arange(len(items))
     inside = columns[wide.pool] >= 0
-    pool, silent = columns[wide.pool][inside], _silent(wide.shelf)
+    pool, silent = columns[wide.pool][inside], _silent(wide.catalogue)
 
     def ways(asked: PurchaseHistory) -> dict[str, Float32Array]:
         found = {RANKER: _probabilities(fit, asked, columns, len(items))}
-        for name, said in wide.scores(CustomerBlock(asked, wide.shelf, wide.facts)).items():
+        for name, said in wide.scores(CustomerBlock(asked, wide.catalogue, wide.item_features)).items():
             if name not in silent:
                 below = said.min(axis=1, keepdims=True, initial=0) - 2
                 found[name] = (below + popular / most).astype(np.float32)
@@ -59,11 +59,11 @@ def cold_item_scorers(fit: Fit, whole: Catalogue, items: IntArray) -> Scorers:
 
     Args:
         fit: what was learned.
-        whole: its shelf, and items that nobody has bought.
-        items: rows of the items that are ranked, on the whole shelf.
+        whole: its catalogue, and items that nobody has bought.
+        items: rows of the items that are ranked, on the whole catalogue.
     """
-    shelf = fit.sources.shelf
-    history = on_wider_catalogue(whole, fit.history, shelf)
+    catalogue = fit.sources.catalogue
+    history = on_wider_catalogue(whole, fit.history, catalogue)
     new, kind = NewItems.fit(history, whole, items, _TASTE), whole.groups["kind"]
     buyers = np.bincount(history.bought.indices, minlength=len(whole))
     chance = np.random.default_rng(0).permutation(len(items)) / len(items)
@@ -74,7 +74,7 @@ def cold_item_scorers(fit: Fit, whole: Catalogue, items: IntArray) -> Scorers:
     }
 
     def ways(asked: PurchaseHistory) -> dict[str, Float32Array]:
-        shape, block = (len(asked), len(items)), on_wider_catalogue(whole, asked, shelf)
+        shape, block = (len(asked), len(items)), on_wider_catalogue(whole, asked, catalogue)
         found = {name: np.broadcast_to(said.astype(np.float32), shape) for name, said in of_all.items()}
         found["new items"] = new.scores(block)
         return found | ({"content": new.content.scores(block)} if len(whole.vectors) else {})
@@ -82,15 +82,19 @@ def cold_item_scorers(fit: Fit, whole: Catalogue, items: IntArray) -> Scorers:
     return ways
 
 
-def on_wider_catalogue(whole: Catalogue, history: PurchaseHistory, shelf: Catalogue) -> PurchaseHistory:
-    """The same purchases on a wider shelf."""
-    at = whole.find(pa.array(shelf.item_ids, pa.string()))
+def on_wider_catalogue(whole: Catalogue, history: PurchaseHistory, catalogue: Catalogue) -> PurchaseHistory:
+    """The same purchases on a wider catalogue."""
+    at = whole.find(pa.array(catalogue.item_ids, pa.string()))
     return replace(history, items=at[history.items].astype(np.int32), width=len(whole))
 
 
-def _silent(shelf: Catalogue) -> set[str]:
+def _silent(catalogue: Catalogue) -> set[str]:
     """Sources that have nothing to go by, for nothing is said of the items."""
-    texts, kinds, brands = len(shelf.vectors) > 0, (shelf.levels >= 0).any(), (shelf.brands >= 0).any()
+    texts, kinds, brands = (
+        len(catalogue.vectors) > 0,
+        (catalogue.levels >= 0).any(),
+        (catalogue.brands >= 0).any(),
+    )
     needed = {"content": texts, "needs_text": texts, "needs_kind": kinds, "needs_brand_line": kinds or brands}
     return {name for name, known in needed.items() if not known}
 

@@ -82,7 +82,7 @@ class Comparison:
 
 def compare(
     fit: Fit,
-    paper: WindowPurchases,
+    truth: WindowPurchases,
     after: WindowPurchases,
     wide: CandidateSources | None = None,
     whole: Catalogue | None = None,
@@ -92,18 +92,18 @@ def compare(
     """Judge the ranker, every source and a plain rule on every slice.
 
     Args:
-        fit: what was learned; it knows nothing of the paper.
-        paper: what was bought afterwards.
+        fit: what was learned; it knows nothing of the truth.
+        truth: what was bought afterwards.
         after: what was bought in just the window that the ranker's probabilities are of.
         wide: the sources with a larger pool, as each is judged alone; None: as they are in the fit.
-        whole: the shelf, and items that nobody has bought yet; None: the shelf of the fit.
+        whole: the catalogue, and items that nobody has bought yet; None: the catalogue of the fit.
         most: customers who are judged, drawn by chance where there are more.
         told: hears how it goes on.
     """
-    shelf, whole = fit.sources.shelf, whole or fit.sources.shelf
-    everybody = _split(fit.history, shelf, whole, paper)
+    catalogue, whole = fit.sources.catalogue, whole or fit.sources.catalogue
+    everybody = _split(fit.history, catalogue, whole, truth)
     split = _drawn(everybody, most)
-    rows = shelf.find(pa.array(split.item_ids[: split.warm], pa.string()))
+    rows = catalogue.find(pa.array(split.item_ids[: split.warm], pa.string()))
     asked = fit.of(split.customer_ids)
     found = _judged(split, RANKED, asked, baselines.warm_item_scorers(fit, wide or fit.sources, rows), told)
     if split.warm < len(split.item_ids):
@@ -136,7 +136,9 @@ def widened(sources: CandidateSources, history: PurchaseHistory) -> CandidateSou
     learners = min(len(history), max(one.customers for one in chosen.item_neighbours.values()))
     pool = max(chosen.pool, _MOST_CELLS // learners)
     wider = chosen.model_copy(update={"pool": pool})
-    return CandidateSources.fit(history, sources.shelf, sources.offered, wider, sources.facts.promoted)
+    return CandidateSources.fit(
+        history, sources.catalogue, sources.offered, wider, sources.item_features.promoted
+    )
 
 
 def by_method(figures: pa.Table) -> dict[str, dict[str, float]]:
@@ -151,16 +153,16 @@ def by_method(figures: pa.Table) -> dict[str, dict[str, float]]:
 
 
 def _split(
-    history: PurchaseHistory, shelf: Catalogue, whole: Catalogue, paper: WindowPurchases
+    history: PurchaseHistory, catalogue: Catalogue, whole: Catalogue, truth: WindowPurchases
 ) -> RankingTask:
-    """All of what was bought before, and the paper."""
+    """All of what was bought before, and the truth."""
     pairs = PurchasedPairs.of(history)
     bought = {
         "customer_id": pa.array(history.customer_ids[pairs.rows], pa.string()),
-        "item_id": pa.array(shelf.item_ids[pairs.items], pa.string()),
+        "item_id": pa.array(catalogue.item_ids[pairs.items], pa.string()),
         "times": pairs.times,
     }
-    return RankingTask.of(pa.table(bought), pa.array(whole.item_ids, pa.string()), paper)
+    return RankingTask.of(pa.table(bought), pa.array(whole.item_ids, pa.string()), truth)
 
 
 def _drawn(split: RankingTask, most: int) -> RankingTask:
@@ -245,12 +247,12 @@ class _Spread:
     @classmethod
     def of(cls, fit: Fit, rows: IntArray) -> "_Spread":
         """By the texts of the items, or by their kind where none has a text."""
-        shelf = fit.sources.shelf
-        buyers = np.bincount(fit.history.bought.indices, minlength=len(shelf))[rows]
-        if len(shelf.vectors):
-            found = shelf.meanings_of(rows)
+        catalogue = fit.sources.catalogue
+        buyers = np.bincount(fit.history.bought.indices, minlength=len(catalogue))[rows]
+        if len(catalogue.vectors):
+            found = catalogue.meanings_of(rows)
         else:
-            kinds = shelf.levels[rows, 2]
+            kinds = catalogue.levels[rows, 2]
             found = np.eye(int(kinds.max(initial=0)) + 1, dtype=np.float32)[kinds] * (kinds >= 0)[:, None]
         return cls(np.maximum(buyers, 1) / len(fit.history), found)
 
@@ -309,7 +311,7 @@ def _drawn_again(n: int) -> FloatArray:
 def _calibration(fit: Fit, after: WindowPurchases, most: int) -> Iterator[dict[str, object]]:
     """How far off the ranker's probabilities are, of all candidates bought before and of all others."""
     asked = fit.history.sample(most)
-    wanted = purchase_matrix(after, asked, fit.sources.shelf)
+    wanted = purchase_matrix(after, asked, fit.sources.catalogue)
     told: dict[str, list[FloatArray]] = {str(part): [] for part in RANKED[1:]}
     for rows, found, said in fit.each(asked, lambda rows, _, *rest: (rows, *rest)):
         both = np.stack([np.asarray(wanted[rows[found.rows], found.items]).ravel(), said])

@@ -49,27 +49,27 @@ class RankingTask:
     wanted: sparse.csr_array
 
     @classmethod
-    def of(cls, pairs: pa.Table, catalogue: pa.Array, paper: WindowPurchases) -> Self:
+    def of(cls, pairs: pa.Table, catalogue: pa.Array, truth: WindowPurchases) -> Self:
         """The split, from all that it is made of.
 
         Args:
             pairs: `customer_id, item_id, times`, what was bought before, of items of the catalogue.
             catalogue: the ids of the items.
-            paper: what was bought in the month.
+            truth: what was bought in the month.
         """
         who, what = (pairs[name].combine_chunks() for name in ("customer_id", "item_id"))
         places = pc.index_in(what, catalogue).to_numpy()
         times = np.bincount(places, pairs["times"].to_numpy(), len(catalogue))
         order = np.lexsort((catalogue.to_numpy(zero_copy_only=False).astype(str), -times))
-        items, present = catalogue.take(pa.array(order)), pa.array(paper.customer_ids, pa.string())
+        items, present = catalogue.take(pa.array(order)), pa.array(truth.customer_ids, pa.string())
         customers = present.filter(pc.is_in(present, who))
-        asked = present.take(pa.array(paper.rows))
+        asked = present.take(pa.array(truth.rows))
         return cls(
             customer_ids=customers.to_numpy(zero_copy_only=False),
             item_ids=items.to_numpy(zero_copy_only=False),
             warm=int((times >= WARM_PURCHASES).sum()),
             bought=_grid(who, customers, what, items),
-            wanted=_grid(asked, customers, paper.item_ids, items),
+            wanted=_grid(asked, customers, truth.item_ids, items),
         )
 
     @property

@@ -56,20 +56,20 @@ class _Lists:
             self.items[part].append(ranking.items)
 
 
-def scorecards(fit: Fit, paper: WindowPurchases, rules: Mapping[str, ScoringRule]) -> dict[str, Scorecard]:
+def scorecards(fit: Fit, truth: WindowPurchases, rules: Mapping[str, ScoringRule]) -> dict[str, Scorecard]:
     """The marks of several ways to rank the same candidates.
 
     Args:
         fit: of the candidates.
-        paper: what was bought afterwards.
+        truth: what was bought afterwards.
         rules: by name.
     """
-    asked, shelf = fit.of(paper.customer_ids), fit.sources.shelf
+    asked, catalogue = fit.of(truth.customer_ids), fit.sources.catalogue
     lists = {name: _Lists() for name in rules}
     for _, block, found in fit.sources.candidates(asked):
         for name, rule in rules.items():
             lists[name].add(block, found, rule(block, found))
-    wanted = purchase_matrix(paper, asked, shelf)
+    wanted = purchase_matrix(truth, asked, catalogue)
     again = wanted.multiply(asked.bought > 0).tocsr().astype(bool)
     targets = {BOUGHT: again, NEW: (wanted.astype(int) - again.astype(int)).tocsr().astype(bool)}
     for target in targets.values():
@@ -79,7 +79,7 @@ def scorecards(fit: Fit, paper: WindowPurchases, rules: Mapping[str, ScoringRule
         items = {part: np.concatenate(blocks) for part, blocks in held.items.items()}
         whole = items[WHOLE]
         found_marks[name] = Scorecard(
-            evaluate(hits(whole, wanted), paper.wanted),
+            evaluate(hits(whole, wanted), truth.wanted),
             {part: _ndcg(items[part], target) for part, target in targets.items()},
             len(np.unique(whole[whole >= 0])) / max(1, int(fit.sources.offered.sum())),
         )

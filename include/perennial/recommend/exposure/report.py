@@ -24,7 +24,7 @@ class ShownItems:
     Args:
         customers: who got a list.
         drawn: places that chance filled.
-        counts: how often each item of the shelf was shown, shape (items,).
+        counts: how often each item of the catalogue was shown, shape (items,).
     """
 
     customers: int
@@ -48,11 +48,11 @@ def publish(found: ShownItems, fit: Fit, version: int, day: date, words: ReportW
         words: how reports speak.
         reports: their folder.
     """
-    facts, shelf = fit.sources.facts, fit.sources.shelf
-    buyers = facts.buyers_lately.astype(np.int64)
-    bought = np.bincount(fit.history.items, minlength=len(shelf)).astype(float)
-    prices = np.where(bought > 0, np.exp(facts.column("log_price")), np.nan)
-    table = exposure(groupings(shelf, buyers, prices), found.counts, bought)
+    item_features, catalogue = fit.sources.item_features, fit.sources.catalogue
+    buyers = item_features.buyers_lately.astype(np.int64)
+    bought = np.bincount(fit.history.items, minlength=len(catalogue)).astype(float)
+    prices = np.where(bought > 0, np.exp(item_features.column("log_price")), np.nan)
+    table = exposure(groupings(catalogue, buyers, prices), found.counts, bought)
     spread = Spread.of(found.counts, buyers)
     page = (
         templates(_TEMPLATES)

@@ -32,17 +32,17 @@ class Grouping:
     codes: IntArray
 
 
-def groupings(shelf: Catalogue, buyers: IntArray, prices: FloatArray) -> dict[str, Grouping]:
+def groupings(catalogue: Catalogue, buyers: IntArray, prices: FloatArray) -> dict[str, Grouping]:
     """The dimensions of the report.
 
     Args:
-        shelf: the items.
+        catalogue: the items.
         buyers: how many customers bought each item, shape (items,).
         prices: list price of each item in currency, NaN where unknown, shape (items,).
     """
     return {
-        "category": _largest(shelf.levels[:, 0], shelf.level_names[0], buyers),
-        "brand": _largest(shelf.brands, shelf.brand_names, buyers),
+        "category": _largest(catalogue.levels[:, 0], catalogue.level_names[0], buyers),
+        "brand": _largest(catalogue.brands, catalogue.brand_names, buyers),
         "popularity": _deciles(buyers),
         "price": _price_bands(prices),
     }

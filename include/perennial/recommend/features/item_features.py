@@ -36,7 +36,7 @@ class ItemFeatures:
             raise ValueError(f"facts: found {self.table.shape[1]} columns; allowed are {len(NAMES)}")
 
     @classmethod
-    def of(cls, history: PurchaseHistory, shelf: Catalogue, promoted: Float32Array | None = None) -> Self:
+    def of(cls, history: PurchaseHistory, catalogue: Catalogue, promoted: Float32Array | None = None) -> Self:
         """From the purchases of all customers of a history, and what `promotions` says; None: of nothing.
 
         Shares of a group are of those who bought anything of it in the last 28 days; a trend compares the
@@ -53,7 +53,7 @@ class ItemFeatures:
         pieces = np.bincount(history.items, history.quantities, minlength=size)
         listed = np.bincount(history.items, history.listed, minlength=size)
         price = np.log(np.maximum(listed / np.maximum(pieces, 1), 0.05))
-        kind, line = shelf.groups["kind"], shelf.groups["brand_line"]
+        kind, line = catalogue.groups["kind"], catalogue.groups["brand_line"]
         known = max(28, int(history.ages.max(initial=0)))
         columns = [
             *(np.log1p(one) for one in lately.values()),
@@ -67,7 +67,7 @@ class ItemFeatures:
             *(np.log1p(first), np.log1p(last)),
             *(price, price - _mean(kind, price, buyers)),
             *(_discount(history, history.ages < days) for days in (7, 28, NEVER)),
-            *(np.log(_share(group, lately[28] + 0.1) + 1e-4) for group in shelf.groups.values()),
+            *(np.log(_share(group, lately[28] + 0.1) + 1e-4) for group in catalogue.groups.values()),
             np.log(_share(kind, new + 0.05)),
             *(
                 _trend(group, lately[days], lately[91] * days / 91)

@@ -62,8 +62,8 @@ class CustomerBlock:
     """What is known of the customers of a block."""
 
     history: PurchaseHistory
-    shelf: Catalogue
-    facts: ItemFeatures
+    catalogue: Catalogue
+    item_features: ItemFeatures
 
     @cached_property
     def pairs(self) -> PurchasedPairs:
@@ -87,7 +87,7 @@ class CustomerBlock:
         rows, items, pair = candidates.rows, candidates.items, candidates.pair
         if not bought:
             yield from _said(candidates, len(self.history))
-        yield from (one[items] for one in self.facts.columns)
+        yield from (one[items] for one in self.item_features.columns)
         yield from (one[rows] for one in self.customers.T)
         if bought:
             cells = {name: self._own_cells(name, pair) for name in BOUGHT_GROUPS}
@@ -95,7 +95,7 @@ class CustomerBlock:
             cells = {name: self._cells(name, rows, items) for name in GROUPS}
         together = TOGETHER_BOUGHT if bought else TOGETHER_NEW
         yield from (self._together(name, rows, cells) for name in together[:-1])
-        yield self.facts.column("dearer_than_kind")[items] - self._dearer[rows]
+        yield self.item_features.column("dearer_than_kind")[items] - self._dearer[rows]
         if bought:
             yield from self._own(rows, pair, told)
 
@@ -146,7 +146,7 @@ class CustomerBlock:
     @cached_property
     def _dearer(self) -> RealArray:
         """How much dearer than their kind the things are that the customer buys, in log price."""
-        dearer = self._worth["weight"] * self.facts.column("dearer_than_kind")[self.pairs.items]
+        dearer = self._worth["weight"] * self.item_features.column("dearer_than_kind")[self.pairs.items]
         return np.bincount(self.pairs.rows, dearer, minlength=len(self.history)) / self._total
 
     def _cells(self, name: str, rows: IntArray, items: IntArray) -> "_Cells":
@@ -156,7 +156,7 @@ class CustomerBlock:
 
     def _numbered(self, name: str, items: IntArray) -> tuple[IntArray, IntArray, int]:
         """The cell of each pair, the number of each item's group, and how many groups there are."""
-        group = self.shelf.groups[name]
+        group = self.catalogue.groups[name]
         held = np.flatnonzero(np.bincount(group[items]))
         number = np.full(int(group.max(initial=0)) + 1, len(held))
         number[held] = np.arange(len(held))
@@ -165,7 +165,7 @@ class CustomerBlock:
 
     def _own_cells(self, name: str, pair: IntArray) -> "_Cells":
         """By customer and group of an item that they bought."""
-        group = self.shelf.groups[name]
+        group = self.catalogue.groups[name]
         keys = self.pairs.rows * (np.int64(group.max(initial=0)) + 1) + group[self.pairs.items]
         order, ordered = sort_keys(keys)
         own = np.empty(len(keys), np.int64)

@@ -42,7 +42,7 @@ class PurchasedPairs:
 
     @property
     def items(self) -> Int32Array:
-        """The item's row on the shelf."""
+        """The item's row in the catalogue."""
         return self.history.pair_items
 
     @cached_property
@@ -116,7 +116,7 @@ class Candidates:
 
     Args:
         rows: the customer's row in the block, ascending, shape (n,).
-        items: the item's row on the shelf.
+        items: the item's row in the catalogue.
         scores: what each source says, shape (n, sources); not a number where it says nothing.
         pair: position among the block's `PurchasedPairs`, −1 where never bought.
     """

@@ -22,12 +22,12 @@ NAMES = tuple(f"{way}_{when}" for way in _WAYS for when in (*_SPANS, "more"))
 """`more`: soon, less usually."""
 
 
-def promotion_features(promotions: ir.Table, shelf: Catalogue, day: date) -> Float32Array:
+def promotion_features(promotions: ir.Table, catalogue: Catalogue, day: date) -> Float32Array:
     """`NAMES` of each item: the share of the shop's stores, 0 to 1, averaged over the days.
 
     Args:
         promotions: as known at the end of the day.
-        shelf: the items.
+        catalogue: the items.
         day: the day.
 
     Returns:
@@ -37,7 +37,7 @@ def promotion_features(promotions: ir.Table, shelf: Catalogue, day: date) -> Flo
     near = promotions.filter(promotions.week > oldest, promotions.week <= newest)
     weeks = near.group_by("item_id", "week").agg(**_stores(near)).to_pyarrow()
     stores = near.store_id.nunique().to_pyarrow().as_py()
-    items = shelf.find(weeks["item_id"])
+    items = catalogue.find(weeks["item_id"])
     begins = weeks["week"].cast(pa.int32()).to_numpy() - (day - date(1970, 1, 1)).days - 1
     there, columns = items >= 0, []
     for way in _WAYS:
@@ -46,7 +46,7 @@ def promotion_features(promotions: ir.Table, shelf: Catalogue, day: date) -> Flo
         for span in _SPANS.values():
             counted = (share * _part(begins, *span))[there]
             # Weeks that begin on different days overlap.
-            whole = np.minimum(np.bincount(items[there], counted, len(shelf)), 1)
+            whole = np.minimum(np.bincount(items[there], counted, len(catalogue)), 1)
             columns.append(whole.astype(np.float32))
         usually, *_, soon = columns[-len(_SPANS) :]
         columns.append(soon - usually)

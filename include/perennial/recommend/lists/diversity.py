@@ -32,7 +32,7 @@ def select_diverse(
     customers: int,
     k: int,
     rules: EligibilityRules,
-    shelf: Catalogue,
+    catalogue: Catalogue,
     strength: float,
 ) -> IntArray:
     """The positions of the best k candidates of each customer, best first, −1 where nothing is left.
@@ -41,12 +41,12 @@ def select_diverse(
 
     Args:
         rows: row of the customer of each eligible candidate, ascending, shape (n,), as the next two.
-        items: row of its item on the shelf.
+        items: row of its item in the catalogue.
         scores: how much it is wanted; not negative where variety is asked for.
         customers: how many.
         k: length of a list.
         rules: the limits of a list.
-        shelf: with the vectors of the items' texts.
+        catalogue: with the vectors of the items' texts.
         strength: of variety, `DiversitySettings.strength`.
 
     Returns:
@@ -60,8 +60,8 @@ def select_diverse(
     listed, gain = items[places], np.where(places >= 0, scores[places], -np.inf).astype(np.float32)
     if strength:
         gain *= np.float32(max(1 - strength, _LEAST)) / np.maximum(gain[:, :1], _LEAST_SCORE)
-    pool = np.where(places >= 0, shelf.texts[listed], -1)[:, : _POOL * k] % (len(shelf.vectors) + 1)
-    variety = _Variety(pool, shelf, k, strength) if strength else None
+    pool = np.where(places >= 0, catalogue.texts[listed], -1)[:, : _POOL * k] % (len(catalogue.vectors) + 1)
+    variety = _Variety(pool, catalogue, k, strength) if strength else None
     limits = _Limits(rules, listed, k)
     for rank in range(k):
         best = gain.argmax(axis=1) if variety is None else variety.best(gain)
@@ -82,16 +82,16 @@ class _Variety:
 
     Args:
         texts: row of each candidate's vector, the last for none, shape (customers, pool).
-        shelf: with the vectors.
+        catalogue: with the vectors.
         k: how many are going to be chosen.
         strength: how much it counts.
     """
 
-    def __init__(self, texts: IntArray, shelf: Catalogue, k: int, strength: float) -> None:
+    def __init__(self, texts: IntArray, catalogue: Catalogue, k: int, strength: float) -> None:
         customers, pool = texts.shape
         self.strength, self.pool = strength, pool
         likeness = torch.empty(customers, pool, pool)
-        meanings = torch.from_numpy(shelf.text_meanings)
+        meanings = torch.from_numpy(catalogue.text_meanings)
         for some, found in zip(torch.from_numpy(texts).split(_BLOCK), likeness.split(_BLOCK), strict=True):
             vectors = torch.nn.functional.embedding(some, meanings)
             torch.bmm(vectors, vectors.mT, out=found)
@@ -127,7 +127,7 @@ class _Limits:
 
     Args:
         rules: the limits of a list.
-        items: row of each candidate's item on the shelf, shape (customers, candidates).
+        items: row of each candidate's item in the catalogue, shape (customers, candidates).
         k: how many are going to be chosen.
     """
 

@@ -37,7 +37,7 @@ _BEGINS_AT = r"^\s*(?P<age>\d{1,3})\s*(?:$|\+|[-–]\s*\d|to\s+\d|(?:and|or) (?:
 
 @dataclass(frozen=True)
 class EligibilityRules:
-    """The same over the items of a shelf; every array of flags has shape (items,).
+    """The same over the items of a catalogue; every array of flags has shape (items,).
 
     Args:
         allowed: may it be shown to anybody.
@@ -54,15 +54,15 @@ class EligibilityRules:
     most: tuple[tuple[Int32Array, int], ...]
 
     @classmethod
-    def of(cls, chosen: EligibilitySettings, shelf: Catalogue, available: BoolArray) -> Self:
+    def of(cls, chosen: EligibilitySettings, catalogue: Catalogue, available: BoolArray) -> Self:
         """The rules of the settings, which `check_names` has passed, over a catalogue."""
-        codes = (*shelf.levels.T, shelf.brands)
+        codes = (*catalogue.levels.T, catalogue.brands)
         limits = (*chosen.most.category, *[None] * (LEVELS - len(chosen.most.category)), chosen.most.brand)
         return cls(
-            allowed=available & ~_either([_meant(one, shelf) for one in chosen.never], len(shelf)),
-            adults_only=_either([_meant(one, shelf) for one in chosen.adults_only], len(shelf)),
-            for_good=tuple((_meant(one, shelf), one.days, one.again) for one in chosen.bought_for_good),
-            apart=tuple((_meant(one, shelf), _meant(other, shelf)) for one, other in chosen.apart),
+            allowed=available & ~_either([_meant(one, catalogue) for one in chosen.never], len(catalogue)),
+            adults_only=_either([_meant(one, catalogue) for one in chosen.adults_only], len(catalogue)),
+            for_good=tuple((_meant(one, catalogue), one.days, one.again) for one in chosen.bought_for_good),
+            apart=tuple((_meant(one, catalogue), _meant(other, catalogue)) for one, other in chosen.apart),
             most=tuple((code, most) for code, most in zip(codes, limits, strict=True) if most is not None),
         )
 
@@ -73,7 +73,7 @@ class EligibilityRules:
 
         Args:
             rows: row of the customer in the block, shape (n,).
-            items: row of the item on the shelf, shape (n,).
+            items: row of the item in the catalogue, shape (n,).
             history: what the customers of the block bought.
             adult: which of them are known to be adults, shape (customers,).
         """
@@ -103,7 +103,7 @@ class EligibilityRules:
         Args:
             listed: the items of each customer's list, −1 for none, shape (customers, k).
             rows: row of the customer whose list it is, shape (n,).
-            items: row of the item on the shelf, shape (n,).
+            items: row of the item in the catalogue, shape (n,).
         """
         found = np.full(len(rows), NO_LIMIT)
         for codes, most in self.most:
@@ -142,19 +142,19 @@ def _either(flags: Sequence[BoolArray], size: int) -> BoolArray:
     return np.logical_or.reduce([np.zeros(size, bool), *flags])
 
 
-def _meant(wares: ItemSelector, shelf: Catalogue) -> BoolArray:
-    """The items of the shelf that are meant."""
-    found = np.ones(len(shelf), bool)
+def _meant(wares: ItemSelector, catalogue: Catalogue) -> BoolArray:
+    """The items of the catalogue that are meant."""
+    found = np.ones(len(catalogue), bool)
     if wares.category is not None:
         among = [
             np.append(_called(names, wares.category), False)[codes]
-            for codes, names in zip(shelf.levels.T, shelf.level_names, strict=True)
+            for codes, names in zip(catalogue.levels.T, catalogue.level_names, strict=True)
         ]
         found &= np.any(among, axis=0)
     if wares.brand is not None:
-        found &= np.append(np.equal(shelf.brand_names, wares.brand), False)[shelf.brands]
+        found &= np.append(np.equal(catalogue.brand_names, wares.brand), False)[catalogue.brands]
     if wares.item is not None:
-        found &= shelf.item_ids == wares.item
+        found &= catalogue.item_ids == wares.item
     return found
 
 
@@ -163,13 +163,13 @@ def _called(paths: StringArray, name: str) -> BoolArray:
     return np.array([path == name or path.rsplit(" > ", 1)[-1] == name for path in paths], bool)
 
 
-def _unknown(chosen: EligibilitySettings, shelf: Catalogue) -> Iterator[str]:
+def _unknown(chosen: EligibilitySettings, catalogue: Catalogue) -> Iterator[str]:
     """A sentence for each name that no item has, and for each rule that no item meets."""
-    paths = {path for names in shelf.level_names for path in names}
+    paths = {path for names in catalogue.level_names for path in names}
     held = {
         "category": paths | {path.rsplit(" > ", 1)[-1] for path in paths},
-        "brand": set(shelf.brand_names),
-        "item": set(shelf.item_ids),
+        "brand": set(catalogue.brand_names),
+        "item": set(catalogue.item_ids),
     }
     for place, wares in _placed(chosen):
         named = {key: getattr(wares, key) for key in held if getattr(wares, key) is not None}
@@ -178,7 +178,7 @@ def _unknown(chosen: EligibilitySettings, shelf: Catalogue) -> Iterator[str]:
             close = get_close_matches(named[key], held[key], _CLOSE)
             hint = f"close to it: {', '.join(map(repr, close))}" if close else "nothing comes close to it"
             yield f"{_WHERE}.{place}.{key}: no item has this {key}; found {named[key]!r}, {hint}"
-        if not strange and not _meant(wares, shelf).any():
+        if not strange and not _meant(wares, catalogue).any():
             yield f"{_WHERE}.{place}: no item is all of it; found {named}"
 
 

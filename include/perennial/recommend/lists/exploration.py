@@ -27,7 +27,7 @@ class KeyedChance:
 
     Args:
         customers: `keys` of the customers of a block.
-        items: `keys` of the items of the shelf.
+        items: `keys` of the items of the catalogue.
         day: the day.
     """
 
@@ -65,11 +65,11 @@ def insert_new_items(
     Args:
         lists: positions of the chosen candidates, −1 for none, shape (customers, k).
         rows: row of the customer of each eligible candidate, ascending, shape (n,), as the next three.
-        items: row of its item on the shelf.
+        items: row of its item in the catalogue.
         scores: not negative.
         new: is the item new?
         rules: the limits of a list.
-        chance: of the same customers and shelf.
+        chance: of the same customers and catalogue.
         one_in: a list has room for k // one_in of them.
 
     Returns:

@@ -63,7 +63,7 @@ class RankedLists:
 
     @property
     def items(self) -> IntArray:
-        """The row of each item on the shelf, shape (customers, k)."""
+        """The row of each item in the catalogue, shape (customers, k)."""
         return np.where(self.chosen >= 0, self.found.items[self.chosen], -1)
 
 
@@ -85,7 +85,7 @@ def recommendation_table(
     """
     rows, places = np.nonzero(ranking.chosen >= 0)
     at = ranking.chosen[rows, places]
-    found, shelf, block = ranking.found, sources.shelf, ranking.block
+    found, catalogue, block = ranking.found, sources.catalogue, ranking.block
     items, pairs = found.items[at], found.pair[at]
     old, new = np.flatnonzero(pairs >= 0), np.flatnonzero(pairs < 0)
     carriers = _carriers(found, at[new], sources.names, len(block.history))
@@ -103,12 +103,12 @@ def recommendation_table(
     columns = [
         pa.array(block.history.customer_ids[rows], pa.string()),
         pa.array(places + 1),
-        pa.array(shelf.item_ids[items], pa.string()),
+        pa.array(catalogue.item_ids[items], pa.string()),
         pa.array(ranking.scores[at]),
         pa.array(names, pa.string()),
         pa.array(sentences, pa.string()),
         pa.ListArray.from_arrays(
-            np.arange(len(at) + 1, dtype=np.int32), pa.array(shelf.item_ids[proofs], pa.string())
+            np.arange(len(at) + 1, dtype=np.int32), pa.array(catalogue.item_ids[proofs], pa.string())
         ),
         pa.array(ranking.chances[rows, places]),
     ]
@@ -120,8 +120,8 @@ def _bought(block: CustomerBlock, pairs: IntArray, languages: Languages, spoken:
     times, age, first = (known[pairs] for known in (block.pairs.times, block.pairs.last, block.pairs.first))
     regular = (times >= _REGULAR_TIMES) & (first > age)
     gaps = np.rint((first - age) / np.maximum(times - 1, 1)).astype(np.int64)
-    facts = ((spoken << 1 | regular) << 16 | np.where(regular, gaps, times)) << 16 | age
-    different, places = np.unique(facts, return_inverse=True)
+    item_features = ((spoken << 1 | regular) << 16 | np.where(regular, gaps, times)) << 16 | age
+    different, places = np.unique(item_features, return_inverse=True)
     parts = (different[:, None] >> np.array([33, 32, 16, 0]) & [0xFFFF, 1, 0xFFFF, 0xFFFF]).tolist()
     phrases = tuple(languages.root.values())
     said = [phrases[place].repeat(count, ago, count if often else None) for place, often, count, ago in parts]
@@ -132,7 +132,7 @@ def _new(
     sources: "CandidateSources", item: int, carrier: str, proof: int, phrases: Phrases
 ) -> tuple[str, str]:
     """Of something the customer never bought."""
-    by, title = carrier.partition("_")[0], sources.shelf.titles[proof] if proof >= 0 else ""
+    by, title = carrier.partition("_")[0], sources.catalogue.titles[proof] if proof >= 0 else ""
     if carrier == NEW:
         return "new_item", phrases.new_item_like.format(item=title) if title else phrases.new_item
     if title and by == "content":
@@ -143,7 +143,7 @@ def _new(
         return "item_neighbours", phrases.item_neighbours.format(item=title)
     if by == "customer":
         return "customer_neighbours", phrases.customer_neighbours
-    return "popularity", phrases.popular(int(sources.facts.buyers_lately[item]))
+    return "popularity", phrases.popular(int(sources.item_features.buyers_lately[item]))
 
 
 def _carriers(found: Candidates, asked: IntArray, names: Sequence[str], customers: int) -> StringArray:

@@ -25,9 +25,9 @@ class ListSelector:
 
     Args:
         chosen: how varied, and how much room new items get.
-        sources: of the shelf.
+        sources: of the catalogue.
         new_items: those that chance may show.
-        rules: over the shelf.
+        rules: over the catalogue.
         day: decides how the dice fall.
     """
 
@@ -46,17 +46,17 @@ class ListSelector:
         available: BoolArray,
         day: date,
     ) -> Self:
-        """For a day on which some items of the shelf are available."""
-        rules = EligibilityRules.of(chosen.eligibility, sources.shelf, available)
+        """For a day on which some items of the catalogue are available."""
+        rules = EligibilityRules.of(chosen.eligibility, sources.catalogue, available)
         return cls(chosen, sources, new_items, rules, day)
 
     @cached_property
     def _items(self) -> Keys:
-        return keys(self.sources.shelf.item_ids)
+        return keys(self.sources.catalogue.item_ids)
 
     @cached_property
     def _new(self) -> BoolArray:
-        found = np.zeros(len(self.sources.shelf), bool)
+        found = np.zeros(len(self.sources.catalogue), bool)
         found[self.new_items.items] = True
         return found
 
@@ -77,10 +77,14 @@ class ListSelector:
             found, scores = self._with_new(block, found, scores)
         kept = self.rules.eligible(found.rows, found.items, block.history, adult)
         found, scores = found.where(kept), scores[kept]
-        buyers, shelf, size = self.sources.facts.buyers_lately, self.sources.shelf, len(block.history)
+        buyers, catalogue, size = (
+            self.sources.item_features.buyers_lately,
+            self.sources.catalogue,
+            len(block.history),
+        )
         wanted = penalise_popularity(scores, found.items, buyers, diversity.popularity_penalty)
         lists = select_diverse(
-            found.rows, found.items, wanted, size, k, self.rules, shelf, diversity.strength
+            found.rows, found.items, wanted, size, k, self.rules, catalogue, diversity.strength
         )
         chances = np.ones(lists.shape)
         if exploration.one_in is not None:
@@ -95,7 +99,7 @@ class ListSelector:
         self, block: CustomerBlock, found: Candidates, scores: FloatArray
     ) -> tuple[Candidates, FloatArray]:
         """The candidates and, of what each customer never bought, the likeliest new items."""
-        items, width = self.new_items.items, np.int64(len(self.sources.shelf))
+        items, width = self.new_items.items, np.int64(len(self.sources.catalogue))
         count = min(self.chosen.exploration.named, len(items))
         if not count:
             return found, scores

@@ -118,15 +118,15 @@ def pairs(
     oldest = np.maximum.reduceat(np.where(before, days, -1), starts)[pair, moment]
     usual_gap = np.where(times > 1, (oldest - newest) / np.maximum(times - 1, 1), oldest + WINDOW_DAYS)
     orders = places[customers[pair], moment]
-    facts = [times, 1 + newest, 1 + oldest, times / orders, (newest + 1) / (usual_gap + 1)]
+    features = [times, 1 + newest, 1 + oldest, times / orders, (newest + 1) / (usual_gap + 1)]
     for half_life in HALF_LIVES:
         decayed = np.where(before, np.exp2(-np.maximum(days, 0) / np.float32(half_life)), 0)
-        facts.append(np.add.reduceat(decayed, starts)[pair, moment] + _FEW)
+        features.append(np.add.reduceat(decayed, starts)[pair, moment] + _FEW)
 
     def named(pair: IntArray, moment: IntArray) -> IntArray:
         return np.stack([customers[pair], moment, items[pair]]).astype(np.int64)
 
-    return named(pair, moment), np.log(np.stack(facts, 1)).astype(np.float32), named(*wanted)
+    return named(pair, moment), np.log(np.stack(features, 1)).astype(np.float32), named(*wanted)
 
 
 def _changes(*values: NDArray[np.integer]) -> BoolArray:

@@ -71,7 +71,7 @@ class SequenceModel:
     def fit(
         cls,
         history: PurchaseHistory,
-        shelf: Catalogue,
+        catalogue: Catalogue,
         chosen: SequenceSettings,
         warm: "SequenceModel | None" = None,
     ) -> Self:
@@ -81,12 +81,12 @@ class SequenceModel:
 
         Args:
             history: of all customers, as known at the end of a day.
-            shelf: its items.
+            catalogue: its items.
             chosen: the settings.
             warm: an older model to start from; not if it has another shape, by the settings of its time.
         """
         torch.set_num_threads(_THREADS)
-        lesson = TrainingData.of(reading.recent_orders(history, chosen.orders), shelf, chosen)
+        lesson = TrainingData.of(reading.recent_orders(history, chosen.orders), catalogue, chosen)
         gpu = [torch.cuda.current_device()] if torch.cuda.is_available() else []
         with torch.random.fork_rng(gpu):
             torch.manual_seed(0)
@@ -101,7 +101,7 @@ class SequenceModel:
                 losses.append(loss)
                 if time.monotonic() - began > chosen.seconds:
                     break
-        return cls.of(learned, lesson.own_ids, chosen, history, shelf, tuple(losses))
+        return cls.of(learned, lesson.own_ids, chosen, history, catalogue, tuple(losses))
 
     @classmethod
     def of(
@@ -110,35 +110,37 @@ class SequenceModel:
         own_ids: StringArray,
         chosen: SequenceSettings,
         history: PurchaseHistory,
-        shelf: Catalogue,
+        catalogue: Catalogue,
         losses: tuple[float, ...] = (),
     ) -> Self:
-        """A network as it stands, with what it says of the items of a shelf at the end of a history's day."""
+        """A network as it stands, with its scores for the items of a catalogue at the end of a history's day."""
         device, market = (
             network.trend.device,
-            ItemTrends.of(reading.recent_orders(history, chosen.orders), shelf),
+            ItemTrends.of(reading.recent_orders(history, chosen.orders), catalogue),
         )
-        texts = torch.from_numpy(shelf.meanings_of(np.arange(len(shelf))))
-        own = torch.from_numpy(1 + find(pa.array(shelf.item_ids, pa.string()), own_ids))
+        texts = torch.from_numpy(catalogue.meanings_of(np.arange(len(catalogue))))
+        own = torch.from_numpy(1 + find(pa.array(catalogue.item_ids, pa.string()), own_ids))
         with torch.inference_mode():
             vectors, bias = network.vectors(texts.to(device), own.to(device))
-            prior = bias + torch.from_numpy(market.facts(_NOW)[0]).to(device) @ network.trend
+            prior = bias + torch.from_numpy(market.features(_NOW)[0]).to(device) @ network.trend
         weights = {name: held.cpu().clone() for name, held in network.state_dict().items()}
         return cls(chosen, own_ids, weights, vectors.cpu().clone(), prior.cpu().clone(), losses)
 
-    def on(self, history: PurchaseHistory, shelf: Catalogue) -> Self:
+    def on(self, history: PurchaseHistory, catalogue: Catalogue) -> Self:
         """The same weights on a later day: what sells is what sold by then, and there may be more items."""
-        return self.of(self._network, self.own_ids, self.chosen, history, shelf, self.losses)
+        return self.of(self._network, self.own_ids, self.chosen, history, catalogue, self.losses)
 
     def scores(self, block: PurchaseHistory) -> Float32Array:
         """Shape (customers, items), as logarithms of probabilities but for a constant of each customer."""
         block = reading.recent_orders(block, self.chosen.orders)
         read = reading.SequenceInputs.of(block, _NOW)
-        (who, _, what), facts, _ = map(torch.from_numpy, reading.pairs(block, read.places, _NOW))
+        (who, _, what), features, _ = map(torch.from_numpy, reading.pairs(block, read.places, _NOW))
         with torch.inference_mode():
             states = self._states(block, read)
             said = torch.addmm(self.prior, states, self.vectors.T)
-            said[who, what] += self._network.copied(states[who], self.vectors[what], facts, said[who, what])
+            said[who, what] += self._network.copied(
+                states[who], self.vectors[what], features, said[who, what]
+            )
         return said.numpy()
 
     def new(self, block: PurchaseHistory, items: IntArray) -> Float32Array:

@@ -93,18 +93,18 @@ class Network(nn.Module):
         taste = sums[..., :-1] / (sums[..., -1:] + PRIOR_ITEMS).sqrt()
         return taste * self.gain + self.drop(self.exit(found + self.silence(silences)))
 
-    def copied(self, states: Tensor, vectors: Tensor, facts: Tensor, scores: Tensor) -> Tensor:
+    def copied(self, states: Tensor, vectors: Tensor, features: Tensor, scores: Tensor) -> Tensor:
         """What is added for items that were bought before, shape (n,).
 
         Args:
             states: shape (n, width).
             vectors: of the items, shape (n, width).
-            facts: shape (n, len(FACTS)).
+            features: shape (n, len(FACTS)).
             scores: without it, shape (n,).
         """
-        facts = torch.cat([facts, scores[:, None]], 1)
-        about = torch.cat([facts, self.item_in_copy(vectors), self.state_in_copy(states)], 1)
-        return (self.plain(facts) + self.copy(about))[:, 0]
+        features = torch.cat([features, scores[:, None]], 1)
+        about = torch.cat([features, self.item_in_copy(vectors), self.state_in_copy(states)], 1)
+        return (self.plain(features) + self.copy(about))[:, 0]
 
 
 class _Layer(nn.Module):

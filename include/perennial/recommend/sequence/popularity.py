@@ -46,14 +46,14 @@ class ItemTrends:
     means: tuple[Float32Array, ...]
 
     @classmethod
-    def of(cls, history: PurchaseHistory, shelf: Catalogue) -> Self:
-        """Count the lines of a history of the items of a shelf."""
+    def of(cls, history: PurchaseHistory, catalogue: Catalogue) -> Self:
+        """Count the lines of a history of the items of a catalogue."""
         week, width = history.ages.astype(np.int64) // _WEEK_DAYS, history.width
         weeks = int(week.max(initial=0)) + 1
         sold = np.bincount(week * width + history.items, minlength=weeks * width)
         summed = np.cumsum(sold.reshape(weeks, width)[::-1], axis=0)[::-1]
         older = np.vstack([summed, np.zeros((1, width))]).astype(np.float32)
-        groups = tuple(shelf.groups[name] for name in _GROUPS)
+        groups = tuple(catalogue.groups[name] for name in _GROUPS)
         return cls(older, groups, tuple(_means(older, group) for group in groups))
 
     @property
@@ -61,7 +61,7 @@ class ItemTrends:
         """How many it knows."""
         return len(self.older) - 1
 
-    def facts(self, weeks: IntArray, items: IntArray | slice = slice(None)) -> Float32Array:
+    def features(self, weeks: IntArray, items: IntArray | slice = slice(None)) -> Float32Array:
         """`FACTS` of items as of moments, shape (moments, items, len(FACTS)).
 
         Args:

@@ -65,22 +65,22 @@ class TrainingData:
     shares: FloatArray
 
     @classmethod
-    def of(cls, history: PurchaseHistory, shelf: Catalogue, chosen: SequenceSettings) -> Self:
+    def of(cls, history: PurchaseHistory, catalogue: Catalogue, chosen: SequenceSettings) -> Self:
         """From the purchases of all customers."""
-        times = np.bincount(history.items, minlength=len(shelf))
+        times = np.bincount(history.items, minlength=len(catalogue))
         often = np.flatnonzero(times >= chosen.lines_for_own)
-        own = np.zeros(len(shelf), np.int64)
+        own = np.zeros(len(catalogue), np.int64)
         own[often] = 1 + np.arange(len(often))
         wish = times**_DRAWN_BY
         shares = np.minimum(1, chosen.drawn * wish / max(1, wish.sum()))
         if chosen.drawn >= (times > 0).sum():
             shares = (times > 0).astype(float)
-        texts = torch.from_numpy(shelf.meanings_of(np.arange(len(shelf))))
+        texts = torch.from_numpy(catalogue.meanings_of(np.arange(len(catalogue))))
         device, numbers = best_device(), torch.from_numpy(own)
-        market = ItemTrends.of(history, shelf)
+        market = ItemTrends.of(history, catalogue)
         weeks = np.arange(1, 1 + min(chosen.weeks, market.weeks // 2))
         return cls(
-            history, market, texts.to(device), numbers.to(device), shelf.item_ids[often], weeks, shares
+            history, market, texts.to(device), numbers.to(device), catalogue.item_ids[often], weeks, shares
         )
 
     def network(self, chosen: SequenceSettings) -> Network:
@@ -182,7 +182,7 @@ def loss(
         drawn: rows of the items in the softmax beside those of the block.
     """
     read = reading.SequenceInputs.of(block, 7 * weeks)
-    known, facts, wanted = reading.pairs(block, read.places, 7 * weeks)
+    known, features, wanted = reading.pairs(block, read.places, 7 * weeks)
     items = np.union1d(block.items, drawn)
     places = np.full(block.width, -1)
     places[items] = np.arange(len(items))
@@ -197,7 +197,7 @@ def loss(
 
     vectors, bias = network.vectors(lesson.texts[held(items)], lesson.own[held(items)])
     states = network.states(held(places[block.items]), vectors, read).flatten(0, 1)[held(rows)]
-    trend = held(lesson.market.facts(weeks, items)) @ network.trend
+    trend = held(lesson.market.features(weeks, items)) @ network.trend
     logits = torch.addmm(bias, states, vectors.T) + trend[held(rows % len(weeks))]
     if (lesson.shares[drawn] < 1).any():
         corrected = held(_corrections(lesson.shares, block, items, places, drawn))
@@ -205,7 +205,7 @@ def loss(
     row, item = held(known_row[asked]), held(places[known[2][asked]])
     flat, at = logits.view(-1), row * len(items) + item
     said = flat[at].detach()
-    copied = network.copied(states[row].detach(), vectors[item].detach(), held(facts[asked]), said)
+    copied = network.copied(states[row].detach(), vectors[item].detach(), held(features[asked]), said)
     flat.index_put_((at,), said + copied)
     counts = held(np.bincount(wanted_row, minlength=len(rows)))
     row = held(wanted_row)

@@ -18,7 +18,7 @@ from perennial.recommend.settings import POPULARITY_GROUPS
 class CategoryPopularity:
     """Groups of the items of a pool, by category, by brand within a category, and by text."""
 
-    facts: ItemFeatures
+    item_features: ItemFeatures
     pool: IntArray
 
     def scores(self, block: CustomerBlock) -> dict[str, Float32Array]:
@@ -29,11 +29,11 @@ class CategoryPopularity:
 
     def _of_everybody(self, name: str) -> Float32Array:
         """The share of each item of the pool in what everybody buys of its group."""
-        return np.exp(self.facts.column(f"share_of_{name}")[self.pool])
+        return np.exp(self.item_features.column(f"share_of_{name}")[self.pool])
 
     def evidence(self, block: CustomerBlock, name: str, rows: IntArray, columns: IntArray) -> IntArray:
         """The newest item that the customer bought of the same group, −1 for none, shape (n,)."""
-        group, history = block.shelf.groups[name], block.history
+        group, history = block.catalogue.groups[name], block.history
         size = np.int64(group.max(initial=0)) + 1
         asked = rows * size + group[self.pool[columns]]
         wanted = np.zeros(size, bool)

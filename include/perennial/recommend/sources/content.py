@@ -21,15 +21,15 @@ from perennial.recommend.settings import PurchaseWeighting
 
 @dataclass(frozen=True)
 class Content:
-    """The texts of a shelf.
+    """The texts of a catalogue.
 
     Args:
-        shelf: the items.
+        catalogue: the items.
         pool: rows of the items asked about, shape (pool,).
         weighing: of what was bought, in a taste.
     """
 
-    shelf: Catalogue
+    catalogue: Catalogue
     pool: IntArray
     weighing: PurchaseWeighting
 
@@ -37,7 +37,7 @@ class Content:
         """One vector of unit length for each customer, shape (customers, width); zeros without a history."""
         bought = block.weighted(self.weighing)
         parts = bought.data, self._text_of[bought.indices], bought.indptr
-        by_text = sparse.csr_array(parts, shape=(len(block), len(self.shelf.directions)))
+        by_text = sparse.csr_array(parts, shape=(len(block), len(self.catalogue.directions)))
         found = sparse_products.weighted_bags(by_text, self._directions)
         return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
 
@@ -52,20 +52,20 @@ class Content:
     @cached_property
     def _text_of(self) -> Int32Array:
         """The row of each item's text among the directions."""
-        return (self.shelf.texts % len(self.shelf.directions)).astype(np.int32)
+        return (self.catalogue.texts % len(self.catalogue.directions)).astype(np.int32)
 
     @cached_property
     def _directions(self) -> torch.Tensor:
-        return sparse_products.to_fast(self.shelf.directions)
+        return sparse_products.to_fast(self.catalogue.directions)
 
     @cached_property
     def _texts(self) -> torch.Tensor:
         """Of the pool, shape (width, pool)."""
-        return self._directions[self.shelf.texts[self.pool]].T.contiguous()
+        return self._directions[self.catalogue.texts[self.pool]].T.contiguous()
 
     @cached_property
     def _alike(self) -> sparse.csr_array:
-        directions, texts = self.shelf.directions, self.shelf.texts
+        directions, texts = self.catalogue.directions, self.catalogue.texts
         return nearest_items(
             lambda some: (directions @ directions[texts[self.pool[some]]].T)[texts], len(self.pool)
         )

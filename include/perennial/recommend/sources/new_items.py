@@ -33,7 +33,7 @@ _GROUPS = ("kind", "brand_line")
 
 @dataclass(frozen=True)
 class NewItems:
-    """Items of a shelf that are asked about.
+    """Items of a catalogue that are asked about.
 
     Args:
         content: their texts.
@@ -54,30 +54,30 @@ class NewItems:
 
     @classmethod
     def fit(
-        cls, history: PurchaseHistory, shelf: Catalogue, items: IntArray, chosen: PurchaseWeighting
+        cls, history: PurchaseHistory, catalogue: Catalogue, items: IntArray, chosen: PurchaseWeighting
     ) -> Self:
         """Learn from what everybody bought.
 
         Args:
             history: of all customers.
-            shelf: what they bought, and what is asked about.
+            catalogue: what they bought, and what is asked about.
             items: rows of what is asked about.
             chosen: how purchases count.
         """
-        kind, buyers = shelf.groups["kind"], np.bincount(history.bought.indices, minlength=len(shelf))
-        first = np.zeros(len(shelf), np.int32)
+        kind, buyers = catalogue.groups["kind"], np.bincount(history.bought.indices, minlength=len(catalogue))
+        first = np.zeros(len(catalogue), np.int32)
         np.maximum.at(first, history.items, history.ages)
         new = (buyers > 0) & (first < NEW_DAYS)
         found, count = np.bincount(kind, new * buyers), np.bincount(kind, new)
         luck = (found + _MEAN_ITEMS * found.sum() / max(1, count.sum())) / (count + _MEAN_ITEMS)
         usual = {}
         for name in _GROUPS:
-            group = shelf.groups[name]
+            group = catalogue.groups[name]
             lines = np.bincount(group[history.items], minlength=int(group.max(initial=0)) + 1)
             usual[name] = (lines / max(1, len(history.items))).astype(np.float32)
         days = float(first[new].mean()) if new.any() else float(NEW_DAYS)
         level = _WINDOW_DAYS / max(1.0, days) / max(1, len(history))
-        return cls(Content(shelf, items, chosen), luck[kind[items]].astype(np.float32), usual, level)
+        return cls(Content(catalogue, items, chosen), luck[kind[items]].astype(np.float32), usual, level)
 
     def scores(self, block: PurchaseHistory) -> Float32Array:
         """Above 0; for customers without purchases the same for all. Shape (customers, items)."""
@@ -100,22 +100,22 @@ class NewItems:
         return self.content.evidence(history, rows, np.searchsorted(self.items, items))
 
     def save(self, path: Path) -> None:
-        """Write it as one file, without pickle; the shelf is kept by whoever holds it."""
+        """Write it as one file, without pickle; the catalogue is kept by whoever holds it."""
         usual = {f"usual_{name}": share for name, share in self.usual.items()}
         np.savez(path, items=self.items, luck=self.luck, level=self.level, **usual)  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, path: Path, shelf: Catalogue, chosen: PurchaseWeighting) -> Self:
+    def load(cls, path: Path, catalogue: Catalogue, chosen: PurchaseWeighting) -> Self:
         """Read what `save` wrote."""
         with np.load(path) as held:
             usual = {name: held[f"usual_{name}"] for name in _GROUPS}
-            return cls(Content(shelf, held["items"], chosen), held["luck"], usual, float(held["level"]))
+            return cls(Content(catalogue, held["items"], chosen), held["luck"], usual, float(held["level"]))
 
     @cached_property
     def _columns(self) -> tuple[IntArray, IntArray]:
         """The groups that items asked about are judged by, kinds numbered behind lines, and each item's."""
-        shelf, lines = self.content.shelf, self.usual["brand_line"]
-        kind, line = (shelf.groups[name][self.items] for name in _GROUPS)
+        catalogue, lines = self.content.catalogue, self.usual["brand_line"]
+        kind, line = (catalogue.groups[name][self.items] for name in _GROUPS)
         return np.unique(np.where(lines[line] > 0, line, len(lines) + kind), return_inverse=True)
 
     @cached_property
@@ -126,9 +126,9 @@ class NewItems:
 
     @cached_property
     def _members(self) -> sparse.csr_array:
-        """Which items of the shelf are of each of these groups, shape (shelf, groups)."""
-        groups, lines = self.content.shelf.groups, len(self.usual["brand_line"])
-        items = np.arange(len(self.content.shelf))
+        """Which items of the catalogue are of each of these groups, shape (catalogue, groups)."""
+        groups, lines = self.content.catalogue.groups, len(self.usual["brand_line"])
+        items = np.arange(len(self.content.catalogue))
         at = np.r_[items, items], np.r_[groups["brand_line"], lines + groups["kind"]]
         ones, shape = np.ones(2 * len(items), np.float32), (len(items), lines + len(self.usual["kind"]))
         return sparse.csr_array((ones, at), shape=shape)[:, self._columns[0]]
@@ -136,7 +136,7 @@ class NewItems:
 
 def newest_items(
     history: PurchaseHistory,
-    shelf: Catalogue,
+    catalogue: Catalogue,
     listed: IntArray,
     available: BoolArray,
     chosen: ExplorationSettings,
@@ -147,16 +147,16 @@ def newest_items(
 
     Args:
         history: of all customers.
-        shelf: the items.
+        catalogue: the items.
         listed: days since each item entered the catalogue, −1 where not known, shape (items,).
         available: may it be sold, shape (items,).
         chosen: how few buyers, and how many items.
     """
-    buyers = np.bincount(history.bought.indices, minlength=len(shelf))
-    first = np.full(len(shelf), -1, np.int64)
+    buyers = np.bincount(history.bought.indices, minlength=len(catalogue))
+    first = np.full(len(catalogue), -1, np.int64)
     np.maximum.at(first, history.items, history.ages)
     age = np.where(listed >= 0, listed, first)
     found = np.flatnonzero(available & (age >= 0) & (age < NEW_DAYS) & (buyers <= chosen.few_buyers))
-    kind = shelf.groups["kind"]
+    kind = catalogue.groups["kind"]
     weight = np.bincount(kind, buyers)[kind[found]]
     return np.sort(found[np.argsort(-weight, kind="stable")[: chosen.items]])

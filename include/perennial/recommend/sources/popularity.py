@@ -17,9 +17,11 @@ class Popularity:
     buyers: Float32Array
 
     @classmethod
-    def of(cls, facts: ItemFeatures, pool: IntArray) -> Self:
+    def of(cls, item_features: ItemFeatures, pool: IntArray) -> Self:
         """From what everybody bought in the last 28 days; equals in the order of the pool."""
-        return cls(facts.buyers_lately[pool] + np.linspace(1, 0, len(pool), endpoint=False, dtype=np.float32))
+        return cls(
+            item_features.buyers_lately[pool] + np.linspace(1, 0, len(pool), endpoint=False, dtype=np.float32)
+        )
 
     def scores(self, block: PurchaseHistory) -> Float32Array:
         """The same for everybody, shape (customers, pool)."""

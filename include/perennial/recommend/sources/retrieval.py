@@ -34,20 +34,20 @@ class CandidateSources:
 
     Args:
         chosen: their settings.
-        shelf: the items.
+        catalogue: the items.
         offered: may the item be recommended, shape (items,).
         pool: rows of the items that may be recommended to somebody who never bought them, ascending.
-        facts: of the items.
+        item_features: of the items.
         item_neighbours: what goes together, by name.
         customer_neighbours: what those buy who buy alike.
         sequence: what comes after what, if it is asked; its weights may be older than the day.
     """
 
     chosen: RecommenderSettings
-    shelf: Catalogue
+    catalogue: Catalogue
     offered: BoolArray
     pool: IntArray
-    facts: ItemFeatures
+    item_features: ItemFeatures
     item_neighbours: Mapping[str, ItemNeighbours]
     customer_neighbours: CustomerNeighbours
     sequence: SequenceModel | None = None
@@ -56,7 +56,7 @@ class CandidateSources:
     def fit(
         cls,
         history: PurchaseHistory,
-        shelf: Catalogue,
+        catalogue: Catalogue,
         offered: BoolArray,
         chosen: RecommenderSettings,
         promoted: Float32Array | None = None,
@@ -65,24 +65,24 @@ class CandidateSources:
 
         Args:
             history: of all customers, as known at the end of the day.
-            shelf: the items.
+            catalogue: the items.
             offered: may the item be recommended at all, shape (items,); what nobody bought for long is not.
             chosen: how.
             promoted: what `promotions` says of each item; None: nothing is promoted.
         """
-        facts = ItemFeatures.of(history, shelf, promoted)
-        lately = np.zeros(len(shelf), bool)
+        item_features = ItemFeatures.of(history, catalogue, promoted)
+        lately = np.zeros(len(catalogue), bool)
         lately[history.items[history.ages < chosen.sold_within_days]] = True
         offered = offered & lately
-        bought = np.where(offered, facts.buyers_lately, 0)
+        bought = np.where(offered, item_features.buyers_lately, 0)
         most = np.argsort(-bought, kind="stable")[: chosen.pool]
         pool = np.sort(most[bought[most] > 0])
         return cls(
             chosen=chosen,
-            shelf=shelf,
+            catalogue=catalogue,
             offered=offered,
             pool=pool,
-            facts=facts,
+            item_features=item_features,
             item_neighbours={
                 name: ItemNeighbours.fit(history, pool, how) for name, how in chosen.item_neighbours.items()
             },
@@ -92,17 +92,17 @@ class CandidateSources:
     @cached_property
     def content(self) -> Content:
         """What is like what a customer bought."""
-        return Content(self.shelf, self.pool, self.chosen.content)
+        return Content(self.catalogue, self.pool, self.chosen.content)
 
     @cached_property
     def needs(self) -> CategoryPopularity:
         """What is mostly bought of the kinds of things that a customer buys."""
-        return CategoryPopularity(self.facts, self.pool)
+        return CategoryPopularity(self.item_features, self.pool)
 
     @cached_property
     def popularity(self) -> Popularity:
         """What many buy."""
-        return Popularity.of(self.facts, self.pool)
+        return Popularity.of(self.item_features, self.pool)
 
     @cached_property
     def _followed(self) -> sparse.csr_array:
@@ -142,7 +142,7 @@ class CandidateSources:
         """
 
         def one(rows: IntArray) -> Found:
-            block = CustomerBlock(history.of(rows), self.shelf, self.facts)
+            block = CustomerBlock(history.of(rows), self.catalogue, self.item_features)
             counts = self.chosen.candidates
             found = candidates.find_candidates(
                 block.pairs, self.scores(block), self.pool, self.offered, counts
@@ -162,7 +162,7 @@ class CandidateSources:
             name: the source.
             block: the customers.
             rows: customers, shape (n,).
-            items: rows of items of the pool on the shelf.
+            items: rows of items of the pool in the catalogue.
         """
         columns = np.searchsorted(self.pool, items)
         model = self.item_neighbours.get(name.partition("_")[0])
@@ -177,9 +177,9 @@ class CandidateSources:
         return np.full(len(rows), -1, np.int64)
 
     def save(self, folder: Path) -> None:
-        """Write what was learned into a folder; shelf and settings are kept by whoever holds them."""
+        """Write what was learned into a folder; catalogue and settings are kept by whoever holds them."""
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(folder / "items.npz", offered=self.offered, pool=self.pool, facts=self.facts.table)
+        np.savez(folder / "items.npz", offered=self.offered, pool=self.pool, facts=self.item_features.table)
         for name, model in self.item_neighbours.items():
             model.save(folder / f"item_neighbours_{name}.npz")
         self.customer_neighbours.save(folder / "customer_neighbours.npz")
@@ -187,16 +187,16 @@ class CandidateSources:
             self.sequence.save(folder / "sequence")
 
     @classmethod
-    def load(cls, folder: Path, shelf: Catalogue, chosen: RecommenderSettings) -> Self:
+    def load(cls, folder: Path, catalogue: Catalogue, chosen: RecommenderSettings) -> Self:
         """Read what `save` wrote."""
         with np.load(folder / "items.npz") as held:
-            offered, pool, facts = held["offered"], held["pool"], ItemFeatures(held["facts"])
+            offered, pool, item_features = held["offered"], held["pool"], ItemFeatures(held["facts"])
         return cls(
             chosen,
-            shelf,
+            catalogue,
             offered,
             pool,
-            facts,
+            item_features,
             item_neighbours={
                 name: ItemNeighbours.load(folder / f"item_neighbours_{name}.npz", how)
                 for name, how in chosen.item_neighbours.items()

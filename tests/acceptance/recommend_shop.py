@@ -16,7 +16,7 @@ from perennial.foundation.arrays import BoolArray, Float32Array, FloatArray, Int
 from perennial.foundation.embedding_spaces import embedding_settings, texts
 from perennial.foundation.lake import Lake
 from perennial.foundation.modelling.promotion import WINDOW
-from perennial.recommend.data import history, tables
+from perennial.recommend.data import tables
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.data.window_purchases import WindowPurchases, purchases_in_window
@@ -178,7 +178,7 @@ class _Shop:
         return Catalogue.of(known, self.hashes, self.vectors)
 
     def past(self, catalogue: Catalogue, day: date) -> Past:
-        lines = history.order_lines(self.lake.known("events", day), day).to_pyarrow()
+        lines = tables.order_lines(self.lake.known("events", day), day).to_pyarrow()
         items = ibis.memtable(pa.table({"item_id": catalogue.item_ids}))
         after = purchases_in_window(self.bought(day + WINDOW), items, day, WINDOW)
         told = promotion_features(self.lake.known("promotions", day), catalogue, day)

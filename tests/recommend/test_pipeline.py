@@ -15,7 +15,7 @@ from perennial.foundation.modelling import promotion, tracking
 from perennial.foundation.modelling.promotion import WINDOW
 from perennial.foundation.modelling.registered import LayoutError, write_layout
 from perennial.foundation.settings import settings
-from perennial.recommend import pipeline, recommender
+from perennial.recommend import pipeline, recommender, retraining
 from perennial.recommend.data.window_purchases import WindowPurchases
 from perennial.recommend.evaluation.scorecard import scorecards
 from perennial.recommend.features.promotions import NAMES
@@ -280,7 +280,7 @@ def test_the_gate_sees_customers_by_the_length_of_their_history(
 
 def test_training_needs_a_past(lake: Lake):
     fill(lake, through=orders(0)[0])
-    with pytest.raises(pipeline.TooLittleHistoryError, match="nobody bought both before and after"):
+    with pytest.raises(retraining.TooLittleHistoryError, match="nobody bought both before and after"):
         fitted(lake)
 
 

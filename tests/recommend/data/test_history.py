@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from perennial.recommend.data import history
+from perennial.recommend.data import tables
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.features.item_features import ItemFeatures
@@ -59,7 +59,7 @@ def random_rows(seed: int, customers: int = 20, items: int = 12) -> list[tuple[s
 
 
 def known(rows: list[tuple], items: int = 12) -> PurchaseHistory:
-    return PurchaseHistory.of_lines(history.order_lines(events(rows), DAY).to_pyarrow(), catalogue(items))
+    return PurchaseHistory.of_lines(tables.order_lines(events(rows), DAY).to_pyarrow(), catalogue(items))
 
 
 def test_an_item_counts_once_in_an_order_and_a_purchase_without_order_is_one_by_its_moment():

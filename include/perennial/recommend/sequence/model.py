@@ -113,7 +113,7 @@ class SequenceModel:
         catalogue: Catalogue,
         losses: tuple[float, ...] = (),
     ) -> Self:
-        """A network as it stands, with its scores for the items of a catalogue at the end of a history's day."""
+        """A network as it stands, with its scores of a catalogue at the end of a history's day."""
         device, market = (
             network.trend.device,
             ItemTrends.of(reading.recent_orders(history, chosen.orders), catalogue),

@@ -21,8 +21,8 @@ def commit() -> str:
         RuntimeError: this clone has no such commit.
     """
     name = os.environ.get("BASE") or BEFORE_THE_TIDY_UP
-    asked = ["git", "-C", str(REPOSITORY), "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"]
-    answer = subprocess.run(asked, capture_output=True, text=True, check=False)
+    command = ["git", "-C", str(REPOSITORY), "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode:
         raise RuntimeError(f"BASE: this clone has no commit {name!r}; fetch it, or name another")
     return answer.stdout.strip()

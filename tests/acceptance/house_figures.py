@@ -75,8 +75,8 @@ def compared(base: Dump, again: Dump, ours: Dump) -> Iterator[Line]:
     for model in house_steps.MODELS:
         by_itself, by_us = (_other_metrics(base, other, model) for other in (again, ours))
         _beside(f"{model}, all metrics", by_itself, by_us)
-        said = (dump.written["verdicts"][model] for dump in (base, again, ours))
-        print("  verdicts: " + " | ".join(said))
+        verdicts = [dump.written["verdicts"][model] for dump in (base, again, ours)]
+        print(f"  {model}, verdicts: {' | '.join(verdicts)}")
 
 
 def rows_differ(name: str, ours: Difference, bar: Difference) -> Line:

@@ -40,9 +40,9 @@ def test_the_order_of_rows_is_no_difference():
 
 
 def test_whole_numbers_and_words_are_exact():
-    found = compare(customers(orders=[1, 2, 3]), customers(orders=[1, 2, 4]), KEY)
-    assert (found.rows, found.of, found.columns) == (1, 3, {"orders": 1})
-    assert found.first == "orders of c: 3 and 4"
+    difference = compare(customers(orders=[1, 2, 3]), customers(orders=[1, 2, 4]), KEY)
+    assert (difference.rows, difference.of, difference.columns) == (1, 3, {"orders": 1})
+    assert difference.first == "orders of c: 3 and 4"
     assert compare(customers(stage=["x", "y", None]), customers(stage=["x", "y", "z"]), KEY).rows == 1
 
 
@@ -72,8 +72,8 @@ def test_lists_are_compared_element_by_element():
 def test_a_row_that_only_one_has_is_a_difference():
     base = customers(orders=[1, 2, 3])
     other = pa.table({"customer_id": ["a", "b", "d"], "orders": [1, 2, 3]})
-    found = compare(base, other, KEY)
-    assert (found.rows, found.of) == (2, 4)
+    difference = compare(base, other, KEY)
+    assert (difference.rows, difference.of) == (2, 4)
     with pytest.raises(ValueError, match="1 rows have a key that is there already"):
         compare(base, pa.table({"customer_id": ["a", "a"], "orders": [1, 2]}), KEY)
 
@@ -87,9 +87,9 @@ def test_a_column_that_comes_is_named_and_one_that_goes_is_a_difference():
 
 def test_recommendations_agree_place_by_place():
     base = places("x", "y", "z", "w")
-    found = agreement(base, places("x", "z", "y", "w", scores=[0.5, 0.9, 0.9, 0.75]), PLACE)
-    assert (found.places, found.equal, found.greatest) == (4, 0.5, 0.25)
-    assert found.columns == {"score": 1}
+    agreed = agreement(base, places("x", "z", "y", "w", scores=[0.5, 0.9, 0.9, 0.75]), PLACE)
+    assert (agreed.places, agreed.equal, agreed.greatest) == (4, 0.5, 0.25)
+    assert agreed.columns == {"score": 1}
     assert agreement(base, places("x", "y", "z"), PLACE).equal == 0.75
     assert agreement(base, places("x", "y", "z", "w", reasons=["new"] * 4), PLACE).columns == {"reason": 4}
 

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-GROUPS = ("day", "ingest", "embed", "profiles", "recommend")
+GROUPS = ("day", "ingest", "embed", "profiles", "recommend", "house")
 
 
 def main(*only: str) -> int:

@@ -10,8 +10,8 @@ depends on it. Its end is the day *after* the last one (Airflow compares dates w
 **Waits** until every earlier day that has landing files is closed. A day without files is skipped or waited
 for, as the setting `PERENNIAL_WHEN_NOTHING_LANDED` says. Waiting takes no worker: the task is *deferred*, and
 the triggerer looks. `PERENNIAL_LANDING_DEADLINE_HOURS` (3) after the run began, if it is not done, an alert
-in the task's log says what it waits for, or that `publish` is still at work. `PERENNIAL_LANDING_PATIENCE_HOURS`
-(12) after the first look the task fails, and names the day that is missing, or every path that it looked for.
+in the task's log says what it waits for, or that `publish` is at work. The task fails, and names the day that
+is missing or every path that it looked for, `PERENNIAL_LANDING_PATIENCE_HOURS` (12) after its first look.
 
 **When it is red**: the log of `publish` names the table, the file, the row or column, what was found and what
 is allowed; its link *Report* shows all that the rules found. Nothing of any table was published. A landing

@@ -1,7 +1,7 @@
 """A failed run of `ingest` can be cleared in each way that Airflow offers, and then it succeeds.
 
-Each way has a day of its own in a tiny shop with real servers: a landing file lacks a column, `publish` fails,
-the file is mended, the failed task is cleared.
+Each way has a day of its own in a tiny shop with real servers. A landing file lacks a column, so `publish`
+fails; the file is mended, and the failed task is cleared.
 """
 
 import os
@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from perennial.demo.airflow_api import Run
 from perennial.demo.state import REPOSITORY, USER, State
 from tests.acceptance.arena import Arena, free_ports, until
 from tests.acceptance.lines import Line, none_of
-from tests.ingestion.drops import drop, drop_all, purchase
+from tests.ingestion.drops import drop_all, purchase
 
 PATIENCE_SECONDS = 240
 TASK = "publish"
@@ -120,11 +120,10 @@ def _dags_folder(folder: Path) -> Iterator[None]:
 
 def _land(shop: Arena, day: date, *, broken: bool) -> None:
     """The files of a day; broken, the events lack their customers."""
-    drop_all(shop.state.root, str(day))
+    event = purchase(f"e{day}", occurred_at=datetime(day.year, day.month, day.day, 9, tzinfo=UTC))
     if broken:
-        event = purchase()
         del event["customer_id"]
-        drop(shop.state.root, "events", [event], str(day))
+    drop_all(shop.state.root, str(day), events=[event])
 
 
 def _ended(shop: Arena, day: date, cleared: Run | None = None) -> Run:

@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -56,11 +57,12 @@ def deadline(context: Mapping[str, Any], after: timedelta) -> datetime:
 
 @contextmanager
 def if_late(after: timedelta) -> Iterator[None]:
-    """Around a task's work: an alert, once, if the work goes on when the run is late or begins later still."""
+    """Around a task's work: one alert if the run gets late during the work, or is late when it begins."""
     context = get_current_context()
     left = (deadline(context, after) - datetime.now(UTC)).total_seconds()
     reason = f"its task {context['ti'].task_id} is at work, try {context['ti'].try_number}"
-    timer = threading.Timer(max(left, 0), run_is_late, (context, reason))
+    # With the task's context variables, from which Airflow's log takes the names of DAG, run and task.
+    timer = threading.Timer(max(left, 0), copy_context().run, (run_is_late, context, reason))
     timer.daemon = True
     timer.start()
     try:

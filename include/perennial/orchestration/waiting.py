@@ -1,8 +1,8 @@
 """Keeping days in order: Airflow's own depends-on-past does nothing on partitioned runs.
 
 The first look is taken in the task: a day whose turn it is costs no trigger. Else the task defers and gives
-its slot back, and a trigger looks on in the triggerer. It wakes the task, which takes the last look itself:
-when nothing seems to be missing any more, when the run is late, when patience is over, or when it cannot tell.
+its slot back, and a trigger looks on in the triggerer. It wakes the task, which looks itself: when nothing
+seems to be missing any more, when the run is late, when patience is over, or when the trigger cannot tell.
 A day that is late raises one alert and waits on; a day that waited too long fails. Both name what is missing.
 
 Waits are stored in Airflow's database: the path of `Lookout`, its arguments, `look_again` and its arguments
@@ -110,7 +110,7 @@ class Wait(BaseSensorOperator):
 
 
 class Lookout(BaseTrigger):
-    """Fires when nothing seems to be missing any more, `patience_seconds` after `since`, or when asking fails.
+    """Fires when nothing seems to be missing, when asking fails, or `patience_seconds` after `since`.
 
     It looks often at first and rarer the longer it has waited. What it says is only since when.
     """

@@ -21,6 +21,7 @@ from perennial.ingestion.reconciliation import account
 from perennial.ingestion.screening import Desk
 from tests.acceptance import pictures
 from tests.acceptance.arena import Arena, arena, daily_steps, free_ports, reference
+from tests.acceptance.day_clear import clear
 from tests.acceptance.lines import Line, at_most, none_of
 from tests.architecture import test_import_cost
 from tests.content import ONCE_ONLY, RE_MAKEABLE, differences
@@ -299,6 +300,7 @@ CASES: dict[str, Callable[[], Iterator[Line]]] = {
     "nothing_pending": nothing_pending,
     "past_stays": past_stays,
     "backfill_again": backfill_again,
+    "clear": clear,
     "kills": kills,
     "reversed_order": reversed_order,
     "screenshots": screenshots,

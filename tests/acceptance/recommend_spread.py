@@ -67,7 +67,7 @@ def _curve(
         for _, block, candidates in learned.sources.candidates(month.asked)
     ]
     varied: list[float] = []
-    directions = month.catalogue.directions[month.catalogue.texts]
+    directions = month.catalogue.text_directions[month.catalogue.texts]
 
     def lists(value: float) -> IntArray:
         chosen = learned.sources.settings.model_copy(

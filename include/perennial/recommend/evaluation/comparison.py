@@ -250,7 +250,7 @@ class _Spread:
         catalogue = fit.sources.catalogue
         buyers = np.bincount(fit.history.bought.indices, minlength=len(catalogue))[rows]
         if len(catalogue.vectors):
-            found = catalogue.meanings_of(rows)
+            found = catalogue.unit_text_vectors(rows)
         else:
             kinds = catalogue.levels[rows, 2]
             found = np.eye(int(kinds.max(initial=0)) + 1, dtype=np.float32)[kinds] * (kinds >= 0)[:, None]

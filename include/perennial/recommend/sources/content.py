@@ -42,7 +42,7 @@ class Content:
         """One vector of unit length for each customer, shape (customers, width); zeros without a history."""
         bought = history.weighted(self.weighing)
         parts = bought.data, self._text_of[bought.indices], bought.indptr
-        by_text = sparse.csr_array(parts, shape=(len(history), len(self.catalogue.directions)))
+        by_text = sparse.csr_array(parts, shape=(len(history), len(self.catalogue.text_directions)))
         sums = sparse_products.weighted_bags(by_text, self._directions)
         return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
 
@@ -69,11 +69,11 @@ class Content:
     @cached_property
     def _text_of(self) -> Int32Array:
         """The row of each item's text among the directions."""
-        return (self.catalogue.texts % len(self.catalogue.directions)).astype(np.int32)
+        return (self.catalogue.texts % len(self.catalogue.text_directions)).astype(np.int32)
 
     @cached_property
     def _directions(self) -> torch.Tensor:
-        return sparse_products.to_fast(self.catalogue.directions)
+        return sparse_products.to_fast(self.catalogue.text_directions)
 
     @cached_property
     def _texts(self) -> torch.Tensor:
@@ -82,7 +82,7 @@ class Content:
 
     @cached_property
     def _alike(self) -> sparse.csr_array:
-        directions, texts = self.catalogue.directions, self.catalogue.texts
+        directions, texts = self.catalogue.text_directions, self.catalogue.texts
         return nearest_items(
             lambda some: (directions @ directions[texts[self.pool[some]]].T)[texts], len(self.pool)
         )

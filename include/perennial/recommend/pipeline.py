@@ -170,7 +170,7 @@ def _customers(lake: Lake, day: date) -> ir.Table:
 def _recommendations(
     lake: Lake, fit: Fit, day: date, chosen: RecommenderSettings, stretch: Stretch
 ) -> Iterator[pa.Table]:
-    """The lists of the customers of a stretch, by today's rules, block by block."""
+    """The lists of the customers of a stretch, by today's chosen, block by block."""
     items, catalogue, sentences = lake.known("items", day), fit.sources.catalogue, languages()
     eligibility.check_names(chosen.eligibility, Catalogue.of(tables.item_names(items)))
     on_sale = items.filter(items.available).select("item_id").to_pyarrow()["item_id"]

@@ -21,7 +21,8 @@ Found = TypeVar("Found")
 
 
 def map_blocks(customers: int, work: Callable[[IntArray], Found]) -> Iterator[Found]:
-    """What becomes of each block of customers, in order; never more of it is held than threads work on.
+    """Work on each block of customers; the results in order, no more of them in memory than there are
+    threads.
 
     NumPy, torch and LightGBM let go of the interpreter while they compute, so threads are enough. Matrix
     products get one thread each meanwhile: more would only wait for one another.

@@ -42,7 +42,7 @@ def select_diverse(
     Args:
         rows: row of the customer of each eligible candidate, ascending, shape (n,), as the next two.
         items: row of its item in the catalogue.
-        scores: how much it is wanted; not negative where variety is asked for.
+        scores: how much it is wanted; not negative if there is variety.
         customers: how many.
         k: length of a list.
         rules: the limits of a list.
@@ -110,17 +110,17 @@ class _Variety:
         best[empty] = gain[empty].argmax(axis=1)
         return best
 
-    def add(self, rank: int, customers: IntArray, chosen: IntArray) -> None:
+    def add(self, rank: int, customers: IntArray, selected: IntArray) -> None:
         """One more row of the factor for customers who got a candidate."""
-        is_in_pool = chosen < self.pool
-        customers, chosen = customers[is_in_pool], chosen[is_in_pool]
+        is_in_pool = selected < self.pool
+        customers, selected = customers[is_in_pool], selected[is_in_pool]
         rows_before = (
             self.factor[:, :rank] if len(customers) == len(self.factor) else self.factor[customers, :rank]
         )
-        explained = np.matmul(rows_before[np.arange(len(chosen)), :, chosen][:, None], rows_before)[:, 0]
+        explained = np.matmul(rows_before[np.arange(len(selected)), :, selected][:, None], rows_before)[:, 0]
         # A text within the span of those above it has nothing left but rounding errors.
-        left = self.left[customers, chosen, None]
-        row = np.where(left > _LEAST, self.likeness[customers, chosen] - explained, 0)
+        left = self.left[customers, selected, None]
+        row = np.where(left > _LEAST, self.likeness[customers, selected] - explained, 0)
         row /= np.sqrt(np.maximum(left, _LEAST))
         self.factor[customers, rank] = row
         self.left[customers] = np.maximum(self.left[customers] - row**2, 0)
@@ -140,15 +140,15 @@ class _Limits:
         sides = [(first[items], second[items]) for first, second in rules.apart]
         self.apart = sides + [(second, first) for first, second in sides]
 
-    def close(self, gain: Float32Array, rank: int, customers: IntArray, chosen: IntArray) -> None:
+    def close(self, gain: Float32Array, rank: int, customers: IntArray, selected: IntArray) -> None:
         """Customers got a candidate: the candidates that it rules out lose their gain."""
         for codes, most, code_of_place in self.most:
-            code = codes[customers, chosen]
+            code = codes[customers, selected]
             code_of_place[customers, rank] = code
             is_full = (code >= 0) & ((code_of_place[customers] == code[:, None]).sum(axis=1) >= most)
             _close(gain, customers[is_full], codes[customers[is_full]] == code[is_full, None])
         for first, second in self.apart:
-            customers_with = customers[first[customers, chosen]]
+            customers_with = customers[first[customers, selected]]
             _close(gain, customers_with, second[customers_with])
 
 

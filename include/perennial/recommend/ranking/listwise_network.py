@@ -179,11 +179,11 @@ class _Network(torch.nn.Module):
         torch.nn.init.zeros_(self.plain.weight)
 
     def forward(self, columns: torch.Tensor) -> torch.Tensor:
-        """(columns, n) to (n,); features come column by column, and so are they multiplied quickest."""
-        found = columns
-        for one in self.deep:
-            found = _linear(one, found) if isinstance(one, torch.nn.Linear) else one(found)
-        return (found + _linear(self.plain, columns))[0]
+        """From shape (columns, n) to (n,): products of columns are faster than of rows."""
+        values = columns
+        for layer in self.deep:
+            values = _linear(layer, values) if isinstance(layer, torch.nn.Linear) else layer(values)
+        return (values + _linear(self.plain, columns))[0]
 
 
 def _linear(layer: torch.nn.Linear, columns: torch.Tensor) -> torch.Tensor:

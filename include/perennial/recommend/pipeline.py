@@ -65,9 +65,8 @@ def train(day: str | date, endpoint: Endpoint) -> dict[str, str]:
         return on_record
     lake, model_settings = open_lake().pinned(*_READ), recommender_settings()
     with tracking.run(endpoint, NAME, f"{NAME} {day}", {"day": str(day)}) as run:
-        model, truth = fit_both(
-            lake, day, model_settings, _sequence_in_force(lake, day, endpoint, model_settings)
-        )
+        warm = _sequence_in_force(lake, day, endpoint, model_settings)
+        model, truth = fit_both(lake, day, model_settings, warm)
         registered = registration.register(run, model, truth)
         run.log_tables(lake)
         registration.log(run, model, truth, model_settings, registered.model_id)

@@ -60,7 +60,7 @@ class Bins:
         edges = tuple(np.unique(np.concatenate([cuts, shared, np.nextafter(shared, np.inf)])).tolist())
         return cls(edges, _counts(values, edges))
 
-    def found(self, values: FloatArray) -> "Found":
+    def found(self, values: FloatArray) -> "Drift":
         """The stability index of other values against these."""
         day, training = np.array(_counts(values, self.edges)), np.array(self.counts)
         now, then = ((counts + 0.5) / (counts.sum() + 0.5 * len(counts)) for counts in (day, training))
@@ -68,11 +68,11 @@ class Bins:
         free = max(1, int(((day > 0) | (training > 0)).sum()) - 1)
         scale = 1 / max(1, day.sum()) + 1 / max(1, training.sum())
         psi = float(((now - then) * np.log(now / then)).sum())
-        return Found(psi, float(scale * stats.chi2.ppf(_CHANCE, free)))
+        return Drift(psi, float(scale * stats.chi2.ppf(_CHANCE, free)))
 
 
 @dataclass(frozen=True)
-class Found:
+class Drift:
     """A stability index, and what it stays under by chance in 999 of 1,000 days without drift."""
 
     psi: float
@@ -91,7 +91,7 @@ class Reference:
 
     measures: Mapping[str, Bins]
 
-    def found(self, matrix: FloatArray, names: Sequence[str], probabilities: FloatArray) -> dict[str, Found]:
+    def found(self, matrix: FloatArray, names: Sequence[str], probabilities: FloatArray) -> dict[str, Drift]:
         """The stability index of each measure for the customers of a day, in the order of the measures.
 
         Args:
@@ -120,7 +120,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Measured:
+class DriftReport:
     """A measure of a day; `grows`: it does so by itself as the shop gets older, and alarms nobody."""
 
     name: str
@@ -135,9 +135,9 @@ class Measured:
         return self.level is Level.SHIFTED and not self.grows
 
 
-def judged(
-    found: Mapping[str, Found], shifting: float, shifted: float, growing: Collection[str]
-) -> list[Measured]:
+def judge(
+    found: Mapping[str, Drift], shifting: float, shifted: float, growing: Collection[str]
+) -> list[DriftReport]:
     """What the stability indices of a day say, the furthest measure first.
 
     Args:
@@ -147,7 +147,7 @@ def judged(
         growing: measures that grow by themselves and alarm nobody.
     """
     return [
-        Measured(name, one.psi, one.by_chance, one.level(shifting, shifted), grows=name in growing)
+        DriftReport(name, one.psi, one.by_chance, one.level(shifting, shifted), grows=name in growing)
         for name, one in sorted(found.items(), key=lambda pair: -pair[1].psi)
     ]
 

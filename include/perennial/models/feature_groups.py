@@ -20,7 +20,7 @@ NAMES: tuple[str, ...] = (*features.NAMES, *order_hazard_network.NAMES)
 """Everything the return model reads, in the order of the columns."""
 
 
-class Kind(StrEnum):
+class FeatureGroup(StrEnum):
     """A kind of evidence."""
 
     RECENCY = "recency"
@@ -32,40 +32,40 @@ class Kind(StrEnum):
     TENURE = "tenure"
 
 
-KINDS = tuple(Kind)
+FEATURE_GROUPS = tuple(FeatureGroup)
 _FEATURES = {
-    Kind.RECENCY: ("recency_days", "recency_in_gaps", "recency_in_longest"),
-    Kind.FREQUENCY: (
+    FeatureGroup.RECENCY: ("recency_days", "recency_in_gaps", "recency_in_longest"),
+    FeatureGroup.FREQUENCY: (
         *("orders", "orders_7", "orders_14", "orders_28", "orders_56", "orders_91"),
         *("active_windows", "rate_change", "log_orders"),
     ),
-    Kind.GAPS: (
+    FeatureGroup.GAPS: (
         *("gap_mean_days", "gap_deviation_days", "last_gap_days", "recent_gap_days"),
         *("recent_gap_deviation_days", "gap_median_days", "gap_longest_days", "log_span"),
     ),
-    Kind.MONEY: (
+    FeatureGroup.MONEY: (
         *("spend", "spend_7", "spend_14", "spend_28", "spend_56", "spend_91", "spend_a_window"),
         *("average_order_value", "recent_value", "recent_value_deviation"),
         *("window_spend_median", "window_spend_deviation"),
     ),
-    Kind.BASKET: ("average_order_quantity",),
-    Kind.DISCOUNTS: ("discount_share", "coupon_share", "redemptions"),
-    Kind.TENURE: ("tenure_days",),
+    FeatureGroup.BASKET: ("average_order_quantity",),
+    FeatureGroup.DISCOUNTS: ("discount_share", "coupon_share", "redemptions"),
+    FeatureGroup.TENURE: ("tenure_days",),
 }
-_SERIES = {"log_value": Kind.MONEY, "log_quantity": Kind.BASKET}
+_SERIES = {"log_value": FeatureGroup.MONEY, "log_quantity": FeatureGroup.BASKET}
 
 
-def _kind(name: str) -> Kind:
+def _kind(name: str) -> FeatureGroup:
     """Of the network's inputs, those about money and pieces belong there, all others to the gaps."""
     for kind, names in _FEATURES.items():
         if name in names:
             return kind
     series = name.rpartition("_")[0]
-    return _SERIES.get(series, Kind.GAPS)
+    return _SERIES.get(series, FeatureGroup.GAPS)
 
 
-COLUMNS: NDArray[np.intp] = np.array([KINDS.index(_kind(name)) for name in NAMES])
-"""Of which kind each column is, as a place in `KINDS`."""
+COLUMNS: NDArray[np.intp] = np.array([FEATURE_GROUPS.index(_kind(name)) for name in NAMES])
+"""Of which kind each column is, as a place in `FEATURE_GROUPS`."""
 
 _AT_ONCE = 4096
 
@@ -79,16 +79,18 @@ def shapley(score: Callable[[FloatArray], FloatArray], read: FloatArray, typical
         typical: what is put in the place of evidence that is taken away, shape (len(NAMES),).
     """
     blocks = [read[start : start + _AT_ONCE] for start in range(0, len(read), _AT_ONCE)]
-    return np.concatenate([np.zeros((0, len(KINDS))), *(_block(score, one, typical) for one in blocks)])
+    return np.concatenate(
+        [np.zeros((0, len(FEATURE_GROUPS))), *(_block(score, one, typical) for one in blocks)]
+    )
 
 
-def without(read: FloatArray, kind: Kind, typical: FloatArray) -> FloatArray:
+def without(read: FloatArray, kind: FeatureGroup, typical: FloatArray) -> FloatArray:
     """The customers with the typical customer's evidence of one kind."""
-    return np.where(KINDS.index(kind) == COLUMNS, typical, read)
+    return np.where(FEATURE_GROUPS.index(kind) == COLUMNS, typical, read)
 
 
 def _block(score: Callable[[FloatArray], FloatArray], read: FloatArray, typical: FloatArray) -> FloatArray:
-    k = len(KINDS)
+    k = len(FEATURE_GROUPS)
     held = np.array([[(number >> place) & 1 for place in range(k)] for number in range(1 << k)], bool)
     scores = np.stack([score(np.where(some[COLUMNS], read, typical)) for some in held])
     sizes = held.sum(axis=1)

@@ -21,12 +21,12 @@ from perennial.foundation.modelling.promotion import WINDOW
 from perennial.foundation.pages import report_words, svg, write
 from perennial.foundation.settings import settings
 from perennial.models import drift, fairness, features, monitoring_report
-from perennial.models.drift import Level, Measured
+from perennial.models.drift import DriftReport, Level
 from perennial.models.fairness import DIMENSIONS, Dimension
 from perennial.models.heat_map import heat_map
-from perennial.models.monitoring_report import Watched, path_of
+from perennial.models.monitoring_report import MonitoredDay, path_of
 from perennial.models.return_model import NAME, ReturnModel
-from perennial.models.settings import WatchSettings, return_model_settings, watch_settings
+from perennial.models.settings import MonitoringSettings, monitoring_settings, return_model_settings
 from perennial.models.training_cases import labelled, read_by_the_model
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def watch(day: str | date, endpoint: Endpoint) -> dict[str, str]:
         NoModelError: no version has ever been promoted.
     """
     day = date.fromisoformat(str(day))
-    lake, chosen = open_lake().pinned(*_READ), watch_settings()
+    lake, chosen = open_lake().pinned(*_READ), monitoring_settings()
     version = promotion.version_in_force(lake, NAME, day)
     if version is None:
         return {}
@@ -57,7 +57,7 @@ def watch(day: str | date, endpoint: Endpoint) -> dict[str, str]:
     shown = [(one, measures) for one, measures in _history(open_lake()).items() if one <= day]
     picture = heat_map(dict(shown[-chosen.days_shown :]))
     past = _past(lake, model, day)
-    watched = Watched(
+    watched = MonitoredDay(
         day=day,
         version=version,
         drift=found,
@@ -72,7 +72,7 @@ def watch(day: str | date, endpoint: Endpoint) -> dict[str, str]:
     return {"report": path_of(day), **_logged(endpoint, found, picture, day)}
 
 
-def measured(lake: Lake, model: ReturnModel, day: date, chosen: WatchSettings) -> list[Measured]:
+def measured(lake: Lake, model: ReturnModel, day: date, chosen: MonitoringSettings) -> list[DriftReport]:
     """How far the day's customers with orders are from the training cases, the furthest measure first."""
     if model.reference is None:
         return []
@@ -84,7 +84,7 @@ def measured(lake: Lake, model: ReturnModel, day: date, chosen: WatchSettings) -
         return []
     matrix, given = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     found = model.reference.found(matrix, features.NAMES, given.astype(np.float64))
-    return drift.judged(found, chosen.shifting, chosen.shifted, chosen.growing)
+    return drift.judge(found, chosen.shifting, chosen.shifted, chosen.growing)
 
 
 def _blocks(known: ir.Table) -> Iterator[pa.Table]:
@@ -93,19 +93,19 @@ def _blocks(known: ir.Table) -> Iterator[pa.Table]:
     return (pa.Table.from_batches([batch]) for batch in engine.stream(rows))
 
 
-def _rows(found: Sequence[Measured], version: int, day: date) -> pa.Table:
+def _rows(found: Sequence[DriftReport], version: int, day: date) -> pa.Table:
     schema = pa.schema([field.with_nullable(True) for field in contracts.DRIFT.schema])
     about = {"day": day, "model": NAME, "model_version": version}
     return pa.Table.from_pylist([about | vars(one) | {"measure": one.name} for one in found], schema)
 
 
-def _history(lake: Lake) -> dict[date, list[Measured]]:
+def _history(lake: Lake) -> dict[date, list[DriftReport]]:
     """What was measured on each day, in the days' order, the furthest measure first."""
     table = lake.read("drift")
     rows = table.filter(table.model == NAME).order_by("day", ibis.desc("psi")).to_pyarrow().to_pylist()
-    found: dict[date, list[Measured]] = {}
+    found: dict[date, list[DriftReport]] = {}
     for row in rows:
-        one = Measured(row["measure"], row["psi"], row["by_chance"], Level(row["level"]), row["grows"])
+        one = DriftReport(row["measure"], row["psi"], row["by_chance"], Level(row["level"]), row["grows"])
         found.setdefault(row["day"], []).append(one)
     return found
 
@@ -125,7 +125,7 @@ def _past(lake: Lake, model: ReturnModel, day: date) -> pa.Table | None:
     return people.append_column("said", said).append_column("came_back", pa.array(window.labels))
 
 
-def _dimensions(lake: Lake, past: pa.Table | None, day: date, chosen: WatchSettings) -> list[Dimension]:
+def _dimensions(lake: Lake, past: pa.Table | None, day: date, chosen: MonitoringSettings) -> list[Dimension]:
     users = lake.known("users", day).select("customer_id", *DIMENSIONS)
     scores, arms = lake.read("scores"), lake.read("arms")
     today = scores.filter(scores.day == day, scores.p_return_28.notnull())
@@ -148,7 +148,7 @@ def _publish_index() -> None:
             return
 
 
-def _logged(endpoint: Endpoint, found: Sequence[Measured], picture: "Figure", day: date) -> dict[str, str]:
+def _logged(endpoint: Endpoint, found: Sequence[DriftReport], picture: "Figure", day: date) -> dict[str, str]:
     """The day as a step of the model's series, the flag on the day's candidate, and the alert."""
     figures = {f"psi/{one.name}": one.psi for one in found}
     picture.set_facecolor("white")

@@ -22,7 +22,7 @@ from torch.nn.functional import logsigmoid
 from perennial.foundation.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from perennial.models import features
 from perennial.models.features import ORDERS_SEEN
-from perennial.models.settings import RhythmSettings
+from perennial.models.settings import OrderHazardSettings
 
 _HALF_LIVES = (1.0, 3.0, 8.0, 24.0, np.inf)
 _GAPS = ("log_gap", "same_day", "short_gap", "squared_log_gap", "closeness")
@@ -50,7 +50,7 @@ _LEAST_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
-class Examples:
+class OrderExamples:
     """What followed each order.
 
     Args:
@@ -65,7 +65,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Rhythm:
+class OrderHazardNetwork:
     """A trained network. Get it with `fit`.
 
     Args:
@@ -113,7 +113,7 @@ class Rhythm:
         return cls(held.pop("centre"), held.pop("mean"), held.pop("scale"), held)
 
 
-def fit(rows: pa.Table, chosen: RhythmSettings) -> Rhythm:
+def fit(rows: pa.Table, chosen: OrderHazardSettings) -> OrderHazardNetwork:
     """Learn from the recent orders of customers: the same rows give the same network.
 
     Args:
@@ -127,10 +127,10 @@ def fit(rows: pa.Table, chosen: RhythmSettings) -> Rhythm:
     learnt_from = examples(rows, centre)
     mean, scale = learnt_from.inputs.mean(axis=0), learnt_from.inputs.std(axis=0) + np.float32(1e-6)
     weights = _learnt(learnt_from, (learnt_from.inputs - mean) / scale, chosen)
-    return Rhythm(centre, mean, scale, weights)
+    return OrderHazardNetwork(centre, mean, scale, weights)
 
 
-def examples(rows: pa.Table, centre: FloatArray) -> Examples:
+def examples(rows: pa.Table, centre: FloatArray) -> OrderExamples:
     """Every order that the profiles hold, and what followed it."""
     values, gaps = (features.recent_orders(rows, name) for name in ("value", "gap_days"))
     orders = ~np.isnan(values)
@@ -138,10 +138,12 @@ def examples(rows: pa.Table, centre: FloatArray) -> Examples:
     days = np.column_stack([gaps[:, 1:], recency])[orders]
     followed = np.ones(gaps.shape, bool)
     followed[:, -1] = False
-    return Examples(_inputs(rows, centre)[orders], days.astype(np.int64), followed[orders])
+    return OrderExamples(_inputs(rows, centre)[orders], days.astype(np.int64), followed[orders])
 
 
-def _learnt(given: Examples, scaled: Float32Array, chosen: RhythmSettings) -> dict[str, Float32Array]:
+def _learnt(
+    given: OrderExamples, scaled: Float32Array, chosen: OrderHazardSettings
+) -> dict[str, Float32Array]:
     """The weights that make what followed likeliest."""
     torch.set_num_threads(_THREADS)
     with torch.random.fork_rng(devices=[]):

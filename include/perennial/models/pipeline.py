@@ -21,7 +21,7 @@ from perennial.models import drift, features, metrics, order_hazard_network, pic
 from perennial.models.baselines import bgnbd, plain_trees, recency
 from perennial.models.return_model import NAME, Fit, ReturnModel
 from perennial.models.settings import ReturnModelSettings, return_model_settings
-from perennial.models.training_cases import HORIZONS, Cases, labelled, read_by_the_model
+from perennial.models.training_cases import HORIZONS, TrainingCases, labelled, read_by_the_model
 
 BLEND = "return model"
 BASELINES = ("plain LightGBM", "BG NBD", "recency rule")
@@ -89,7 +89,7 @@ def score(day: str | date, endpoint: Endpoint) -> int:
 
 
 @dataclass(frozen=True)
-class History:
+class ProfileHistory:
     """What a model of a day is made of.
 
     Args:
@@ -98,12 +98,12 @@ class History:
         today: profiles of the day, of customers with an order, `features.COLUMNS`.
     """
 
-    newest: Cases
-    earlier: list[Cases]
+    newest: TrainingCases
+    earlier: list[TrainingCases]
     today: pa.Table
 
 
-def history_of(lake: Lake, day: date, cutoffs: int) -> History:
+def history_of(lake: Lake, day: date, cutoffs: int) -> ProfileHistory:
     """The cases of the cut-offs 28, 56, … days before the day, and the profiles of the day.
 
     Raises:
@@ -121,19 +121,19 @@ def history_of(lake: Lake, day: date, cutoffs: int) -> History:
     if len(found) < 2:
         raise TooLittleHistoryError(f"training for {day}: nobody had ordered by {wanted[1]}")
     today = read_by_the_model(profiles.filter(profiles.day == day, profiles.orders > 0))
-    return History(found[0], found[1:], today.order_by("customer_id").to_pyarrow())
+    return ProfileHistory(found[0], found[1:], today.order_by("customer_id").to_pyarrow())
 
 
-def fit_both(history: History, chosen: ReturnModelSettings) -> ReturnModel:
+def fit_both(history: ProfileHistory, chosen: ReturnModelSettings) -> ReturnModel:
     """The judged fit has not seen the newest window; the served one is refitted through the day."""
     windows = [history.newest, *history.earlier]
     judged, served = fit_judged(history, chosen), return_model.fit(windows, history.today, chosen)
-    everything = Cases.joined(windows)
+    everything = TrainingCases.joined(windows)
     said = served.probabilities(everything.rows)
     return ReturnModel(judged, served, drift.reference(everything.matrix, features.NAMES, said))
 
 
-def fit_judged(history: History, chosen: ReturnModelSettings) -> Fit:
+def fit_judged(history: ProfileHistory, chosen: ReturnModelSettings) -> Fit:
     """The fit that knows what was known before the newest window."""
     return return_model.fit(history.earlier, history.newest.rows, chosen)
 
@@ -152,7 +152,7 @@ def scored(rows: pa.Table, model: ReturnModel, version: int, day: date) -> pa.Ta
     return pa.table(columns, SCORED)
 
 
-def _packed(model: ReturnModel, cases: Cases, folder: Path) -> Pyfunc:
+def _packed(model: ReturnModel, cases: TrainingCases, folder: Path) -> Pyfunc:
     model.save(folder)
     example = features.to_frame(cases.rows.slice(0, _EXAMPLE_ROWS))
     return Pyfunc(
@@ -167,7 +167,7 @@ def _packed(model: ReturnModel, cases: Cases, folder: Path) -> Pyfunc:
 
 
 def _log(
-    run: tracking.Run, model: ReturnModel, history: History, chosen: ReturnModelSettings, logged: str
+    run: tracking.Run, model: ReturnModel, history: ProfileHistory, chosen: ReturnModelSettings, logged: str
 ) -> None:
     """Parameters, figures of the judged fit and its rivals on the newest window, pictures."""
     newest, read = history.newest, model.judged.read(history.newest.rows)
@@ -208,9 +208,9 @@ def _log(
     )
 
 
-def candidates(judged: Fit, history: History) -> dict[str, FloatArray]:
+def candidates(judged: Fit, history: ProfileHistory) -> dict[str, FloatArray]:
     """What the blend, its parts and the baselines say of the newest window; none of them has seen it."""
-    newest, before = history.newest, Cases.joined(history.earlier)
+    newest, before = history.newest, TrainingCases.joined(history.earlier)
     matrix, training, read = newest.matrix, before.matrix, judged.read(newest.rows)
     lives = bgnbd.Histories.of(matrix)
     return {

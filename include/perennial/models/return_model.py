@@ -22,10 +22,10 @@ from perennial.foundation.modelling.registered import check_layout, write_layout
 from perennial.models import feature_groups, features, metrics, order_hazard_network, reasons, spending, trees
 from perennial.models.drift import Reference
 from perennial.models.features import NAMES
-from perennial.models.order_hazard_network import Rhythm
+from perennial.models.order_hazard_network import OrderHazardNetwork
 from perennial.models.settings import ReturnModelSettings
 from perennial.models.spending import Spending
-from perennial.models.training_cases import HORIZONS, Cases
+from perennial.models.training_cases import HORIZONS, TrainingCases
 from perennial.models.trees import Trees
 
 NAME = "return_model"
@@ -55,7 +55,7 @@ class Fit:
 
     trees: Trees
     deep_trees: Trees
-    rhythm: Rhythm
+    rhythm: OrderHazardNetwork
     spending: Spending
     shares: tuple[float, ...]
     typical: FloatArray
@@ -107,7 +107,7 @@ class Fit:
         """The three kinds of evidence that moved each probability most, in words, strongest first."""
         ordered = _ordered(rows)
         asked = rows.filter(pa.array(ordered))
-        said = iter(reasons.in_words(features.matrix(asked), self.pushes(self.read(asked))))
+        said = iter(reasons.reasons_of(features.matrix(asked), self.pushes(self.read(asked))))
         return [next(said) if one else [reasons.NO_ORDER] for one in ordered]
 
     def save(self, folder: Path) -> None:
@@ -126,7 +126,7 @@ class Fit:
         return cls(
             trees=Trees.load(folder / "trees"),
             deep_trees=Trees.load(folder / "deep_trees"),
-            rhythm=Rhythm.load(folder / "rhythm.safetensors"),
+            rhythm=OrderHazardNetwork.load(folder / "rhythm.safetensors"),
             spending=Spending.load(folder / "spending.txt"),
             shares=tuple(about["shares"]),
             typical=np.array(about["typical"]),
@@ -164,7 +164,7 @@ class ReturnModel:
 
     def answers(self, examination: Path) -> Answers:
         """What the judged fit says of each case of an examination, in its order; losses are log losses."""
-        cases = Cases.load(examination)
+        cases = TrainingCases.load(examination)
         said = self.judged.probabilities(cases.rows)
         losses = metrics.log_losses(cases.labels, said)
         return Answers(losses, cases.groups, probabilities=said, labels=cases.labels)
@@ -183,7 +183,7 @@ class ReturnModel:
         return found.assign(reasons=pd.Series(fit.reasons(rows), dtype=object))
 
 
-def fit(windows: Sequence[Cases], lately: pa.Table, chosen: ReturnModelSettings) -> Fit:
+def fit(windows: Sequence[TrainingCases], lately: pa.Table, chosen: ReturnModelSettings) -> Fit:
     """Fit all parts: the same data give the same fit.
 
     Args:
@@ -191,7 +191,7 @@ def fit(windows: Sequence[Cases], lately: pa.Table, chosen: ReturnModelSettings)
         lately: profiles as of the last day that the fit may know, of customers with an order, for the rhythm.
         chosen: the settings.
     """
-    cases, followed = Cases.joined(windows), order_hazard_network.fit(lately, chosen.rhythm)
+    cases, followed = TrainingCases.joined(windows), order_hazard_network.fit(lately, chosen.rhythm)
     read = np.hstack([cases.matrix, followed.inputs(cases.rows)])
     return Fit(
         trees=trees.fit(cases, chosen.trees),
@@ -205,20 +205,20 @@ def fit(windows: Sequence[Cases], lately: pa.Table, chosen: ReturnModelSettings)
     )
 
 
-def _level(windows: Sequence[Cases], chosen: ReturnModelSettings) -> FloatArray:
+def _level(windows: Sequence[TrainingCases], chosen: ReturnModelSettings) -> FloatArray:
     """What to add to the log odds of each horizon, shape (3,); nothing with nothing to rehearse on.
 
     As a shop grows older, fewer of its customers come back than of those who looked the same before. How
     many fewer is rehearsed: trees that know only what came before a window are asked about it.
     """
     rehearsed = [
-        _lacking(trees.fit(Cases.joined(windows[place + 1 :]), chosen.trees), after)
+        _lacking(trees.fit(TrainingCases.joined(windows[place + 1 :]), chosen.trees), after)
         for place, after in enumerate(windows[: min(chosen.rehearsals, len(windows) - 1)])
     ]
     return chosen.level_carried * np.mean(rehearsed, axis=0) if rehearsed else np.zeros(len(HORIZONS))
 
 
-def _lacking(before: Trees, after: Cases) -> FloatArray:
+def _lacking(before: Trees, after: TrainingCases) -> FloatArray:
     """What the trees lack, in log odds, to say the share that came back, shape (3,)."""
     odds, n = _odds(before.probabilities(after.matrix)), len(after.labels)
     wanted = np.clip(after.returns.mean(axis=0), 1 / (n + 1), n / (n + 1))

@@ -28,7 +28,7 @@ _SPENT = "spend_after"
 
 
 @dataclass(frozen=True)
-class Cases:
+class TrainingCases:
     """Customers as of a cut-off, and what they did next.
 
     Args:
@@ -89,7 +89,9 @@ class Cases:
         return cls(table.select([*features.COLUMNS, *GROUPED_BY]), np.column_stack(returns), spend)
 
 
-def labelled(profiles: ir.Table, events: ir.Table, users: ir.Table, cutoffs: Sequence[date]) -> list[Cases]:
+def labelled(
+    profiles: ir.Table, events: ir.Table, users: ir.Table, cutoffs: Sequence[date]
+) -> list[TrainingCases]:
     """The cases of each cut-off, newest first; only customers who had ordered by then.
 
     Args:
@@ -108,7 +110,7 @@ def labelled(profiles: ir.Table, events: ir.Table, users: ir.Table, cutoffs: Seq
     table = cases.to_pyarrow()
     days = table["day"].to_numpy()
     parts = [table.filter(pa.array(days == np.datetime64(cutoff))) for cutoff in cutoffs]
-    return [Cases._of(part) for part in parts if part.num_rows]
+    return [TrainingCases._of(part) for part in parts if part.num_rows]
 
 
 def after_cutoffs(events: ir.Table, cutoffs: Sequence[date]) -> ir.Table:

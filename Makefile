@@ -45,8 +45,8 @@ acceptance: venv-dev ## run the acceptance runs of the issues; ONLY=name runs on
 lock: ## make constraints.txt again from requirements*.txt
 	@$(INSTALL) lock
 
-clean: ## stop, and remove all local state
-	@if [ -x $(VENV_PYTHON) ]; then $(VENV_PYTHON) -m perennial.demo clean; else rm -rf .perennial; fi
+clean: ## stop, and remove the local state, if the folder holds nothing else
+	@if [ -x $(VENV_PYTHON) ]; then $(VENV_PYTHON) -m perennial.demo clean; else $(PYTHON) -m perennial.demo.state_folder; fi
 
 venv:
 	@$(INSTALL) run

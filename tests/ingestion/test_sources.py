@@ -189,3 +189,13 @@ def test_what_is_staged_is_for_nobody_else_and_gone_afterwards_even_after_a_kill
         assert [path.stat().st_mode & 0o077 for path in (one, other)] == [0, 0]
         assert {path for path in (shop / "staging").iterdir() if path.is_dir()} == {one, other}
     assert list((shop / "staging").iterdir()) == []
+
+
+def test_a_lock_file_that_is_not_a_runs_own_stays_in_the_staging_folder(shop: Path):
+    (shop / "staging" / "poetry").mkdir(parents=True)
+    mine = [shop / "staging" / name for name in ("poetry.lock", "poetry/notes.txt")]
+    for path in mine:
+        path.touch()
+    with sources.staging():
+        pass
+    assert all(path.exists() for path in mine)

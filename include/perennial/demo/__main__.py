@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ from typing import IO
 
 from rich.console import Console
 
-from perennial.demo import drive_days, servers, summary, timing
+from perennial.demo import drive_days, servers, state_folder, summary, timing
 from perennial.demo.airflow_api import AirflowApi
 from perennial.demo.environment import REPOSITORY, USER, State
 from perennial.demo.errors import TroubleError
@@ -60,14 +59,11 @@ def stop(console: Console) -> None:
 
 
 def clean(console: Console) -> None:
-    """Stop, and remove all local state."""
-    stop(console)
+    """Stop, and remove what the demo made in its state folder."""
     root = State.of().root
-    if (root / "env").exists() or not any(root.glob("*")):
-        shutil.rmtree(root, ignore_errors=True)
-        console.print(f"Removed {root}.")
-    else:
-        raise TroubleError(f"{root} does not look like ours (no file 'env' in it): not removed.")
+    state_folder.require_removable(root)
+    stop(console)
+    console.print(f"Removed {root}." if state_folder.remove(root) else f"Nothing to remove in {root}.")
 
 
 def main(arguments: list[str]) -> int:

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+from perennial.demo import state_folder
+from perennial.demo.state_folder import REPOSITORY as REPOSITORY
+
 LOOPBACK = "127.0.0.1"
 USER = "admin"
 
@@ -71,7 +73,7 @@ class State:
         """The state that the environment names. Raises ValueError for a port that is no number."""
         named = os.environ if environment is None else environment
         return cls(
-            root=Path(named.get("PERENNIAL_STATE") or REPOSITORY / ".perennial").expanduser().resolve(),
+            root=Path(named.get("PERENNIAL_STATE") or state_folder.DEFAULT).expanduser().resolve(),
             airflow_port=int(named.get("PERENNIAL_AIRFLOW_PORT") or 8080),
             mlflow_port=int(named.get("PERENNIAL_MLFLOW_PORT") or 5000),
         )
@@ -120,16 +122,20 @@ class State:
     def secrets(self) -> Mapping[str, str]:
         """Passwords and keys, made once and kept in `env`, which only the owner can read."""
         path = self.root / "env"
-        self.root.mkdir(parents=True, exist_ok=True)
+        state_folder.mark(self.root)
         lines = path.read_text().splitlines() if path.exists() else []
-        found = dict(line.split("=", 1) for line in lines if "=" in line)
-        kept = {name: found.get(name) or make() for name, make in SECRETS.items()}
-        if kept != found:
-            _write_private(path, "".join(f"{name}={value}\n" for name, value in kept.items()))
+        stored = dict(line.split("=", 1) for line in lines if "=" in line)
+        kept = {name: stored.get(name) or make() for name, make in SECRETS.items()}
+        if missing := {name: value for name, value in kept.items() if value != stored.get(name)}:
+            # Lines of others stay: a file called `env` may have been there before the demo.
+            whole = [line for line in lines if line.partition("=")[0] not in missing]
+            whole += [f"{name}={value}" for name, value in missing.items()]
+            _write_private(path, "".join(f"{line}\n" for line in whole))
         return kept
 
     def write_credentials(self) -> None:
         """Make the servers' folders, and the files that Airflow and MLflow read their logins from."""
+        state_folder.mark(self.root)
         self.workplace.mkdir(parents=True, exist_ok=True)
         self.airflow_home.mkdir(parents=True, exist_ok=True)
         self.mlflow_home.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from perennial.demo import state_folder
 from perennial.demo.environment import State
 
 if TYPE_CHECKING:
@@ -99,7 +100,10 @@ def _evaluate(teller: _Teller, said: dict[str, str]) -> None:
     space, chosen = embedding_settings().start, recommender_settings()
     tried = trial.evaluate(read.events, items, kind, chosen, space, first, teller.say, teller.told)
     text = report.text(tried, teller.notes)
-    folder = Path(said.get("OUT") or State.of().root / "evaluations" / data.name.partition(".")[0])
+    root = State.of().root
+    folder = Path(said.get("OUT") or root / "evaluations" / data.name.partition(".")[0])
+    if "OUT" not in said:
+        state_folder.mark(root)
     _save(folder, tried.comparison, text)
     teller.console.print(f"\n{text}", markup=False, highlight=False, soft_wrap=True)
     teller.show(f"written: {folder}/report.md, figures.csv, {report.PICTURE}")

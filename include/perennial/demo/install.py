@@ -84,6 +84,11 @@ def pins(resolved: str) -> list[str]:
 
 
 def _make(folder: Path, log: Path) -> None:
+    if folder.exists() and any(folder.iterdir()) and not (folder / "pyvenv.cfg").exists():
+        raise InstallError(
+            f"{folder} holds files and is no virtual environment (it has no pyvenv.cfg). "
+            "It was left as it is: move it elsewhere, then try again."
+        )
     if sys.version_info < (3, 11):  # noqa: UP036 - whoever runs this may have an older one
         raise InstallError(f"Python 3.11 or later is needed; {sys.executable} is {sys.version.split()[0]}.")
     done = _logged([sys.executable, "-m", "venv", "--clear", str(folder)], log, "making .venv")
@@ -129,10 +134,10 @@ def _tail(log: Path, lines: int = 15) -> str:
 
 
 def _log(name: str) -> Path:
-    root = Path(os.environ.get("PERENNIAL_STATE") or REPOSITORY / ".perennial")
+    """Where the install writes; a file that is there already is added to, for it may be the user's."""
+    root = Path(os.environ.get("PERENNIAL_STATE") or REPOSITORY / ".perennial").expanduser().resolve()
     log = root / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    log.unlink(missing_ok=True)
     return log
 
 

@@ -81,7 +81,8 @@ def stop(state: State) -> int:
         raise TroubleError(
             f"{len(left)} processes could not be ended: {', '.join(str(one.pid) for one in left)}."
         )
-    (state.root / "servers.json").unlink(missing_ok=True)
+    if leaders:
+        (state.root / "servers.json").unlink(missing_ok=True)
     return found
 
 
@@ -314,14 +315,23 @@ def _log(state: State, name: str) -> Path:
 
 
 def recorded(state: State) -> dict[str, Server]:
-    """The servers that were started for a state folder and not stopped since, by name."""
+    """The servers that were started for a state folder and not stopped since, by name.
+
+    Raises TroubleError for a file of that name that is not the demo's.
+    """
     path = state.root / "servers.json"
     if not path.exists():
         return {}
-    return {
-        name: Server(Leader(**one["leader"]), one["fingerprint"])
-        for name, one in json.loads(path.read_text()).items()
-    }
+    try:
+        return {
+            name: Server(Leader(**one["leader"]), one["fingerprint"])
+            for name, one in json.loads(path.read_text()).items()
+        }
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise TroubleError(
+            f"{path} is not the demo's list of servers, and was left as it is. "
+            "Set PERENNIAL_STATE to another folder."
+        ) from error
 
 
 def _record(state: State, servers: dict[str, Server]) -> None:

@@ -30,6 +30,8 @@ import ibis
 import ibis.expr.types as ir
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from perennial.foundation import contracts
+
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult as Result
     from great_expectations.core import ExpectationValidationResult
@@ -85,14 +87,9 @@ def keep(
     stretch = {"name": name, "first": first.isoformat(), "last": last.isoformat(), "tables": tables}
     write(folder / "index.html", templates().get_template("data_docs_day.html.j2").render(stretch=stretch))
     write(folder / _SUMMARY, json.dumps(stretch, indent=1, ensure_ascii=False))
-    kept = {
-        _SUMMARY,
-        "index.html",
-        *(f"{table}{ending}" for table in tables for ending in (".html", ".json")),
-    }
-    for file in folder.iterdir():
-        if file.name not in kept and not file.name.startswith("."):
-            file.unlink(missing_ok=True)
+    for table in set(contracts.LANDED_TABLES) - set(tables):
+        for ending in (".html", ".json"):
+            (folder / f"{table}{ending}").unlink(missing_ok=True)
     build_index(reports)
     return f"{FOLDER}/{name}/index.html"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 
-from perennial.foundation import contracts
+from perennial.foundation import contracts, engine
 from perennial.foundation.contracts import Contract
 from perennial.foundation.lake import conform
 from perennial.foundation.masking import masked
@@ -24,7 +24,7 @@ from perennial.foundation.settings import settings
 from perennial.ingestion import column_types, mapping, row_checks, row_patterns, sampling, sources
 from perennial.ingestion.days import Stretch, by_day
 from perennial.ingestion.errors import SourceError
-from perennial.ingestion.landing import Landing, as_text
+from perennial.ingestion.landing import Landing, as_text, without_values
 from perennial.ingestion.refusals import LANDED_ON, PATTERN, Refusals
 from perennial.ingestion.row_patterns import Scan
 from perennial.ingestion.screening import Desk
@@ -155,7 +155,10 @@ def _tried(
             return replace(tried, columns=_origins(contract, source, pieces, {}))
         return _judged(desk, contract, source, day, Landed(tuple(pieces)), tried, ids, held)
     except SourceError as error:
-        return Tried(table, name, tuple(piece.name for piece in pieces), problems=(str(error),))
+        problem = str(error)
+    except engine.errors() as error:
+        problem = f"{table}: cannot be read: {without_values(error)}"
+    return Tried(table, name, tuple(piece.name for piece in pieces), problems=(problem,))
 
 
 def _judged(

@@ -35,6 +35,8 @@ _FORMATS = {
     ".parquet": Format.PARQUET,
 }
 _COMPRESSED = (".gz", ".zst", ".bz2")
+_OF_NO_ROW = ("Binder Error", "Catalog Error", "IO Error", "Parser Error")
+"""How the engine's errors begin that quote names of columns, functions and files."""
 _DAY = r"(?P<day>\d{4}-\d{2}-\d{2})"
 _MARKS = {"{day}": _DAY, "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
 
@@ -183,6 +185,14 @@ def csv_rows(lines: TextIO, source: Source) -> Iterator[list[str]]:
 def plain(error: BaseException) -> str:
     """An error of a library as one line, without contact data, and not endless."""
     return masked((str(error).splitlines() or [type(error).__name__])[0][:300], settings().key)
+
+
+def without_values(error: BaseException) -> str:
+    """As `plain`; of an error about a row also without what is quoted, for that is a value of the row."""
+    text = plain(error)
+    return (
+        text if text.startswith(_OF_NO_ROW) else re.sub(r"""'[^']*(?:'|$)|"[^"]*(?:"|$)""", "(hidden)", text)
+    )
 
 
 def json_lines(lines: Iterable[str]) -> Iterator[dict[str, str | None] | None]:

@@ -5,9 +5,10 @@ Contact data in them is hidden behind pseudonyms, as it would be in the table th
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -52,24 +53,45 @@ class Veil:
 
     Args:
         key: makes the pseudonyms.
-        contacts: columns of files that hold contact data, well-formed or not.
+        contacts: columns of files that hold contact data, well-formed or not; in any case of letters.
         ids: columns of files that hold customer ids, where these are personal.
+        whole_files: whether all columns of the file with this name may hold contact data.
     """
 
     key: bytes | None
     contacts: Collection[str] = ()
     ids: Collection[str] = ()
+    whole_files: Callable[[str], bool] = lambda file: False
 
-    def over(self, row: Mapping[str, Any]) -> dict[str, Any]:
+    def over(self, row: Mapping[str, Any], file: str = "") -> dict[str, Any]:
         """The row without its empty places and without contact data."""
-        return {name: self._hidden(name, value) for name, value in row.items() if value is not None}
+        is_whole = self.whole_files(file)
+        return {
+            masking.masked(name, self.key): self._hidden(value, is_whole or name.casefold() in self._names)
+            for name, value in row.items()
+            if value is not None
+        }
 
-    def _hidden(self, name: str, value: object) -> object:
-        if isinstance(value, str) and masking.is_pseudonym(value):
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(name.casefold() for name in (*self.contacts, *self.ids))
+
+    def _hidden(self, value: object, is_contact: bool) -> object:
+        if isinstance(value, str) and (masking.is_pseudonym(value) or not value.strip()):
             return value
-        if name in self.contacts or name in self.ids:
+        if is_contact:
             return masking.pseudonym(self.key, str(value)) if self.key else masking.NAMELESS
-        return masking.masked(value, self.key) if isinstance(value, str) else _plain(value)
+        return self._masked(value)
+
+    def _masked(self, value: object) -> object:
+        """The value with contacts masked, also in lists and structs."""
+        if isinstance(value, str):
+            return masking.masked(value, self.key)
+        if isinstance(value, Mapping):
+            return {masking.masked(str(name), self.key): self._masked(part) for name, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._masked(part) for part in value]
+        return masking.masked(str(value), self.key) if isinstance(value, bytes) else _plain(value)
 
 
 def set_aside(table: str, refusals: Iterable[Refusal], veil: Veil) -> pa.RecordBatch:
@@ -79,14 +101,17 @@ def set_aside(table: str, refusals: Iterable[Refusal], veil: Veil) -> pa.RecordB
 
 
 def _as_row(table: str, refusal: Refusal, veil: Veil) -> dict[str, Any]:
-    row = veil.over(refusal.row)
+    row = veil.over(refusal.row, refusal.file)
     return {
         "table": table,
         "landed_on": refusal.day,
         "file": refusal.file,
         "line": refusal.line,
         "row": json.dumps(row, ensure_ascii=False, default=str),
-        "reasons": [reason.of(_found(row, refusal.filled, reason.column)) for reason in refusal.reasons],
+        "reasons": [
+            masking.masked(reason.of(_found(row, refusal.filled, reason.column)), veil.key)
+            for reason in refusal.reasons
+        ],
         "replayed_on": None,
     }
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from perennial.foundation import contracts
 from perennial.foundation.lake import Lake
+from perennial.ingestion import hidden_columns
 from perennial.ingestion.days import Stretch
 from perennial.ingestion.errors import SourceError
 from perennial.ingestion.landing import Landing, as_text
@@ -101,7 +102,7 @@ def staged(
     for file, found in groupby(sorted(rows, key=_file), _file):
         ours = list(found)
         names = landing.sources_of(table, file)
-        problem = _problem(landing, table, file, names)
+        problem = _problem(landing, table, file, names, [row.values for row in ours])
         if not problem:
             by_source.setdefault(names[0], []).extend(ours)
         elif any(row.place in needed for row in ours):
@@ -121,7 +122,9 @@ def _file(row: Aside) -> str:
     return name
 
 
-def _problem(landing: Landing, table: str, file: str, names: Sequence[str]) -> str:
+def _problem(
+    landing: Landing, table: str, file: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]]
+) -> str:
     """Why the file's rows cannot be read by today's declarations; empty if they can."""
     if not names:
         return (
@@ -135,6 +138,11 @@ def _problem(landing: Landing, table: str, file: str, names: Sequence[str]) -> s
         return (
             f"{table}: {file}: the SQL of source {names[0]} looks at several rows, and here are only "
             "those that were refused: ingest the day again"
+        )
+    if columns := hidden_columns.lost(landing, table, source, file, rows):
+        return (
+            f"{table}: {file}: SQL in sources.yaml makes contacts or ids of {', '.join(columns)}, and only "
+            "pseudonyms of these are kept: ingest the day again"
         )
     return ""
 

@@ -8,11 +8,9 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from perennial.foundation import contracts, engine
-from perennial.foundation.settings import settings
-from perennial.ingestion import quarantine, row_checks
+from perennial.ingestion import quarantine
 from perennial.ingestion.quarantine import Reason, Refusal, Veil
 from perennial.ingestion.reading import BROKEN
-from perennial.ingestion.source_settings import CustomerIds, Sources
 from perennial.ingestion.sources import AT, DAY, Landed
 
 BROKEN_LINE = "line broken"
@@ -71,23 +69,3 @@ def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
             if name != LANDED_ON
         }
         return list(pa.RecordBatch.from_pydict(texts | {LANDED_ON: batch[LANDED_ON]}).to_pylist())
-
-
-def veil(declared: Sources) -> Veil:
-    """What of refused rows nobody may read: contact data wherever it stands, and ids that are personal."""
-    named: dict[str, set[str]] = {"contacts": set(), "ids": set()}
-    for table in contracts.LANDED_TABLES:
-        contract = contracts.CONTRACTS[table]
-        for source in declared.of(table).sources.values():
-            filled = source.reads(contract)
-            personal = declared.customer_ids is CustomerIds.PERSONAL
-            named["ids"] |= {_column(filled, "customer_id")} if personal else set()
-            if table == contracts.CONTACTS.name:
-                named["contacts"] |= {_column(filled, name) for name in row_checks.CONTACT_COLUMNS}
-    return Veil(settings().key, frozenset(named["contacts"] - {""}), frozenset(named["ids"] - {""}))
-
-
-def _column(filled: quarantine.Filled, name: str) -> str:
-    """The source's own column that fills the contract's, if it is one."""
-    found = filled.get(name)
-    return found if isinstance(found, str) else ""

@@ -19,9 +19,10 @@ from perennial.ingestion import day_measures, row_checks, row_patterns, sources
 from perennial.ingestion.column_types import TEXT_ONLY
 from perennial.ingestion.days import Stretch, by_day
 from perennial.ingestion.errors import SourceError
-from perennial.ingestion.landing import Landing, open_landing, plain
+from perennial.ingestion.hidden_columns import veil
+from perennial.ingestion.landing import Landing, open_landing, without_values
 from perennial.ingestion.quarantine import Reason, Veil
-from perennial.ingestion.refusals import BROKEN_LINE, LANDED_ON, PATTERN, Refusals, veil
+from perennial.ingestion.refusals import BROKEN_LINE, LANDED_ON, PATTERN, Refusals
 from perennial.ingestion.row_patterns import Scan
 from perennial.ingestion.sources import AT, DAY, NO_DATABASES, Databases, Landed
 
@@ -62,7 +63,7 @@ class Desk:
     @property
     def veil(self) -> Veil:
         """What of refused rows nobody may read."""
-        return veil(self.landing.sources)
+        return veil(self.landing)
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,8 @@ def screen(
     try:
         return _screened(desk, contract, stretch, earlier, landed, results, held)
     except engine.errors() as error:
-        raise SourceError(f"{table}: cannot be read: {plain(error)}") from error
+        # Not `from error`: its text may have a value of a row, and tracebacks are logged.
+        raise SourceError(f"{table}: cannot be read: {without_values(error)}") from None
 
 
 def _screened(

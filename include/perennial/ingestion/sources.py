@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from perennial.foundation import engine
 from perennial.foundation.settings import settings
+from perennial.foundation.staging import is_made
 from perennial.ingestion import reading
 from perennial.ingestion.days import Stretch
 from perennial.ingestion.errors import SourceError
@@ -183,7 +184,7 @@ def staging() -> Iterator[Path]:
 
 def _sweep(root: Path) -> None:
     """Remove the folders of runs that were killed: nobody holds their locks any more."""
-    for lock in root.glob(f"*{_LOCK}"):
+    for lock in (path for path in root.glob(f"*{_LOCK}") if is_made(path.name)):
         with suppress(OSError), lock.open() as held:
             flock(held, LOCK_EX | LOCK_NB)
             shutil.rmtree(lock.with_suffix(""), ignore_errors=True)

@@ -273,15 +273,29 @@ def test_the_vault_is_tidied_as_well(lake: Lake):
 
 
 def test_what_killed_tasks_left_in_the_staging_folder_goes_after_two_days(tmp_path: Path):
-    for name in ("old", "busy", "new", "spill"):
+    old, busy, new, spilled = "tmpa1b2c3d4", "recommendations-busy_123", "tmpnew_1234", "duckdb_temp_block-1"
+    for name in (old, busy, new, "spill"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "rows.parquet").touch()
+    (tmp_path / "spill" / spilled).touch()
     past = time.time() - 3 * 86400
-    for path in ("old", "old/rows.parquet", "busy", "spill", "spill/rows.parquet"):
+    for path in (old, f"{old}/rows.parquet", busy, "spill", f"spill/{spilled}"):
         os.utime(tmp_path / path, (past, past))
-    assert maintenance.sweep(tmp_path, now() - timedelta(days=2), dry_run=True) == ["old", "rows.parquet"]
-    assert maintenance.sweep(tmp_path, now() - timedelta(days=2)) == ["old", "rows.parquet"]
-    assert {path.name for path in tmp_path.iterdir()} == {"busy", "new", "spill"}
+    assert maintenance.sweep(tmp_path, now() - timedelta(days=2), dry_run=True) == [spilled, old]
+    assert maintenance.sweep(tmp_path, now() - timedelta(days=2)) == [spilled, old]
+    assert {path.name for path in tmp_path.iterdir()} == {busy, new, "spill"}
+
+
+def test_a_file_that_no_task_made_stays_in_the_staging_folder(tmp_path: Path):
+    (tmp_path / "spill").mkdir()
+    (tmp_path / "photos").mkdir()
+    mine = ["thesis.txt", "photos/a.jpg", "spill/notes.txt"]
+    past = time.time() - 300 * 86400
+    for name in (*mine, "photos"):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (past, past))
+    assert maintenance.sweep(tmp_path, now() - timedelta(days=2)) == []
+    assert all((tmp_path / name).exists() for name in mine)
 
 
 KILLED = """

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from pydantic import Field, field_validator
 
-from perennial.foundation import config, contracts
+from perennial.foundation import config, contracts, staging
 from perennial.foundation.config import Part
 from perennial.foundation.lake import Lake, LakeError, open_lake, open_vault
 from perennial.foundation.lake.table import Table
@@ -137,11 +137,12 @@ def oldest_kept(found: DeltaTable, since: datetime) -> int:
 
 
 def sweep(folder: Path, before: datetime, *, dry_run: bool = False) -> list[str]:
-    """Remove what has not been touched since `before`; the names of what went."""
-    found = [*folder.glob("*"), *folder.glob("spill/*")]
-    old = [each for each in found if each.name != "spill" and _touched(each) < before.timestamp()]
+    """Remove what tasks made here and nobody has touched since `before`; the names of what went."""
+    made = [each for each in folder.glob("*") if staging.is_made(each.name)]
+    made += [each for each in folder.glob(f"{staging.SPILL}/*") if staging.is_spilled(each.name)]
+    old = [each for each in made if _touched(each) < before.timestamp()]
     for each in () if dry_run else old:
-        if each.is_dir():
+        if each.is_dir() and not each.is_symlink():
             shutil.rmtree(each, ignore_errors=True)
         else:
             each.unlink(missing_ok=True)

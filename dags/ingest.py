@@ -9,9 +9,9 @@ depends on it. Its end is the day *after* the last one (Airflow compares dates w
 
 **Waits** until every earlier day that has landing files is closed. A day without files is skipped or waited
 for, as the setting `PERENNIAL_WHEN_NOTHING_LANDED` says. Waiting takes no worker: the task is *deferred*, and
-the triggerer looks. `PERENNIAL_LANDING_DEADLINE_HOURS` (3) after the run was queued, if it is not done, an
-alert in the triggerer's log says what it waits for. `PERENNIAL_LANDING_PATIENCE_HOURS` (12) after the first
-look the task fails, and names the day that is missing, or every path that it looked for.
+the triggerer looks. `PERENNIAL_LANDING_DEADLINE_HOURS` (3) after the run began, if it is not done, an alert
+in the task's log says what it waits for, or that `publish` is at work. The task fails, and names the day that
+is missing or every path that it looked for, `PERENNIAL_LANDING_PATIENCE_HOURS` (12) after its first look.
 
 **When it is red**: the log of `publish` names the table, the file, the row or column, what was found and what
 is allowed; its link *Report* shows all that the rules found. Nothing of any table was published. A landing
@@ -25,15 +25,13 @@ from typing import Any
 from airflow.sdk import CronPartitionTimetable, dag, task
 
 from perennial.foundation.settings import settings
-from perennial.orchestration.alerts import deadline
 from perennial.orchestration.assets import SHOP_DAY
 from perennial.orchestration.day import DAY, publishes
 from perennial.orchestration.defaults import shared
 from perennial.orchestration.waiting import Wait
 
 PIPELINE = "perennial.ingestion.pipeline"
-WATCHED, LOOKED_FOR = f"{PIPELINE}.still_missing", f"{PIPELINE}.looked_for"
-"""What the triggerer asks while a day waits."""
+DEADLINE = timedelta(hours=settings().landing_deadline_hours)
 
 
 def earlier_day(day: date) -> date | None:
@@ -54,7 +52,6 @@ def nothing_landed(day: date) -> bool:
     schedule=CronPartitionTimetable(
         "0 3 * * *", timezone=settings().shop_time_zone, run_offset=-1, key_format="%Y-%m-%d"
     ),
-    deadline=deadline(timedelta(hours=settings().landing_deadline_hours), WATCHED, LOOKED_FOR),
     **shared(__doc__, "daily", "ingestion"),
 )
 def ingest() -> None:
@@ -62,19 +59,20 @@ def ingest() -> None:
     wait = Wait(
         task_id="wait_for_earlier_days",
         missing=earlier_day,
-        watched=WATCHED,
-        looked_for=LOOKED_FOR,
+        watched=f"{PIPELINE}.still_missing",
+        looked_for=f"{PIPELINE}.looked_for",
         skip_if=nothing_landed,
         patience=timedelta(hours=settings().landing_patience_hours),
+        late_after=DEADLINE,
     )
 
     @task(**publishes(SHOP_DAY))
     def publish(day: str) -> dict[str, Any]:
         """Normalise, validate, set aside what is refused, publish the rest, close the day."""
         from perennial.ingestion import pipeline
-        from perennial.orchestration import connections, reports
+        from perennial.orchestration import alerts, connections, reports
 
-        with reports.linked():
+        with alerts.if_late(DEADLINE), reports.linked():
             return pipeline.ingest(day, connections.databases(pipeline.connections()))
 
     wait >> publish(DAY)

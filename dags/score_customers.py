@@ -45,25 +45,25 @@ def score_customers() -> None:
     @task
     def plan(day: str) -> list[dict[str, Any]]:
         """Which customers are recommended to together, as shards."""
-        from perennial.recommend import scoring
+        from perennial.recommend import pipeline
 
-        return scoring.plan(day)
+        return pipeline.plan(day)
 
     @task
     def recommend(shard: dict[str, Any], day: str) -> int:
         """The twenty items each customer of a shard is most likely to want, with reasons."""
         from perennial.orchestration import connections
-        from perennial.recommend import scoring
+        from perennial.recommend import pipeline
 
-        return scoring.score(shard, day, connections.mlflow())
+        return pipeline.score(shard, day, connections.mlflow())
 
     @task(**publishes(SCORES))
     def show(day: str) -> int:
         """The page of what is recommended; the day is whole."""
         from perennial.orchestration import connections
-        from perennial.recommend import scoring
+        from perennial.recommend import pipeline
 
-        return scoring.show(day, connections.mlflow())
+        return pipeline.show(day, connections.mlflow())
 
     planned = plan(DAY)
     score(DAY) >> [watch(DAY), planned]

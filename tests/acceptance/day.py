@@ -21,6 +21,7 @@ from perennial.ingestion.reconciliation import account
 from perennial.ingestion.screening import Desk
 from tests.acceptance import pictures
 from tests.acceptance.arena import Arena, arena, daily_steps, free_ports, reference
+from tests.acceptance.day_clear import clear
 from tests.acceptance.lines import Line, at_most, none_of
 from tests.architecture import test_import_cost
 from tests.content import ONCE_ONLY, RE_MAKEABLE, differences
@@ -122,7 +123,7 @@ def past_stays() -> Iterator[Line]:
     from perennial.foundation.endpoint import Endpoint
     from perennial.models import pipeline as models
     from perennial.profiles import pipeline as profiles
-    from perennial.recommend import scoring
+    from perennial.recommend import pipeline
 
     made = reference()
     copied = _copy(made.lake)
@@ -130,7 +131,7 @@ def past_stays() -> Iterator[Line]:
     with _settings_of(made, lake=copied.uri):
         profiles.build(str(DEC_1))
         models.score(str(DEC_1), endpoint)
-        scoring.recommend(str(DEC_1), endpoint)
+        pipeline.recommend(str(DEC_1), endpoint)
     yield none_of("day.past_profiles", "differences", differences(made.lake, copied, ["profiles"]))
     yield none_of(
         "day.past_scores", "differences", differences(made.lake, copied, ["scores", "recommendations"])
@@ -299,6 +300,7 @@ CASES: dict[str, Callable[[], Iterator[Line]]] = {
     "nothing_pending": nothing_pending,
     "past_stays": past_stays,
     "backfill_again": backfill_again,
+    "clear": clear,
     "kills": kills,
     "reversed_order": reversed_order,
     "screenshots": screenshots,

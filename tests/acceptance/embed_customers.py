@@ -13,17 +13,17 @@ from itertools import product
 import ibis
 import ibis.expr.types as ir
 import numpy as np
-from numpy.typing import NDArray
 
 from perennial.demo import complete_journey
 from perennial.foundation import encoder
+from perennial.foundation.arrays import Float32Array
 from perennial.foundation.embedding_spaces import EmbeddingSpace, embedding_settings, texts
 from perennial.foundation.engine import kept
 from perennial.profiles import preferences, purchases, taste_vector
 from perennial.profiles.settings import History, HistoryKind, Preferences, profile_settings
 from perennial.recommend.data import tables
-from perennial.recommend.evaluation.metrics import DEPTHS, Interval, Judged, interval, judge
-from perennial.recommend.evaluation.ranking_task import Slice, Split, split
+from perennial.recommend.evaluation.metrics import DEPTHS, Interval, JudgedLists, interval, judge
+from perennial.recommend.evaluation.ranking_task import RankingTask, Slice, ranking_task
 from perennial.recommend.settings import recommender_settings
 from tests.acceptance.lines import Line, at_least
 
@@ -62,23 +62,23 @@ class Month:
     """A test month with the vectors of its items."""
 
     shop: Shop
-    paper: Split
+    truth: RankingTask
     eve: date
-    items: NDArray[np.float32]
+    items: Float32Array
 
-    def judge(self, chosen: History, part: Slice) -> Judged:
+    def judge(self, chosen: History, part: Slice) -> JudgedLists:
         """What the vectors that are so chosen are worth on a slice."""
         vectors = self.customers(chosen)
-        return judge(self.paper, part, lambda rows: vectors[rows] @ self.items.T)
+        return judge(self.truth, part, lambda rows: vectors[rows] @ self.items.T)
 
-    def customers(self, chosen: History) -> NDArray[np.float32]:
+    def customers(self, chosen: History) -> Float32Array:
         """The vector of each customer, zeros for none."""
         shop = self.shop
         baskets = purchases.as_of(shop.baskets, self.eve)
         weights = purchases.item_weights(baskets, self.eve, chosen.half_life_days, chosen.value_exponent)
         items = preferences.telling(_known(shop.items, self.eve), shop.taste)
         found = taste_vector.vectors(weights, items, shop.known, chosen, shop.space.encoder)
-        rows = {who: row for row, who in enumerate(self.paper.customer_ids)}
+        rows = {who: row for row, who in enumerate(self.truth.customer_ids)}
         vectors = np.zeros((len(rows), shop.known.matrix.shape[1]), np.float32)
         for number, vector in zip(found["customer"].to_pylist(), found["vector"].to_numpy(), strict=True):
             if (who := shop.customer_ids[number]) in rows:
@@ -96,9 +96,9 @@ def customers() -> Iterator[Line]:
         best = {f"best {kind}": _tuned(before, kind) for kind in HistoryKind}
         ways = {"default": default, **best, "plain mean": _chosen(HistoryKind.MEAN, PLAIN)}
         judged = {name: {part: month.judge(way, part) for part in Slice} for name, way in ways.items()}
-    print(f"  December: {month.paper.warm} warm items, {len(month.paper.item_ids)} in all")
+    print(f"  December: {month.truth.warm} warm items, {len(month.truth.item_ids)} in all")
     for name, parts in judged.items():
-        _show(name, ways[name], parts, month.paper)
+        _show(name, ways[name], parts, month.truth)
     for part in Slice:
         ours, theirs = (judged[name][part].at[10].ndcg for name in ("default", f"best {other}"))
         found = interval(ours - theirs)
@@ -108,7 +108,7 @@ def customers() -> Iterator[Line]:
             yield at_least("embed.customers_ndcg", float(ours.mean()), 0.051, "")
 
 
-def _show(name: str, way: History, parts: dict[Slice, Judged], paper: Split) -> None:
+def _show(name: str, way: History, parts: dict[Slice, JudgedLists], truth: RankingTask) -> None:
     print(f"  {name}: {way}")
     for part, found in parts.items():
         measures = [
@@ -116,14 +116,14 @@ def _show(name: str, way: History, parts: dict[Slice, Judged], paper: Split) -> 
             for k in DEPTHS
             for measure in ("ndcg", "recall", "hit")
         ]
-        columns = len(paper.item_ids[paper.columns(part)])
+        columns = len(truth.item_ids[truth.columns(part)])
         print(
             f"    {part}: {len(found.rows)} customers, {', '.join(measures)}, coverage@10 "
             f"{found.shown / columns:.3f}; ndcg@10 {_around(interval(found.at[10].ndcg))}"
         )
     whole = parts[Slice.ALL]
     for size, (least, below) in HISTORY_SIZES.items():
-        sizes = paper.history_sizes[whole.rows]
+        sizes = truth.history_sizes[whole.rows]
         some = whole.at[10].ndcg[(sizes >= least) & (sizes < below)]
         print(f"    {size} histories: {len(some)} customers, ndcg@10 {some.mean():.4f}")
 
@@ -175,11 +175,11 @@ def _month(shop: Shop, first: date) -> Month:
     eve = first - timedelta(days=1)
     bought = tables.purchases(shop.events)
     wares = tables.merchandise(_known(shop.items, eve), recommender_settings().excluded_categories)
-    paper = split(bought.filter(bought.occurred_at < ibis.timestamp(str(first))), bought, wares, first)
+    truth = ranking_task(bought.filter(bought.occurred_at < ibis.timestamp(str(first))), bought, wares, first)
     hashes = shop.items.select("item_id", "text_hash").to_pyarrow().to_pylist()
     row = {text: place for place, text in enumerate(shop.known.hashes.to_pylist())}
     text_of = {item["item_id"]: row[item["text_hash"]] for item in hashes}
-    return Month(shop, paper, eve, shop.known.matrix[[text_of[item] for item in paper.item_ids]])
+    return Month(shop, truth, eve, shop.known.matrix[[text_of[item] for item in truth.item_ids]])
 
 
 def _known(items: ir.Table, day: date) -> ir.Table:

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from perennial.foundation.arrays import Float32Array
 from perennial.foundation.neighbours import Neighbours, nearest
 from tests.acceptance.lines import Line, at_least, none_of
 from tests.benchmarks import bench
 from tests.benchmarks import neighbours as measured
-from tests.benchmarks.neighbours import QUERIES, ROWS, K, Vectors
+from tests.benchmarks.neighbours import QUERIES, ROWS, K
 
 _BLOCK = 500
 
@@ -27,7 +28,7 @@ def neighbours() -> Iterator[Line]:
         yield at_least(f"embed.{result.name}_ratio", result.ratio, 1, "x")
 
 
-def _wrong(base: Vectors, own: np.ndarray, found: Neighbours) -> list[str]:
+def _wrong(base: Float32Array, own: np.ndarray, found: Neighbours) -> list[str]:
     """The queries whose neighbours or scores are not those of brute force; of equals the first come first."""
     exact, wrong = base.astype(np.float64), []
     for start in range(0, len(own), _BLOCK):

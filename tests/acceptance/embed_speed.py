@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from perennial.foundation import neighbours
+from perennial.foundation.arrays import Float32Array, IntArray
 from tests.acceptance.lines import Line, at_least
 
 if TYPE_CHECKING:
@@ -94,11 +94,11 @@ def _in_eight_bits(exact: "Encoder", choice: "Choice") -> "Encoder":
     return replace(exact, states=states)
 
 
-def _nearest(vectors: NDArray[np.float32]) -> NDArray[np.int64]:
+def _nearest(vectors: Float32Array) -> IntArray:
     """The rows most like each row, itself left out, shape (n, NEIGHBOURS)."""
     return neighbours.nearest(vectors, vectors, NEIGHBOURS, own=np.arange(len(vectors))).rows
 
 
-def _kept(before: NDArray[np.int64], now: NDArray[np.int64]) -> float:
+def _kept(before: IntArray, now: IntArray) -> float:
     both = [len(np.intersect1d(*pair)) for pair in zip(before, now, strict=True)]
     return float(np.mean(both)) / NEIGHBOURS

@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 import ibis
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from perennial.foundation.arrays import IntArray, RealArray
 from perennial.profiles.active_hours import HOURS, hours
 from perennial.profiles.settings import profile_settings
 from tests.acceptance.lines import Line, at_least, at_most
@@ -27,8 +27,6 @@ STEPS, BURN_IN, EACH = 600, 120, 3
 _TOGETHER = 20
 _MONDAY = datetime(2017, 1, 2, tzinfo=UTC)
 _CLOCK = np.arange(24)
-
-Numbers = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -42,15 +40,15 @@ class Shop:
         orders: that were made, (customers, 168).
     """
 
-    rates: Numbers
-    root: Numbers
-    shares: Numbers
-    orders: NDArray[np.int64]
+    rates: RealArray
+    root: RealArray
+    shares: RealArray
+    orders: IntArray
 
 
 def best_hours() -> Iterator[Line]:
     """200 shops with known hours: how often the best is named, how surely, and how good the shares are."""
-    figures: list[dict[str, Numbers]] = []
+    figures: list[dict[str, RealArray]] = []
     for start in range(0, DRAWS, _TOGETHER):
         shops = [shop(np.random.default_rng(seed)) for seed in range(start, start + _TOGETHER)]
         votes, means = oracle(shops, np.random.default_rng(DRAWS + start))
@@ -72,7 +70,7 @@ def best_hours() -> Iterator[Line]:
     yield at_least("profiles.active_hours_way_to_oracle", way, 0.8, "")
 
 
-def _judged(shop: Shop, votes: Numbers, means: Numbers) -> dict[str, Numbers]:
+def _judged(shop: Shop, votes: RealArray, means: RealArray) -> dict[str, RealArray]:
     """Hits and scores of the customers that the oracle was asked for."""
     found, best, confidence = (column[:JUDGED] for column in estimated(shop))
     truth, orders = shop.shares[:JUDGED], shop.orders[:JUDGED]
@@ -91,7 +89,7 @@ def _judged(shop: Shop, votes: Numbers, means: Numbers) -> dict[str, Numbers]:
     }
 
 
-def estimated(shop: Shop) -> tuple[Numbers, NDArray[np.int64], Numbers]:
+def estimated(shop: Shop) -> tuple[RealArray, IntArray, RealArray]:
     """The section of the profile over a shop: shares, best hours, confidences."""
     customer, hour = np.nonzero(shop.orders)
     times = shop.orders[customer, hour]
@@ -127,19 +125,19 @@ def shop(rng: np.random.Generator) -> Shop:
     return Shop(rates, root, found, orders)
 
 
-def _alike(length: float) -> Numbers:
+def _alike(length: float) -> RealArray:
     """How alike the hours of the day are, round the clock."""
     apart = np.abs(np.subtract.outer(_CLOCK, _CLOCK))
     return np.exp(-np.minimum(apart, 24 - apart) / length)
 
 
-def shares(logs: Numbers) -> Numbers:
+def shares(logs: RealArray) -> RealArray:
     """Shares of the hours from logs of their rates, along the last axis."""
     rates = np.exp(logs - logs.max(axis=-1, keepdims=True))
     return rates / rates.sum(axis=-1, keepdims=True)
 
 
-def oracle(shops: list[Shop], rng: np.random.Generator) -> tuple[Numbers, Numbers]:
+def oracle(shops: list[Shop], rng: np.random.Generator) -> tuple[RealArray, RealArray]:
     """How often each hour is best in draws from the posterior, and mean shares: (shops, JUDGED, 168) each."""
     rates = np.stack([one.rates for one in shops])[:, None].astype(np.float32)
     roots = np.stack([one.root.T for one in shops]).astype(np.float32)
@@ -157,13 +155,13 @@ def oracle(shops: list[Shop], rng: np.random.Generator) -> tuple[Numbers, Number
 
 
 def _slice(
-    field: Numbers,
-    likely: Numbers,
-    rates: Numbers,
-    roots: Numbers,
-    orders: NDArray[np.int64],
+    field: RealArray,
+    likely: RealArray,
+    rates: RealArray,
+    roots: RealArray,
+    orders: IntArray,
     rng: np.random.Generator,
-) -> tuple[Numbers, Numbers]:
+) -> tuple[RealArray, RealArray]:
     """One step of elliptical slice sampling for every customer."""
     other = rng.standard_normal(field.shape, np.float32) @ roots
     level = likely + np.log(rng.random(likely.shape))
@@ -187,7 +185,7 @@ def _slice(
     return field, likely
 
 
-def _likelihood(logs: Numbers, orders: NDArray[np.int64]) -> Numbers:
+def _likelihood(logs: RealArray, orders: IntArray) -> RealArray:
     """Log-likelihood of the orders, given how many they are."""
     most = logs.max(axis=-1)
     whole = most + np.log(np.exp(logs - most[..., None]).sum(axis=-1))

@@ -13,8 +13,8 @@ from datetime import date
 import ibis
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from perennial.foundation.arrays import BoolArray, FloatArray, IntArray
 from perennial.foundation.engine import kept
 from perennial.profiles import price_response
 from perennial.profiles.price_response import Learnt
@@ -30,18 +30,16 @@ _DEPTHS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 _OFTEN = (0.1, 0.2, 0.15, 0.2, 0.1, 0.15, 0.05, 0.05)
 _TENTH = 0.1
 
-Numbers = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Draw:
     """A shop: its lines, and what is true of each customer."""
 
     lines: pa.Table
-    truth: Numbers
+    truth: FloatArray
 
     @property
-    def counts(self) -> NDArray[np.int64]:
+    def counts(self) -> IntArray:
         """How many lines each customer has."""
         return np.bincount(self.lines["customer"].to_numpy(), minlength=CUSTOMERS)
 
@@ -50,11 +48,11 @@ class Draw:
 class Found:
     """What is estimated of each customer, as logarithms, and what their purchases alone would say."""
 
-    value: Numbers
-    low: Numbers
-    high: Numbers
-    known: NDArray[np.bool_]
-    alone: Numbers
+    value: FloatArray
+    low: FloatArray
+    high: FloatArray
+    known: BoolArray
+    alone: FloatArray
 
 
 def price_responses() -> Iterator[Line]:
@@ -98,7 +96,7 @@ def _judged(seed: int) -> dict[str, float]:
     }
 
 
-def _error(differences: Numbers) -> float:
+def _error(differences: FloatArray) -> float:
     return float(np.sqrt((differences**2).mean()))
 
 
@@ -116,7 +114,7 @@ def estimated(draw: Draw) -> Found:
     return Found(value, low, high, responses["price_response_known"].to_numpy(), alone)
 
 
-def _alone(learnt: Learnt) -> Numbers:
+def _alone(learnt: Learnt) -> FloatArray:
     """The log of each customer's response by their own purchases; NaN where these say nothing."""
     curve, evidence = learnt.curve, learnt.evidence
     rise = curve.filter(curve.percent == price_response.TENTH).rise.to_pyarrow()[0].as_py()
@@ -132,7 +130,7 @@ def shop(rng: np.random.Generator) -> Draw:
     depth = _offers(rng)
     steepness, halfway = rng.uniform(1, 2), rng.uniform(0.1, 0.25)
 
-    def hill(off: Numbers | float) -> Numbers:
+    def hill(off: FloatArray | float) -> FloatArray:
         return off**steepness / (off**steepness + halfway**steepness)
 
     gain = rng.lognormal(np.log(rng.uniform(0.6, 1.6)), rng.uniform(0.6, 0.9), CUSTOMERS)
@@ -160,7 +158,7 @@ def shop(rng: np.random.Generator) -> Draw:
     return Draw(pa.table(lines | {"shelf_discount": listed * depth[item, week]}), 1 + gain * hill(_TENTH))
 
 
-def _offers(rng: np.random.Generator) -> Numbers:
+def _offers(rng: np.random.Generator) -> FloatArray:
     """The discount on each item in each week: stretches of up to three weeks, more of them in busy times."""
     depth = np.zeros((ITEMS, WEEKS))
     usual = rng.choice(_DEPTHS, ITEMS, p=_OFTEN)
@@ -175,13 +173,13 @@ def _offers(rng: np.random.Generator) -> Numbers:
     return depth
 
 
-def _season(rng: np.random.Generator) -> Numbers:
+def _season(rng: np.random.Generator) -> FloatArray:
     """How much is bought in each week: a wave, noise, and a rush at the end of the year."""
     wave = 0.25 * np.sin(2 * np.pi * (np.arange(WEEKS) / 52 + rng.random()))
     return np.exp(wave + rng.normal(0, 0.08, WEEKS)) * np.where(np.arange(WEEKS) >= WEEKS - 6, 1.3, 1)
 
 
-def _activity(rng: np.random.Generator) -> Numbers:
+def _activity(rng: np.random.Generator) -> FloatArray:
     """How active each customer is in each week; a third come late, some leave early."""
     week = np.arange(WEEKS)
     first = np.where(rng.random(CUSTOMERS) < 0.35, rng.integers(0, WEEKS - 2, CUSTOMERS), 0)

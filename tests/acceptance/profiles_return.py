@@ -11,11 +11,12 @@ from datetime import date, timedelta
 import numpy as np
 from scipy.special import ndtri
 
+from perennial.foundation.arrays import FloatArray
 from perennial.foundation.lake import Lake
 from perennial.foundation.modelling import calibration
 from perennial.foundation.modelling.promotion import WINDOW
 from perennial.models import metrics, pipeline
-from perennial.models.features import NAMES, Numbers
+from perennial.models.features import NAMES
 from perennial.models.pipeline import BLEND, History
 from perennial.models.return_model import Fit
 from perennial.models.settings import ReturnModelSettings, return_model_settings
@@ -36,14 +37,14 @@ class Day:
     first: date
     history: History
     fit: Fit
-    said: dict[str, Numbers]
+    said: dict[str, FloatArray]
 
     @property
     def cases(self) -> Cases:
         """The customers, and what they did in the 28 days from the test day on."""
         return self.history.newest
 
-    def losses(self, name: str) -> Numbers:
+    def losses(self, name: str) -> FloatArray:
         """Log loss of each customer."""
         return metrics.log_losses(self.cases.labels, self.said[name])
 

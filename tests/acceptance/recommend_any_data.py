@@ -22,8 +22,8 @@ from perennial.demo.environment import REPOSITORY
 from perennial.foundation import encoder
 from perennial.foundation.embedding_spaces import embedding_settings, texts
 from perennial.foundation.settings import settings
-from perennial.recommend.data.catalogue import Shelf
-from perennial.recommend.data.window_purchases import Examination, bought_after
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.data.window_purchases import WindowPurchases, purchases_in_window
 from perennial.recommend.evaluation import comparison
 from perennial.recommend.evaluation.comparison import RANKED
 from tests.acceptance import recommend_shop, year
@@ -40,12 +40,12 @@ def any_data() -> Iterator[Line]:
     """Complete Journey as CSV, evaluated by the command, against the pipeline's own path."""
     with tempfile.TemporaryDirectory(prefix="perennial-any-data-") as name:
         folder = Path(name)
-        month, whole, paper = _read(folder)
+        month, whole, truth = _read(folder)
         found = _by_command(folder)
-        yield from _alike(found, month, whole, paper)
+        yield from _alike(found, month, whole, truth)
 
 
-def _read(folder: Path) -> tuple[Month, Shelf, Examination]:
+def _read(folder: Path) -> tuple[Month, Catalogue, WindowPurchases]:
     """Write the tables; the month as the pipeline reads it, all known items, and what was bought in it."""
     eve, length = TUNED_ON - timedelta(days=1), timedelta(days=30)
     with year.shop() as lake:
@@ -63,8 +63,8 @@ def _read(folder: Path) -> tuple[Month, Shelf, Examination]:
         month = recommend_shop._month(recommend_shop._Shop(lake, sold, vectors), TUNED_ON)
         new = rest.filter(pc.invert(pc.is_in(rest["text_hash"], pc.unique(vectors["text_hash"]))))
         both = pa.concat_tables([vectors, _encoded(new)])
-        whole = Shelf.of(items, pa.concat_tables([sold, rest]), both)
-        return month, whole, bought_after(then, wares, eve, length)
+        whole = Catalogue.of(items, pa.concat_tables([sold, rest]), both)
+        return month, whole, purchases_in_window(then, wares, eve, length)
 
 
 def _encoded(said: pa.Table) -> pa.Table:
@@ -89,10 +89,10 @@ def _by_command(folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "out" / "figures.csv").set_index(_KEY)
 
 
-def _alike(found: pd.DataFrame, month: Month, whole: Shelf, paper: Examination) -> Iterator[Line]:
+def _alike(found: pd.DataFrame, month: Month, whole: Catalogue, truth: WindowPurchases) -> Iterator[Line]:
     fit, _ = month.learned
     wide = comparison.widened(fit.sources, month.eve.history)
-    same = comparison.compare(fit, paper, month.eve.after, wide, whole).figures.to_pandas().set_index(_KEY)
+    same = comparison.compare(fit, truth, month.eve.after, wide, whole).figures.to_pandas().set_index(_KEY)
     columns = ["value", "low", "high", "customers"]
     apart = (found[columns] - same[columns]).abs()
     missing = found[columns].isna() != same[columns].isna()

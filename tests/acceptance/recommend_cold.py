@@ -11,14 +11,14 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from perennial.recommend.data.catalogue import Names, Whole
-from perennial.recommend.data.history import History, Reals
-from perennial.recommend.evaluation.metrics import best, evaluate, judge, over_months
+from perennial.foundation.arrays import Float32Array, IntArray, StringArray
+from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.evaluation.metrics import evaluate, judge, over_months, top_items
 from perennial.recommend.evaluation.ranking_task import Slice
-from perennial.recommend.features.matrix import HALF_LIFE_DAYS, Block
-from perennial.recommend.settings import Weighing, recommender_settings
+from perennial.recommend.features.matrix import HALF_LIFE_DAYS, CustomerBlock
+from perennial.recommend.settings import PurchaseWeighting, recommender_settings
 from perennial.recommend.sources.new_items import NewItems
-from perennial.recommend.sources.retrieval import Sources
+from perennial.recommend.sources.retrieval import CandidateSources
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least
 from tests.acceptance.recommend_peers import filled
@@ -27,7 +27,7 @@ from tests.acceptance.recommend_shop import MONTHS, TESTED, Month, Past
 DEPTH = 50
 ORDERS = (1, 2, 3)
 OURS = "perennial"
-TASTE = Weighing(half_life_days=90, power=1)
+TASTE = PurchaseWeighting(half_life_days=90, power=1)
 _BLOCK = 256
 
 
@@ -47,10 +47,10 @@ def new_items(tested: Sequence[Month]) -> Iterator[Line]:
         everybody, items, wanted, customers = unseen(month)
         asked = everybody.of(everybody.find(pa.array(customers, pa.string())))
         new = NewItems.fit(everybody, month.wider, items, TASTE)
-        ways = {OURS: new.scores(asked), "text alone": new.content.scores(asked)}
+        ways = {OURS: new.scores(asked), "text alone": new.content.cosines(asked)}
         ways |= by_category(everybody, month, items, len(asked))
         for name, said in ways.items():
-            hits = np.take_along_axis(wanted, best(said, DEPTH), axis=1)
+            hits = np.take_along_axis(wanted, top_items(said, DEPTH), axis=1)
             recalls.setdefault(name, []).append(evaluate(hits, wanted.sum(axis=1)).recall)
         chance.append(DEPTH / len(items))
         who.append(customers)
@@ -70,19 +70,19 @@ def new_items(tested: Sequence[Month]) -> Iterator[Line]:
 def new_customers(tested: Sequence[Month]) -> Iterator[Line]:
     """NDCG@10 over all warm items of customers cut to 1, 2 and 3 orders: ours less the best source."""
     found: dict[int, dict[str, list[np.ndarray]]] = {orders: {} for orders in ORDERS}
-    who: list[Names] = []
+    who: list[StringArray] = []
     for month in tested:
         asked, others = apart(month)
         wide = _all_ranked(others)
         for orders, judged in found.items():
             said = _everybody_says(others, wide, first_orders(asked.asked, orders))
             outcomes = {
-                name: judge(asked.paper, Slice.ALL, lambda rows, one=one: one[rows])
+                name: judge(asked.truth, Slice.ALL, lambda rows, one=one: one[rows])
                 for name, one in said.items()
             }
             for name, outcome in outcomes.items():
                 judged.setdefault(name, []).append(outcome.at[10].ndcg)
-        who.append(asked.paper.customer_ids[outcomes[OURS].rows])
+        who.append(asked.truth.customer_ids[outcomes[OURS].rows])
     for orders, judged in found.items():
         means = {name: over_months(values, who) for name, values in judged.items()}
         for name, around in means.items():
@@ -96,21 +96,21 @@ def new_customers(tested: Sequence[Month]) -> Iterator[Line]:
 
 def apart(month: Month) -> tuple[Month, Month]:
     """Every second customer, and the month as it is known from the others alone."""
-    paper, half = month.paper, np.arange(0, len(month.asked), 2)
+    truth, half = month.truth, np.arange(0, len(month.asked), 2)
     some = replace(
-        paper, customer_ids=paper.customer_ids[half], bought=paper.bought[half], wanted=paper.wanted[half]
+        truth, customer_ids=truth.customer_ids[half], bought=truth.bought[half], wanted=truth.wanted[half]
     )
     pasts = [_without(past, some.customer_ids) for past in (month.eve, *month.pasts)]
-    return replace(month, paper=some), replace(month, eve=pasts[0], pasts=pasts[1:])
+    return replace(month, truth=some), replace(month, eve=pasts[0], pasts=pasts[1:])
 
 
-def _without(past: Past, customer_ids: Names) -> Past:
+def _without(past: Past, customer_ids: StringArray) -> Past:
     rest = past.history.find(pa.array(customer_ids, pa.string()))
     kept = np.setdiff1d(np.arange(len(past.history)), rest)
     return replace(past, history=past.history.of(kept))
 
 
-def first_orders(history: History, orders: int) -> History:
+def first_orders(history: PurchaseHistory, orders: int) -> PurchaseHistory:
     """Only the first orders of each customer, the newest of them as old as the newest of all was."""
     first = np.diff(history.orders, prepend=-1) != 0
     number = np.cumsum(first)
@@ -127,20 +127,22 @@ def first_orders(history: History, orders: int) -> History:
     return replace(history, starts=starts, ages=moved.astype(np.int32), **arrays)
 
 
-def unseen(month: Month) -> tuple[History, Whole, np.ndarray, Names]:
-    """Everybody's history over the wider shelf, the new items, who bought which, and the customers."""
-    old, wider, paper = month.eve.history, month.wider, month.unseen
-    at = wider.find(pa.array(month.shelf.item_ids, pa.string()))
+def unseen(month: Month) -> tuple[PurchaseHistory, IntArray, np.ndarray, StringArray]:
+    """Everybody's history over the wider catalogue, the new items, who bought which, and the customers."""
+    old, wider, truth = month.eve.history, month.wider, month.unseen
+    at = wider.find(pa.array(month.catalogue.item_ids, pa.string()))
     everybody = replace(old, items=at[old.items].astype(np.int32), width=len(wider))
-    items = wider.find(pa.array(np.unique(paper.item_ids.to_numpy(zero_copy_only=False).astype(str))))
-    columns = np.searchsorted(items, wider.find(paper.item_ids))
-    wanted = np.zeros((len(paper.customer_ids), len(items)), bool)
-    wanted[paper.rows, columns] = True
-    known = everybody.find(pa.array(paper.customer_ids, pa.string())) >= 0
-    return everybody, items, wanted[known], paper.customer_ids[known]
+    items = wider.find(pa.array(np.unique(truth.item_ids.to_numpy(zero_copy_only=False).astype(str))))
+    columns = np.searchsorted(items, wider.find(truth.item_ids))
+    wanted = np.zeros((len(truth.customer_ids), len(items)), bool)
+    wanted[truth.rows, columns] = True
+    known = everybody.find(pa.array(truth.customer_ids, pa.string())) >= 0
+    return everybody, items, wanted[known], truth.customer_ids[known]
 
 
-def by_category(everybody: History, month: Month, items: Whole, customers: int) -> dict[str, Reals]:
+def by_category(
+    everybody: PurchaseHistory, month: Month, items: IntArray, customers: int
+) -> dict[str, Float32Array]:
     """The same for all: buyers of the kind lately, and of its mean new item; equals in an order by chance."""
     kind, random = month.wider.groups["kind"], np.random.default_rng(0)
     lately = everybody.weights(window_days=28).indices
@@ -150,20 +152,22 @@ def by_category(everybody: History, month: Month, items: Whole, customers: int) 
     return {"popularity of the kind": buyers + order, "new items of the kind": luck + order}
 
 
-def _all_ranked(month: Month) -> Sources:
+def _all_ranked(month: Month) -> CandidateSources:
     """The sources, each of which ranks whatever anybody bought lately."""
-    chosen = recommender_settings().model_copy(update={"pool": len(month.shelf)})
-    return month.eve.sources(month.shelf, month.offered(month.eve), chosen)
+    chosen = recommender_settings().model_copy(update={"pool": len(month.catalogue)})
+    return month.eve.sources(month.catalogue, month.offered(month.eve), chosen)
 
 
-def _everybody_says(month: Month, wide: Sources, cut: History) -> dict[str, Reals]:
+def _everybody_says(month: Month, wide: CandidateSources, cut: PurchaseHistory) -> dict[str, Float32Array]:
     """Scores of all warm items for the customers, by the recommender and by each source alone."""
-    columns = np.full(len(month.shelf), -1)
+    columns = np.full(len(month.catalogue), -1)
     columns[month.warm] = np.arange(len(month.warm))
-    said = {name: np.full((len(cut), len(month.warm)), -np.inf, np.float32) for name in wide.names}
+    said = {name: np.full((len(cut), len(month.warm)), -np.inf, np.float32) for name in wide.score_names}
     for start in range(0, len(cut), _BLOCK):
         rows = np.arange(start, min(start + _BLOCK, len(cut)))
-        for name, one in wide.scores(Block(cut.of(rows), month.shelf, wide.facts)).items():
+        for name, one in wide.scores(
+            CustomerBlock(cut.of(rows), month.catalogue, wide.item_features)
+        ).items():
             said[name][rows[:, None], columns[wide.pool]] = one
     own = filled(month, cut.weights(HALF_LIFE_DAYS)[:, month.warm].toarray())
     return {OURS: month.probabilities(month.learned[0], cut), "repeat": own, **said}

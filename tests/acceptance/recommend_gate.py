@@ -17,12 +17,12 @@ import torch
 from perennial.embeddings import pipeline as embeddings
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.modelling import promotion, tracking
-from perennial.recommend import pipeline
-from perennial.recommend.data.window_purchases import Examination
+from perennial.recommend import pipeline, registration
+from perennial.recommend.data.window_purchases import WindowPurchases
 from perennial.recommend.evaluation.scorecard import NEW
 from perennial.recommend.fit import Fit
-from perennial.recommend.ranking.listwise_network import Listwise
-from perennial.recommend.ranking.ranker import Question
+from perennial.recommend.ranking.listwise_network import ListwiseNetwork
+from perennial.recommend.ranking.ranker import CandidateKind
 from perennial.recommend.recommender import FITS, NAME, Recommender
 from perennial.recommend.settings import recommender_settings
 from tests.acceptance import year
@@ -52,14 +52,14 @@ def gate() -> Iterator[Line]:
     """Five candidates for what customers want next against one champion each: who is promoted, and why."""
     with year.shop() as lake:
         embeddings.embed(str(DAY))
-        model, paper = pipeline.fit_both(lake, DAY, recommender_settings())
-    yield from decided(model, paper)
+        model, truth = pipeline.fit_both(lake, DAY, recommender_settings())
+    yield from decided(model, truth)
 
 
-def decided(model: Recommender, paper: Examination) -> Iterator[Line]:
+def decided(model: Recommender, truth: WindowPurchases) -> Iterator[Line]:
     """The five decisions on what is made of a model."""
     for name, asked in SITUATIONS.items():
-        said = _played(asked, model, paper)
+        said = _played(asked, model, truth)
         print(f"  {name}: {said}", flush=True)
         decision, _, reason = said.partition(": ")
         right = decision == asked.verdict and asked.reason in reason
@@ -73,12 +73,12 @@ def same(model: Recommender) -> Recommender:
 
 def worse(model: Recommender) -> Recommender:
     """Everything it learned to rank by is blurred."""
-    return _changed(model, dict.fromkeys(Question, _blurred))
+    return _changed(model, dict.fromkeys(CandidateKind, _blurred))
 
 
 def unfair(model: Recommender) -> Recommender:
     """What customers never bought is ranked the wrong way round."""
-    return _changed(model, {Question.NEW: _turned})
+    return _changed(model, {CandidateKind.NEW: _turned})
 
 
 SITUATIONS = {
@@ -90,7 +90,7 @@ SITUATIONS = {
 }
 
 
-def _played(asked: Situation, model: Recommender, paper: Examination) -> str:
+def _played(asked: Situation, model: Recommender, truth: WindowPurchases) -> str:
     """What the promotion says of the candidate, in a shop and an MLflow of their own."""
     everybody = promotion.MODELS
     with tempfile.TemporaryDirectory(prefix="perennial-gate-") as name, settled(Path(name)):
@@ -98,25 +98,27 @@ def _played(asked: Situation, model: Recommender, paper: Examination) -> str:
         endpoint = Endpoint(f"sqlite:///{name}/mlflow.db")
         promotion.MODELS = (NAME,)
         try:
-            _train(endpoint, DAY, asked.champion(model), paper)
+            _train(endpoint, DAY, asked.champion(model), truth)
             promotion.promote(DAY, endpoint)
             day = DAY + timedelta(asked.days)
-            _train(endpoint, day, asked.candidate(model), paper)
+            _train(endpoint, day, asked.candidate(model), truth)
             return promotion.promote(day, endpoint)[NAME]
         finally:
             promotion.MODELS = everybody
 
 
-def _train(endpoint: Endpoint, day: date, model: Recommender, paper: Examination) -> None:
+def _train(endpoint: Endpoint, day: date, model: Recommender, truth: WindowPurchases) -> None:
     chosen = recommender_settings()
     with tracking.run(endpoint, NAME, f"{NAME} {day}", {"day": str(day)}) as run:
-        registered = pipeline.register(run, model, paper)
+        registered = registration.register(run, model, truth)
         margins = {"margin": chosen.margin, "group_margin": chosen.group_margin}
         run.log(params=margins, metrics={}, model=registered.model_id)
     tracking.set_aliases(endpoint, NAME, {tracking.CHALLENGER: registered.version})
 
 
-def _changed(model: Recommender, how: dict[Question, Callable[[Listwise], Listwise]]) -> Recommender:
+def _changed(
+    model: Recommender, how: dict[CandidateKind, Callable[[ListwiseNetwork], ListwiseNetwork]]
+) -> Recommender:
     def fit(one: Fit) -> Fit:
         networks = {question: change(one.ranker.networks[question]) for question, change in how.items()}
         return replace(one, ranker=replace(one.ranker, networks=one.ranker.networks | networks))
@@ -124,7 +126,7 @@ def _changed(model: Recommender, how: dict[Question, Callable[[Listwise], Listwi
     return replace(model, **{name: fit(getattr(model, name)) for name in FITS})
 
 
-def _blurred(network: Listwise) -> Listwise:
+def _blurred(network: ListwiseNetwork) -> ListwiseNetwork:
     chance = torch.Generator().manual_seed(0)
 
     def blurred(held: torch.Tensor) -> torch.Tensor:
@@ -133,12 +135,12 @@ def _blurred(network: Listwise) -> Listwise:
     return _with(network, blurred)
 
 
-def _turned(network: Listwise) -> Listwise:
+def _turned(network: ListwiseNetwork) -> ListwiseNetwork:
     # Only the last layers have one output.
     return _with(network, lambda held: -held if held.shape[0] == 1 else held)
 
 
-def _with(network: Listwise, weights: Callable[[torch.Tensor], torch.Tensor]) -> Listwise:
+def _with(network: ListwiseNetwork, weights: Callable[[torch.Tensor], torch.Tensor]) -> ListwiseNetwork:
     networks = deepcopy(network.networks)
     for one in networks:
         one.load_state_dict({name: weights(held) for name, held in one.state_dict().items()})

@@ -31,13 +31,13 @@ def metrics() -> Iterator[Line]:
 def agreed(month: Month) -> Iterator[Line]:
     """The largest difference over all slices of a month; ties are broken by chance, for both alike."""
     random = np.random.default_rng(0)
-    said = np.zeros((len(month.asked), len(month.paper.item_ids)))
-    said[:, : month.paper.warm] = tifu(month)
+    said = np.zeros((len(month.asked), len(month.truth.item_ids)))
+    said[:, : month.truth.warm] = tifu(month)
     said += 1e-9 * random.random(said.shape)
     measures = {measure @ k: (name, k) for measure, name in _NAMES.items() for k in DEPTHS}
     worst, compared = 0.0, 0
     for part in Slice:
-        found = judge(month.paper, part, lambda rows: said[rows])
+        found = judge(month.truth, part, lambda rows: said[rows])
         asked = np.sort(random.permutation(found.rows)[:CUSTOMERS]).tolist()
         place = {row: number for number, row in enumerate(found.rows.tolist())}
         run, wanted = _as_told(month, part, said, asked)
@@ -56,14 +56,14 @@ def _as_told(month: Month, part: Slice, said: np.ndarray, rows: list[int]) -> tu
     The library holds scores in single precision, where what chance adds is lost: it is told the ranks.
     """
     run, wanted = {}, {}
-    columns = np.arange(len(month.paper.item_ids))[month.paper.columns(part)]
+    columns = np.arange(len(month.truth.item_ids))[month.truth.columns(part)]
     for row in rows:
-        allowed = month.paper.candidates(part, np.array([row]))[0]
+        allowed = month.truth.candidates(part, np.array([row]))[0]
         scores = np.where(allowed, said[row, columns], -np.inf)
         first = np.argsort(-scores, kind="stable")[:_RUN]
         run[str(row)] = {
             str(columns[one]): float(_RUN - rank) for rank, one in enumerate(first) if allowed[one]
         }
-        targets = month.paper.wanted[[row], month.paper.columns(part)].toarray()[0] & allowed
+        targets = month.truth.wanted[[row], month.truth.columns(part)].toarray()[0] & allowed
         wanted[str(row)] = {str(columns[one]): 1 for one in np.flatnonzero(targets)}
     return run, wanted

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from perennial.foundation.arrays import Float32Array, StringArray
 from perennial.foundation.modelling import calibration
-from perennial.recommend.data.catalogue import Names
-from perennial.recommend.data.history import Reals
-from perennial.recommend.data.window_purchases import bought_in
+from perennial.recommend.data.window_purchases import purchase_matrix
 from perennial.recommend.evaluation.metrics import (
     DEPTHS,
     MEASURES,
     Interval,
-    Judged,
+    JudgedLists,
     diversity,
     judge,
     novelty,
@@ -48,18 +47,18 @@ class Standing:
     """
 
     month: Month
-    parts: dict[Slice, Judged]
+    parts: dict[Slice, JudgedLists]
     seconds: float
 
     @classmethod
-    def of(cls, month: Month, said: Reals, seconds: float) -> "Standing":
+    def of(cls, month: Month, said: Float32Array, seconds: float) -> "Standing":
         """From scores of the warm items, shape (customers, warm)."""
-        parts = {part: judge(month.paper, part, lambda rows: said[rows]) for part in RANKED}
+        parts = {part: judge(month.truth, part, lambda rows: said[rows]) for part in RANKED}
         return cls(month, parts, seconds)
 
-    def customers(self, part: Slice) -> Names:
+    def customers(self, part: Slice) -> StringArray:
         """Who wanted something of a slice."""
-        return self.month.paper.customer_ids[self.parts[part].rows]
+        return self.month.truth.customer_ids[self.parts[part].rows]
 
     def figures(self, part: Slice) -> dict[str, float]:
         """The means of all measures on a slice."""
@@ -67,7 +66,7 @@ class Standing:
         first = found.items[:, :depth]
         named = {f"{name}@{k}": float(getattr(found.at[k], name).mean()) for k in DEPTHS for name in MEASURES}
         return named | {
-            f"coverage@{depth}": found.shown / self.month.paper.warm,
+            f"coverage@{depth}": found.shown / self.month.truth.warm,
             f"novelty@{depth}": float(novelty(first, self.month.shares).mean()),
             f"diversity@{depth}": float(diversity(first, self.month.vectors).mean()),
         }
@@ -75,7 +74,7 @@ class Standing:
     def by_history(self) -> dict[str, float]:
         """NDCG at 10 over all items of customers by how many different items they had bought."""
         found = self.parts[Slice.ALL]
-        sizes, ndcg = self.month.paper.history_sizes[found.rows], found.at[10].ndcg
+        sizes, ndcg = self.month.truth.history_sizes[found.rows], found.at[10].ndcg
         which = {name: (sizes >= least) & (sizes < below) for name, (least, below) in HISTORY_SIZES.items()}
         return {f"ndcg@10 {name}": float(ndcg[some].mean()) for name, some in which.items() if some.any()}
 
@@ -109,7 +108,7 @@ def standings(tuned_on: Month, tested: Sequence[Mapping[str, Month]]) -> dict[st
     found: dict[str, list[Standing]] = {}
     for months_ in tested:
         month = next(iter(months_.values()))
-        print(f"  {month.first:%B}: {len(month.asked)} customers, {month.paper.warm} warm items", flush=True)
+        print(f"  {month.first:%B}: {len(month.asked)} customers, {month.truth.warm} warm items", flush=True)
         each = {name: _ours(one) for name, one in months_.items()}
         each |= {_named(peer): _peer(month, peer) for peer in peers}
         for name, standing in each.items():
@@ -145,14 +144,14 @@ def _ours(month: Month) -> Standing:
     print(
         f"    read in {month.reading_seconds:.0f} s, learned in {learning:.0f} s, scored in {scoring:.0f} s"
     )
-    wanted = bought_in(month.eve.after, everybody, month.shelf)[:, month.warm].toarray()
+    wanted = purchase_matrix(month.eve.after, everybody, month.catalogue)[:, month.warm].toarray()
     bought = everybody.bought[:, month.warm].toarray() > 0
     for name, asked in {"bought before": bought, "never bought": ~bought}.items():
         _calibrated(name, said, wanted, asked & (said > -np.inf))
     return Standing.of(month, said[month.rows], learning + scoring)
 
 
-def _calibrated(name: str, said: Reals, wanted: np.ndarray, asked: np.ndarray) -> None:
+def _calibrated(name: str, said: Float32Array, wanted: np.ndarray, asked: np.ndarray) -> None:
     labels, probabilities = wanted[asked].astype(float), said[asked].astype(float)
     error = calibration.error(labels, probabilities)
     print(

@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from perennial.recommend.data.history import History, Reals
+from perennial.foundation.arrays import Float32Array
+from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.evaluation.metrics import judge
 from perennial.recommend.evaluation.ranking_task import Slice
-from perennial.recommend.settings import CustomerNeighboursSettings, ItemNeighboursSettings, Weighing
+from perennial.recommend.settings import CustomerNeighboursSettings, ItemNeighboursSettings, PurchaseWeighting
 from perennial.recommend.sources.customer_neighbours import CustomerNeighbours
 from perennial.recommend.sources.item_neighbours import EVER, ItemNeighbours
 from tests.acceptance.recommend_shop import Month
+from tests.recommend.exact import block_of, exact_scores
 
 RANKED = (Slice.ALL, Slice.REPEAT, Slice.EXPLORE)
 _TIE = 1e-6
@@ -38,7 +40,7 @@ class Peer:
     """
 
     name: str
-    scores: Callable[..., Reals]
+    scores: Callable[..., Float32Array]
     options: Mapping[str, Any] = field(default_factory=dict)
     best_at: tuple[Slice, ...] = RANKED
 
@@ -46,28 +48,29 @@ class Peer:
         chosen = ", ".join(f"{name} {value}" for name, value in self.options.items())
         return f"{self.name} ({chosen})" if chosen else self.name
 
-    def of(self, month: Month) -> Reals:
+    def of(self, month: Month) -> Float32Array:
         """Its scores."""
         return self.scores(month, **self.options)
 
 
-def popularity(month: Month, days: int) -> Reals:
+def popularity(month: Month, days: int) -> Float32Array:
     """How many customers bought an item lately."""
     return np.tile(_popular(month, days), (len(month.asked), 1))
 
 
-def frequency(month: Month, half_life_days: float) -> Reals:
+def frequency(month: Month, half_life_days: float) -> Float32Array:
     """How often the customer bought it, newer purchases counting more."""
     return filled(month, month.asked.weights(half_life_days)[:, month.warm].toarray())
 
 
-def tifu(month: Month, **chosen: float) -> Reals:
+def tifu(month: Month, **chosen: float) -> Float32Array:
     """TIFU-KNN (Hu et al., 2020)."""
     settings = CustomerNeighboursSettings.model_validate(chosen)
-    return filled(month, CustomerNeighbours.fit(month.eve.history, month.warm, settings).scores(month.asked))
+    model = CustomerNeighbours.fit(month.eve.history, month.warm, settings)
+    return filled(month, model.scores(block_of(month.asked, month.catalogue))[model.name])
 
 
-def up_cf(month: Month, orders: int, locality: float) -> Reals:
+def up_cf(month: Month, orders: int, locality: float) -> Float32Array:
     """UP-CF (Faggioli et al., 2020): what all customers bought in their last orders, weighed by likeness.
 
     Two are alike by the cosine of what they ever bought, to the power `locality`.
@@ -81,14 +84,15 @@ def up_cf(month: Month, orders: int, locality: float) -> Reals:
     return filled(month, said)
 
 
-def ease(month: Month, half_life_days: float | None, power: float, ridge: float) -> Reals:
+def ease(month: Month, half_life_days: float | None, power: float, ridge: float) -> Float32Array:
     """EASE (Steck, 2019) of purchases to a power, newer ones counting more."""
-    weighing = Weighing(half_life_days=half_life_days, power=power)
+    weighing = PurchaseWeighting(half_life_days=half_life_days, power=power)
     settings = ItemNeighboursSettings(weighing=weighing, ridge=ridge)
-    return ItemNeighbours.fit(month.eve.history, month.warm, settings).scores(month.asked)[EVER]
+    model = ItemNeighbours.fit("ease", month.eve.history, month.warm, settings)
+    return exact_scores(model, month.asked)[EVER].astype(np.float32)
 
 
-def als(month: Month, half_life_days: float | None, **chosen: float) -> Reals:
+def als(month: Month, half_life_days: float | None, **chosen: float) -> Float32Array:
     """Implicit ALS (Hu, Koren and Volinsky, 2008), by the package implicit."""
     from implicit.als import AlternatingLeastSquares
 
@@ -98,7 +102,7 @@ def als(month: Month, half_life_days: float | None, **chosen: float) -> Reals:
     return model.user_factors[asked] @ model.item_factors.T
 
 
-def bm25(month: Month, half_life_days: float | None, **chosen: float) -> Reals:
+def bm25(month: Month, half_life_days: float | None, **chosen: float) -> Float32Array:
     """Item neighbours under BM25 weights, by the package implicit."""
     from implicit.nearest_neighbours import BM25Recommender
     from implicit.utils import ParameterWarning
@@ -114,7 +118,7 @@ def _grid(**tried: Sequence[Any]) -> list[dict[str, Any]]:
     return [dict(zip(tried, one, strict=True)) for one in product(*tried.values())]
 
 
-GRIDS: dict[Callable[..., Reals], tuple[str, list[dict[str, Any]]]] = {
+GRIDS: dict[Callable[..., Float32Array], tuple[str, list[dict[str, Any]]]] = {
     popularity: ("popularity", _grid(days=[28])),
     frequency: ("personal frequency", _grid(half_life_days=[60, 90, 150])),
     tifu: ("TIFU-KNN", _grid(half_life_days=[60, 90], neighbours=[100, 300], own_share=[0.5, 0.7, 0.85])),
@@ -149,19 +153,19 @@ def tuned(month: Month) -> Iterator[Peer]:
 
 def _worth(month: Month, peer: Peer) -> list[float]:
     said = peer.of(month)
-    found = [float(judge(month.paper, part, lambda rows: said[rows]).at[10].ndcg.mean()) for part in RANKED]
+    found = [float(judge(month.truth, part, lambda rows: said[rows]).at[10].ndcg.mean()) for part in RANKED]
     shown = ", ".join(f"{part} {one:.4f}" for part, one in zip(RANKED, found, strict=True))
     print(f"  {month.first:%B}, {peer}: {shown}", flush=True)
     return found
 
 
-def _popular(month: Month, days: int) -> Reals:
+def _popular(month: Month, days: int) -> Float32Array:
     """Customers who bought each warm item lately."""
     lately = month.eve.history.weights(window_days=days)[:, month.warm]
     return np.bincount(lately.indices, minlength=len(month.warm)).astype(np.float32)
 
 
-def filled(month: Month, said: Reals) -> Reals:
+def filled(month: Month, said: Float32Array) -> Float32Array:
     """Scores of warm items, and where there are none what many bought lately."""
     popular = _popular(month, 28)
     said += np.float32(_TIE) * popular / popular.max()
@@ -174,7 +178,7 @@ def _weights(month: Month, half_life_days: float | None) -> tuple[sparse.csr_mat
     return held, month.rows
 
 
-def _share_of_orders(history: History, last: int) -> sparse.csr_array:
+def _share_of_orders(history: PurchaseHistory, last: int) -> sparse.csr_array:
     """In which share of their last orders customers bought each item, shape (customers, items), float32."""
     first = np.diff(history.orders, prepend=-1) != 0
     number = np.cumsum(first)

@@ -15,12 +15,11 @@ import pandas as pd
 import pyarrow as pa
 
 from perennial.recommend import recommender
-from perennial.recommend.data.catalogue import LEVELS
-from perennial.recommend.lists.eligibility import EligibilitySettings, adults
+from perennial.recommend.lists.eligibility import known_adults
 from perennial.recommend.lists.phrases import languages
-from perennial.recommend.lists.selection import Lists
+from perennial.recommend.lists.selection import ListSelector
 from perennial.recommend.recommender import Customers
-from perennial.recommend.settings import recommender_settings
+from perennial.recommend.settings import LEVELS, EligibilitySettings, recommender_settings
 from perennial.recommend.sources import new_items
 from perennial.recommend.sources.new_items import NewItems
 from tests.acceptance import recommend_shop, year
@@ -36,27 +35,29 @@ _AGES = ["19-24", "35-44", "65+", "under 25", None]
 def rules() -> Iterator[Line]:
     """A million recommendations under twenty-one sets of rules."""
     month = recommend_shop.months(TUNED_ON)[TUNED_ON]
-    facts = Facts.read()
+    item_features = Facts.read()
     random = np.random.default_rng(0)
-    settings, shelf, history = recommender_settings(), month.shelf, month.eve.history
-    listed = np.full(len(shelf), -1)
-    new = new_items.newest(history, shelf, listed, np.ones(len(shelf), bool), settings.exploration)
-    fit = replace(month.learned[0], new_items=NewItems.fit(history, shelf, new, settings.content))
+    settings, catalogue, history = recommender_settings(), month.catalogue, month.eve.history
+    listed = np.full(len(catalogue), -1)
+    new = new_items.newest_items(
+        history, catalogue, listed, np.ones(len(catalogue), bool), settings.exploration
+    )
+    fit = replace(month.learned[0], new_items=NewItems.fit(history, catalogue, new, settings.content))
     ages = pd.Series(random.choice(np.array(_AGES, object), len(history)), index=history.customer_ids)
     spoken, (shown, wrong, baseless, drawn) = languages(), (0, [], [], 0)
     while shown < ASKED:
-        written = drawn_rules(random, facts.items)
+        written = drawn_rules(random, item_features.items)
         chosen = EligibilitySettings.model_validate(written)
         one = settings.model_copy(update={"eligibility": chosen})
-        available = random.random(len(shelf)) > 0.1
+        available = random.random(len(catalogue)) > 0.1
         day = TUNED_ON - timedelta(days=1)
-        lists = Lists.of(one, fit.sources, fit.new_items, available, day)
-        adult = adults(pa.array(ages, pa.string()), chosen.adult_age)
+        lists = ListSelector.of(one, fit.sources, fit.new_items, available, day)
+        adult = known_adults(pa.array(ages, pa.string()), chosen.adult_age)
         asked = Customers(history, adult, np.zeros(len(history), np.int64))
         found = recommender.recommend(fit, asked, lists, spoken, K).to_pandas()
-        sold_out = set(shelf.item_ids[~available])
-        wrong += list(facts.breaches(found, written, sold_out, ages))
-        baseless += list(facts.baseless(found))
+        sold_out = set(catalogue.item_ids[~available])
+        wrong += list(item_features.breaches(found, written, sold_out, ages))
+        baseless += list(item_features.baseless(found))
         shown, drawn = shown + len(found), drawn + int((found.propensity < 1).sum())
         print(f"  {shown:,} recommendations, {drawn:,} of them drawn; rules {written}", flush=True)
     yield at_least("recommend.rules_shown", shown, ASKED, "")

@@ -19,17 +19,18 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
+from perennial.foundation.arrays import Float32Array, FloatArray, IntArray, StringArray
 from perennial.foundation.pages import STYLE, svg
 from perennial.recommend.arrays import parallel
-from perennial.recommend.data.catalogue import Names, Shelf, Whole
-from perennial.recommend.data.history import History, Reals
-from perennial.recommend.evaluation.baselines import on
-from perennial.recommend.evaluation.metrics import Numbers, best, evaluate, interval, judge
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.evaluation.baselines import on_wider_catalogue
+from perennial.recommend.evaluation.metrics import evaluate, interval, judge, top_items
 from perennial.recommend.evaluation.ranking_task import Slice
 from perennial.recommend.sequence import inputs as reading
-from perennial.recommend.sequence.model import Sequence as Model
-from perennial.recommend.sequence.settings import SequenceSettings
-from perennial.recommend.sequence.training import Lesson, begin, learn
+from perennial.recommend.sequence.model import SequenceModel as Model
+from perennial.recommend.sequence.training import TrainingData, initialise, train
+from perennial.recommend.settings import SequenceSettings
 from perennial.recommend.sources.new_items import NewItems
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least
@@ -44,7 +45,7 @@ EASE: dict[str, Any] = {"half_life_days": None, "power": 0, "ridge": 500}
 """The settings that are best on explore in September 2017, as `recommend.months` finds."""
 OURS, POPULARITY, NEIGHBOURS = "sequence", "popularity", "EASE"
 COLD_ITEMS = "items first sold"
-Judged = Mapping[str, tuple[Numbers, Names]]
+Judged = Mapping[str, tuple[FloatArray, StringArray]]
 """By slice: NDCG@10 (of items first sold: recall@50) of each customer, and who they are."""
 
 
@@ -55,7 +56,7 @@ def sequence() -> Iterator[Line]:
 
 def alone(month: Month, chosen: SequenceSettings, minutes: Sequence[float]) -> Iterator[Line]:
     """Against popularity and EASE after the first of the minutes; then the curve over all of them."""
-    everybody = on(month.wider, month.eve.history, month.shelf)
+    everybody = on_wider_catalogue(month.wider, month.eve.history, month.catalogue)
     others = {POPULARITY: popularity(month, 28), NEIGHBOURS: ease(month, **EASE)}
     judged = {name: _warm(month, said) for name, said in others.items()}
     judged |= {name: {COLD_ITEMS: one} for name, one in _of_new_items(month).items()}
@@ -75,7 +76,7 @@ def alone(month: Month, chosen: SequenceSettings, minutes: Sequence[float]) -> I
 def new_customers(month: Month, chosen: SequenceSettings, minutes: float) -> Iterator[Line]:
     """Customers cut to 1, 2 and 3 orders, by a model that learned from the others."""
     asked, others = apart(month)
-    [(_, model)] = taught(others.eve.history, month.shelf, chosen, [minutes])
+    [(_, model)] = taught(others.eve.history, month.catalogue, chosen, [minutes])
     popular = popularity(others, 28)[:1]
     for orders in ORDERS:
         cut = first_orders(asked.asked, orders)
@@ -85,20 +86,20 @@ def new_customers(month: Month, chosen: SequenceSettings, minutes: float) -> Ite
 
 
 def taught(
-    history: History, shelf: Shelf, chosen: SequenceSettings, minutes: Sequence[float]
+    history: PurchaseHistory, catalogue: Catalogue, chosen: SequenceSettings, minutes: Sequence[float]
 ) -> Iterator[tuple[float, Model]]:
     """One training, as it stands after so many minutes of one processor."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     began = time.process_time()
-    lesson = Lesson.of(reading.recent(history, chosen.orders), shelf, chosen)
+    lesson = TrainingData.of(reading.recent_orders(history, chosen.orders), catalogue, chosen)
     network, left = lesson.network(chosen), list(minutes)
-    begin(network, lesson)
-    for learned, _ in learn(network, lesson, chosen):
+    initialise(network, lesson)
+    for learned, _ in train(network, lesson, chosen):
         if time.process_time() - began < 60 * left[0]:
             continue
         paused = time.process_time()
-        yield left.pop(0), Model.of(learned, lesson.own_ids, chosen, history, shelf)
+        yield left.pop(0), Model.of(learned, lesson.own_ids, chosen, history, catalogue)
         if not left:
             return
         began += time.process_time() - paused
@@ -112,7 +113,9 @@ def _compared(ours: Judged, others: Mapping[str, Judged]) -> Iterator[Line]:
                 yield line
 
 
-def _less(part: str, ours: tuple[Numbers, Names], name: str, theirs: tuple[Numbers, Names]) -> Line:
+def _less(
+    part: str, ours: tuple[FloatArray, StringArray], name: str, theirs: tuple[FloatArray, StringArray]
+) -> Line:
     less = interval(ours[0] - theirs[0])
     print(
         f"  {part}: {OURS} {ours[0].mean():.4f}, {name} {theirs[0].mean():.4f}, "
@@ -123,19 +126,19 @@ def _less(part: str, ours: tuple[Numbers, Names], name: str, theirs: tuple[Numbe
 
 
 def _figures(month: Month, model: Model) -> Judged:
-    """Of all slices, of a model of the wider shelf."""
+    """Of all slices, of a model of the wider catalogue."""
     everybody, items, wanted, customers = unseen(month)
-    warm = month.wider.find(pa.array(month.shelf.item_ids[month.warm], pa.string()))
+    warm = month.wider.find(pa.array(month.catalogue.item_ids[month.warm], pa.string()))
     said = _scores(model, everybody.of(month.rows), warm)
     asked = everybody.of(everybody.find(pa.array(customers, pa.string())))
     return _warm(month, said) | {COLD_ITEMS: (_recall(_scores(model, asked, items), wanted), customers)}
 
 
-def _warm(month: Month, said: Reals) -> dict[str, tuple[Numbers, Names]]:
-    parts = {part: judge(month.paper, part, lambda rows: said[rows]) for part in RANKED}
-    ids, whole = month.paper.customer_ids, parts[Slice.ALL]
+def _warm(month: Month, said: Float32Array) -> dict[str, tuple[FloatArray, StringArray]]:
+    parts = {part: judge(month.truth, part, lambda rows: said[rows]) for part in RANKED}
+    ids, whole = month.truth.customer_ids, parts[Slice.ALL]
     found = {str(part): (one.at[10].ndcg, ids[one.rows]) for part, one in parts.items()}
-    sizes = month.paper.history_sizes[whole.rows]
+    sizes = month.truth.history_sizes[whole.rows]
     for name, (least, below) in HISTORY_SIZES.items():
         some = (sizes >= least) & (sizes < below)
         if some.any():
@@ -143,22 +146,24 @@ def _warm(month: Month, said: Reals) -> dict[str, tuple[Numbers, Names]]:
     return found
 
 
-def _of_new_items(month: Month) -> dict[str, tuple[Numbers, Names]]:
+def _of_new_items(month: Month) -> dict[str, tuple[FloatArray, StringArray]]:
     everybody, items, wanted, customers = unseen(month)
     asked = everybody.of(everybody.find(pa.array(customers, pa.string())))
     new = NewItems.fit(everybody, month.wider, items, TASTE)
-    ways = {"new items": new.scores(asked), "text alone": new.content.scores(asked)}
+    ways = {"new items": new.scores(asked), "text alone": new.content.cosines(asked)}
     ways |= by_category(everybody, month, items, len(asked))
     return {name: (_recall(said, wanted), customers) for name, said in ways.items()}
 
 
-def _recall(said: Reals, wanted: np.ndarray) -> Numbers:
-    hits = np.take_along_axis(wanted, best(said, DEPTH), axis=1)
+def _recall(said: Float32Array, wanted: np.ndarray) -> FloatArray:
+    hits = np.take_along_axis(wanted, top_items(said, DEPTH), axis=1)
     return evaluate(hits, wanted.sum(axis=1)).recall
 
 
-def _scores(model: Model, asked: History, items: Whole) -> Reals:
-    return np.concatenate([*parallel.each(len(asked), lambda rows: model.scores(asked.of(rows))[:, items])])
+def _scores(model: Model, asked: PurchaseHistory, items: IntArray) -> Float32Array:
+    return np.concatenate(
+        [*parallel.map_blocks(len(asked), lambda rows: model.scores(asked.of(rows))[:, items])]
+    )
 
 
 def drawn(minutes: Sequence[float], curve: Sequence[Judged], others: Mapping[str, Judged]) -> str:

@@ -10,22 +10,21 @@ import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from perennial.foundation import encoder
+from perennial.foundation.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from perennial.foundation.embedding_spaces import embedding_settings, texts
 from perennial.foundation.lake import Lake
 from perennial.foundation.modelling.promotion import WINDOW
-from perennial.recommend.data import history, tables
-from perennial.recommend.data.catalogue import Shelf, Whole
-from perennial.recommend.data.history import History, Reals
-from perennial.recommend.data.window_purchases import Examination, bought_after
-from perennial.recommend.evaluation.ranking_task import WARM_PURCHASES, Split, split
-from perennial.recommend.features.promotions import promoted
-from perennial.recommend.fit import Fit
+from perennial.recommend.data import tables
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.data.window_purchases import WindowPurchases, purchases_in_window
+from perennial.recommend.evaluation.ranking_task import WARM_PURCHASES, RankingTask, ranking_task
+from perennial.recommend.features.promotions import promotion_features
+from perennial.recommend.fit import Fit, TrainingWindow, fit_recommender
 from perennial.recommend.settings import RecommenderSettings, recommender_settings
-from perennial.recommend.sources.retrieval import Sources
-from perennial.recommend.training import Window, fit
+from perennial.recommend.sources.retrieval import CandidateSources
 from tests.acceptance import year
 
 TUNED_ON = date(2017, 9, 1)
@@ -42,13 +41,15 @@ class Past:
         promoted: what `promotions` says of each item; None: nothing is promoted.
     """
 
-    history: History
-    after: Examination
-    promoted: Reals | None = None
+    history: PurchaseHistory
+    after: WindowPurchases
+    promoted: Float32Array | None = None
 
-    def sources(self, shelf: Shelf, offered: NDArray[np.bool_], chosen: RecommenderSettings) -> Sources:
+    def sources(
+        self, catalogue: Catalogue, offered: BoolArray, chosen: RecommenderSettings
+    ) -> CandidateSources:
         """As of the day."""
-        return Sources.fit(self.history, shelf, offered, chosen, self.promoted)
+        return CandidateSources.fit(self.history, catalogue, offered, chosen, self.promoted)
 
 
 @dataclass(frozen=True)
@@ -57,81 +58,81 @@ class Month:
 
     Args:
         first: its first day.
-        paper: who bought what before it and in it.
-        shelf: what anybody had bought before.
+        truth: who bought what before it and in it.
+        catalogue: what anybody had bought before.
         eve: the last day that may be known.
         pasts: days whose windows had ended by the eve, the newest first.
-        wider: the shelf, and what was sold for the first time in the month.
+        wider: the catalogue, and what was sold for the first time in the month.
         unseen: who bought what of the latter in the month.
         reading_seconds: that all this took to read.
     """
 
     first: date
-    paper: Split
-    shelf: Shelf
+    truth: RankingTask
+    catalogue: Catalogue
     eve: Past
     pasts: Sequence[Past]
-    wider: Shelf
-    unseen: Examination
+    wider: Catalogue
+    unseen: WindowPurchases
     reading_seconds: float
 
     @cached_property
-    def warm(self) -> Whole:
-        """The row on the shelf of each warm item, in the order of the split."""
-        return self.shelf.find(pa.array(self.paper.item_ids[: self.paper.warm], pa.string()))
+    def warm(self) -> IntArray:
+        """The row in the catalogue of each warm item, in the order of the split."""
+        return self.catalogue.find(pa.array(self.truth.item_ids[: self.truth.warm], pa.string()))
 
     @cached_property
-    def rows(self) -> Whole:
+    def rows(self) -> IntArray:
         """The row in the history of each customer of the split."""
-        return self.eve.history.find(pa.array(self.paper.customer_ids, pa.string()))
+        return self.eve.history.find(pa.array(self.truth.customer_ids, pa.string()))
 
     @cached_property
-    def asked(self) -> History:
+    def asked(self) -> PurchaseHistory:
         """What the customers of the split had bought, in its order."""
         return self.eve.history.of(self.rows)
 
     @cached_property
-    def vectors(self) -> Reals:
+    def vectors(self) -> Float32Array:
         """Of each warm item's text, of unit length, zeros for none, shape (warm, width)."""
-        return self.shelf.meanings_of(self.warm)
+        return self.catalogue.unit_text_vectors(self.warm)
 
     @cached_property
-    def shares(self) -> NDArray[np.float64]:
+    def shares(self) -> FloatArray:
         """Of all customers who bought each warm item before, shape (warm,)."""
-        buyers = np.bincount(self.eve.history.bought.indices, minlength=len(self.shelf))
+        buyers = np.bincount(self.eve.history.bought.indices, minlength=len(self.catalogue))
         return buyers[self.warm] / len(self.eve.history)
 
     @cached_property
-    def sources(self) -> Sources:
+    def sources(self) -> CandidateSources:
         """As of the eve."""
-        return self.eve.sources(self.shelf, self.offered(self.eve), recommender_settings())
+        return self.eve.sources(self.catalogue, self.offered(self.eve), recommender_settings())
 
     @cached_property
     def learned(self) -> tuple[Fit, float]:
         """The recommender as of the eve, and the seconds that it took to learn."""
         began = time.monotonic()
-        found = fit(self.sources, self.eve.history, self.windows())
+        found = fit_recommender(self.sources, self.eve.history, self.windows())
         return found, time.monotonic() - began
 
-    def windows(self) -> list[Window]:
+    def windows(self) -> list[TrainingWindow]:
         """The past windows, each with sources as of the day before it."""
         chosen = recommender_settings()
         return [
-            Window(past.sources(self.shelf, self.offered(past), chosen), past.history, past.after)
+            TrainingWindow(past.sources(self.catalogue, self.offered(past), chosen), past.history, past.after)
             for past in self.pasts
         ]
 
-    def offered(self, past: Past) -> NDArray[np.bool_]:
-        """Which items of the shelf are warm by the protocol at a time."""
+    def offered(self, past: Past) -> BoolArray:
+        """Which items of the catalogue are warm by the protocol at a time."""
         if past is not self.eve:
-            return np.bincount(past.history.items, minlength=len(self.shelf)) >= WARM_PURCHASES
-        found = np.zeros(len(self.shelf), bool)
+            return np.bincount(past.history.items, minlength=len(self.catalogue)) >= WARM_PURCHASES
+        found = np.zeros(len(self.catalogue), bool)
         found[self.warm] = True
         return found
 
-    def probabilities(self, learned: Fit, asked: History) -> Reals:
+    def probabilities(self, learned: Fit, asked: PurchaseHistory) -> Float32Array:
         """Of each warm item for customers, −∞ for what is no candidate, shape (customers, warm)."""
-        columns = np.full(len(self.shelf), -1)
+        columns = np.full(len(self.catalogue), -1)
         columns[self.warm] = np.arange(len(self.warm))
         said = np.full((len(asked), len(self.warm)), -np.inf, np.float32)
         for rows, block, found in learned.sources.candidates(asked):
@@ -172,31 +173,31 @@ class _Shop:
     def bought(self, day: date) -> ir.Table:
         return tables.purchases(self.lake.known("events", day))
 
-    def shelf(self, items: ir.Table) -> Shelf:
+    def catalogue(self, items: ir.Table) -> Catalogue:
         known = items.select("item_id", "title", "category", "brand").to_pyarrow()
-        return Shelf.of(known, self.hashes, self.vectors)
+        return Catalogue.of(known, self.hashes, self.vectors)
 
-    def past(self, shelf: Shelf, day: date) -> Past:
-        lines = history.lines(self.lake.known("events", day), day).to_pyarrow()
-        items = ibis.memtable(pa.table({"item_id": shelf.item_ids}))
-        after = bought_after(self.bought(day + WINDOW), items, day, WINDOW)
-        told = promoted(self.lake.known("promotions", day), shelf, day)
-        return Past(History.of_lines(lines, shelf), after, told)
+    def past(self, catalogue: Catalogue, day: date) -> Past:
+        lines = tables.order_lines(self.lake.known("events", day), day).to_pyarrow()
+        items = ibis.memtable(pa.table({"item_id": catalogue.item_ids}))
+        after = purchases_in_window(self.bought(day + WINDOW), items, day, WINDOW)
+        told = promotion_features(self.lake.known("promotions", day), catalogue, day)
+        return Past(PurchaseHistory.of_lines(lines, catalogue), after, told)
 
 
 def _month(shop: _Shop, first: date) -> Month:
     eve, end = first - timedelta(days=1), (first + timedelta(days=32)).replace(day=1)
     wares, before, then = shop.wares(eve), shop.bought(eve), shop.bought(end)
     new = shop.wares(end).anti_join(before, "item_id")
-    paper, unseen = split(before, then, wares, first), bought_after(then, new, eve, end - first)
+    truth, unseen = ranking_task(before, then, wares, first), purchases_in_window(then, new, eve, end - first)
     sold = ibis.memtable(pa.table({"item_id": unseen.item_ids.unique()}))
-    shelf = shop.shelf(wares.semi_join(before, "item_id"))
-    wider = shop.shelf(ibis.union(wares.semi_join(before, "item_id"), new.semi_join(sold, "item_id")))
+    catalogue = shop.catalogue(wares.semi_join(before, "item_id"))
+    wider = shop.catalogue(ibis.union(wares.semi_join(before, "item_id"), new.semi_join(sold, "item_id")))
     began, ranker = time.monotonic(), recommender_settings().ranker
-    last = shop.past(shelf, eve)
+    last = shop.past(catalogue, eve)
     days = [eve - WINDOW - timedelta(days=ranker.every_days * back) for back in range(ranker.windows)]
-    pasts = [shop.past(shelf, day) for day in days]
-    return Month(first, paper, shelf, last, pasts, wider, unseen, time.monotonic() - began)
+    pasts = [shop.past(catalogue, day) for day in days]
+    return Month(first, truth, catalogue, last, pasts, wider, unseen, time.monotonic() - began)
 
 
 def _encoded(different: pa.Table) -> pa.Table:

@@ -23,8 +23,8 @@ from threadpoolctl import threadpool_limits
 
 from perennial.embeddings import pipeline as embeddings
 from perennial.recommend import pipeline, recommender
+from perennial.recommend.pipeline import BLOCK
 from perennial.recommend.recommender import Recommender
-from perennial.recommend.scoring import BLOCK
 from perennial.recommend.settings import recommender_settings
 from tests.acceptance import year
 from tests.acceptance.lines import Line, at_least, at_most

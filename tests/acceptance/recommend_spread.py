@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from perennial.recommend.data.catalogue import Whole
-from perennial.recommend.data.window_purchases import bought_in
+from perennial.foundation.arrays import IntArray
+from perennial.recommend.data.window_purchases import purchase_matrix
 from perennial.recommend.evaluation.metrics import diversity
 from perennial.recommend.exposure import pictures
 from perennial.recommend.exposure.shares import Step, cost_curve
-from perennial.recommend.lists.diversity import DiversitySettings
-from perennial.recommend.lists.exploration import ExplorationSettings
-from perennial.recommend.lists.selection import Lists
+from perennial.recommend.lists.selection import ListSelector
+from perennial.recommend.settings import DiversitySettings, ExplorationSettings
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least, at_most
 from tests.acceptance.recommend_shop import TUNED_ON, Month
@@ -53,7 +52,7 @@ def spread() -> Iterator[Line]:
             last, first = steps[-1].spread, steps[0].spread
             yield at_least("recommend.coverage_gained", last.coverage / first.coverage, 1.05, "x")
     shipped, _ = _curve(
-        month, (0.0, 1.0), lambda on: month.sources.chosen.diversity if on else DiversitySettings()
+        month, (0.0, 1.0), lambda on: month.sources.settings.diversity if on else DiversitySettings()
     )
     yield at_most("recommend.shipped_cost", -shipped[1].change.mean / shipped[0].ndcg.mean, MOST_COST, "")
 
@@ -68,19 +67,21 @@ def _curve(
         for _, block, candidates in learned.sources.candidates(month.asked)
     ]
     varied: list[float] = []
-    directions = month.shelf.directions[month.shelf.texts]
+    directions = month.catalogue.text_directions[month.catalogue.texts]
 
-    def lists(value: float) -> Whole:
-        chosen = learned.sources.chosen.model_copy(
+    def lists(value: float) -> IntArray:
+        chosen = learned.sources.settings.model_copy(
             update={"diversity": settings(value), "exploration": ExplorationSettings(one_in=None)}
         )
         eve = month.first - timedelta(days=1)
-        how = Lists.of(chosen, learned.sources, learned.new_items, np.ones(len(month.shelf), bool), eve)
-        rankings = [how.choose(*one, np.ones(len(one[0].history), bool), K) for one in found]
+        how = ListSelector.of(
+            chosen, learned.sources, learned.new_items, np.ones(len(month.catalogue), bool), eve
+        )
+        rankings = [how.select(*one, np.ones(len(one[0].history), bool), K) for one in found]
         shown = np.concatenate([ranking.items for ranking in rankings])
         varied.append(float(diversity(shown, directions).mean()))
         return shown
 
-    buyers = np.bincount(month.eve.history.bought.indices, minlength=len(month.shelf))
-    wanted = bought_in(month.eve.after, month.asked, month.shelf)
+    buyers = np.bincount(month.eve.history.bought.indices, minlength=len(month.catalogue))
+    wanted = purchase_matrix(month.eve.after, month.asked, month.catalogue)
     return cost_curve(values, lists, wanted, buyers), varied

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from perennial.recommend.data.history import History
-from perennial.recommend.data.window_purchases import Examination
-from perennial.recommend.evaluation.ranking_task import Split
-from perennial.recommend.sequence.settings import SequenceSettings
+from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.data.window_purchases import WindowPurchases
+from perennial.recommend.evaluation.ranking_task import RankingTask
+from perennial.recommend.settings import SequenceSettings
 from tests.acceptance import (
     recommend_cold,
     recommend_drop_one,
@@ -30,7 +30,7 @@ CUSTOMERS = [f"{n:03}" for n in range(150)]
 NEW = {"mead": ("Drinks > Beer > Mead", "North"), "crib": ("Baby > Beds", "North")}
 
 
-def bought(seed: int) -> History:
+def bought(seed: int) -> PurchaseHistory:
     """Each customer buys three favourites again and again, and others now and then; few a thing."""
     random, names = np.random.default_rng(seed), [name for name in GOODS if name != "thing"]
 
@@ -45,7 +45,7 @@ def bought(seed: int) -> History:
     )
 
 
-def after(history: History) -> Examination:
+def after(history: PurchaseHistory) -> WindowPurchases:
     """Each customer bought the oldest item again, and one that is somebody else's favourite."""
     other = np.arange(5, 5 + len(CUSTOMERS)) % len(GOODS)
     wanted = {
@@ -53,7 +53,7 @@ def after(history: History) -> Examination:
         for who, start, one in zip(CUSTOMERS, history.starts, other, strict=False)
     }
     pairs = [(who, item) for who, items in wanted.items() for item in sorted(items)]
-    return Examination.of(
+    return WindowPurchases.of(
         pa.table(dict(zip(("customer_id", "item_id"), zip(*pairs, strict=True), strict=True)))
     )
 
@@ -69,9 +69,9 @@ def month() -> Month:
     }
     counted = pa.table(pairs).group_by(["customer_id", "item_id"]).aggregate([([], "count_all")])
     table = counted.rename_columns(["customer_id", "item_id", "times"])
-    paper = Split.of(table, pa.array(SHELF.item_ids, pa.string()), pasts[0].after)
-    unseen = Examination.of(pa.table({"customer_id": ["000", "001"], "item_id": ["mead", "crib"]}))
-    return Month(date(2017, 9, 1), paper, SHELF, pasts[0], pasts[1:], shelf_of(GOODS | NEW), unseen, 0.0)
+    truth = RankingTask.of(table, pa.array(SHELF.item_ids, pa.string()), pasts[0].after)
+    unseen = WindowPurchases.of(pa.table({"customer_id": ["000", "001"], "item_id": ["mead", "crib"]}))
+    return Month(date(2017, 9, 1), truth, SHELF, pasts[0], pasts[1:], shelf_of(GOODS | NEW), unseen, 0.0)
 
 
 def test_up_cf_weighs_what_everybody_bought_last_by_likeness(month: Month):

@@ -7,18 +7,16 @@ import importlib.util
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from perennial.demo import complete_journey
 from perennial.foundation import encoder, neighbours
+from perennial.foundation.arrays import Float32Array
 from perennial.foundation.embedding_spaces import embedding_settings, texts
 from perennial.foundation.settings import settings
 from tests.benchmarks.bench import Result, peak_mb, result, seconds
 
 ROWS, QUERIES, K = 100_000, 10_000, 10
 _NUMPY_BLOCK = 1000
-
-Vectors = NDArray[np.float32]
 
 
 def run(_: tuple[int, ...]) -> Iterator[Result]:
@@ -28,7 +26,7 @@ def run(_: tuple[int, ...]) -> Iterator[Result]:
         yield from over(base, size)
 
 
-def over(base: Vectors, size: int) -> Iterator[Result]:
+def over(base: Float32Array, size: int) -> Iterator[Result]:
     """One result for each peer."""
     queries = base[:: len(base) // size][:size]
     ours, peak = seconds(lambda: neighbours.nearest(queries, base, K)), peak_mb()
@@ -37,7 +35,7 @@ def over(base: Vectors, size: int) -> Iterator[Result]:
         yield result(f"neighbours_{name.split()[0]}", size, ours, (name, seconds(search)), floor, peak)
 
 
-def catalogue_vectors() -> Vectors:
+def catalogue_vectors() -> Float32Array:
     """The vectors of the demo's items, from the first again when they are through."""
     space = embedding_settings().start
     said = texts(complete_journey.items(), space.text).order_by("item_id").to_pyarrow()["text"]
@@ -46,7 +44,7 @@ def catalogue_vectors() -> Vectors:
     return vectors[np.resize(different.indices.to_numpy(), ROWS)]
 
 
-def _peers(queries: Vectors, base: Vectors) -> dict[str, Callable[[], object]]:
+def _peers(queries: Float32Array, base: Float32Array) -> dict[str, Callable[[], object]]:
     """Name and version → the search; building the index counts."""
     found: dict[str, Callable[[], object]] = {f"numpy {np.__version__}": lambda: _numpy(queries, base)}
     if importlib.util.find_spec("faiss") is None:
@@ -62,14 +60,14 @@ def _peers(queries: Vectors, base: Vectors) -> dict[str, Callable[[], object]]:
     return found | {f"faiss {faiss.__version__} IndexFlatIP": search}
 
 
-def _numpy(queries: Vectors, base: Vectors) -> None:
+def _numpy(queries: Float32Array, base: Float32Array) -> None:
     for start in range(0, len(queries), _NUMPY_BLOCK):
         scores = queries[start : start + _NUMPY_BLOCK] @ base.T
         rows = np.argpartition(scores, len(base) - K, axis=1)[:, len(base) - K :]
         np.argsort(-np.take_along_axis(scores, rows, axis=1), axis=1)
 
 
-def _product(queries: Vectors, base: Vectors) -> None:
+def _product(queries: Float32Array, base: Float32Array) -> None:
     """The blocks of the quick look, multiplied and forgotten."""
     import torch
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
+from perennial.foundation.arrays import Float32Array, FloatArray, IntArray
 from tests.benchmarks import profiles_pandas_prices, profiles_shop
 
 NAME = f"pandas {pd.__version__}"
@@ -159,7 +159,7 @@ def _vectors(named: Frame, lake: Path) -> pd.Series:
     middle = matrix[place[named["text"].unique()].sort_values()].mean(axis=0)
     sums = named.groupby(["customer_id", "text"])["weight"].sum()
 
-    def history(weights: pd.Series) -> NDArray[np.float32]:
+    def history(weights: pd.Series) -> Float32Array:
         shares = weights.to_numpy() ** 3
         at = place[weights.index.get_level_values("text")]
         apart = (shares / shares.sum()) @ matrix[at] - middle
@@ -207,13 +207,11 @@ def _hours(orders: Frame, customers: pd.Index) -> Frame:
     )
 
 
-def _with_beside(clock: NDArray[np.float64]) -> NDArray[np.float64]:
+def _with_beside(clock: FloatArray) -> FloatArray:
     return np.sum([np.roll(clock, step, axis=1) * share for step, share in _BESIDE.items()], axis=0)
 
 
-def _sure(
-    shares: NDArray[np.float64], shape: NDArray[np.float64], best: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _sure(shares: FloatArray, shape: FloatArray, best: IntArray) -> FloatArray:
     middle, sharp, root = 1 - 1 / (9 * shape), 3 * np.sqrt(shape), np.cbrt(shares)
     top = np.arange(len(shares)), best
     sure = np.zeros(len(shares))

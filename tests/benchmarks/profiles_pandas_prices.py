@@ -4,8 +4,9 @@ import hashlib
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
+
+from perennial.foundation.arrays import FloatArray
 
 _MONDAY = pd.Timestamp("1969-12-29")
 _STRETCH_WEEKS, _MOST_PIECES = 13, 12
@@ -56,7 +57,7 @@ def _weeks(rows: Frame, orders: Frame) -> Frame:
     return sold.join(season, on="week").reset_index()
 
 
-def _curve(weeks: Frame) -> NDArray[np.float64]:
+def _curve(weeks: Frame) -> FloatArray:
     weeks = weeks.assign(knot=(weeks["percent"] + 2) // 5)
     alike = ["half", "item_id", "stretch"]
     halves = [
@@ -76,7 +77,7 @@ def _curve(weeks: Frame) -> NDArray[np.float64]:
     return np.interp(np.arange(96), [0, *(knots.index * 5)], [0, *monotone])
 
 
-def _offers(weeks: Frame, rise: NDArray[np.float64]) -> Frame:
+def _offers(weeks: Frame, rise: FloatArray) -> Frame:
     x, z = weeks["percent"].clip(upper=10), (weeks["percent"] - 10).clip(0, 10)
     n = weeks["season"] * np.exp(rise[weeks["percent"]])
     products = {"n": n, "x": n * x, "z": n * z, "xx": n * x * x, "xz": n * x * z, "zz": n * z * z}
@@ -131,11 +132,11 @@ def _posterior(evidence: Frame, rise: float, customers: pd.Index) -> Frame:
     return pd.DataFrame(found | {"price_response_known": leaning <= 0.5}, index=customers)
 
 
-def _solved(s_x: float, s_z: float, xx: float, xz: float, zz: float) -> NDArray[np.float64]:
+def _solved(s_x: float, s_z: float, xx: float, xz: float, zz: float) -> FloatArray:
     return np.asarray(np.linalg.solve([[xx + 33, xz], [xz, zz + 33]], [s_x, s_z]), np.float64)
 
 
-def _population(rest: Frame, w: pd.Series, who: pd.Series) -> tuple[NDArray[np.float64], float]:
+def _population(rest: Frame, w: pd.Series, who: pd.Series) -> tuple[FloatArray, float]:
     """The covariance of the customers' slopes, and the overdispersion."""
 
     def products(rows: Frame, w: pd.Series) -> pd.Series:

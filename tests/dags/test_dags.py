@@ -65,6 +65,11 @@ def test_a_dag_lives_in_a_file_of_its_name_and_explains_itself(bag: DagBag, dag_
 
 
 @pytest.mark.parametrize("dag_id", sorted(DAGS))
+def test_a_dag_has_no_deadline_for_airflow_cannot_clear_a_run_with_one(bag: DagBag, dag_id: str):
+    assert not bag.dags[dag_id].deadline
+
+
+@pytest.mark.parametrize("dag_id", sorted(DAGS))
 def test_every_task_has_an_owner_a_description_and_tries_again(bag: DagBag, dag_id: str):
     for task in bag.dags[dag_id].tasks:
         assert task.owner not in ("", "airflow"), task.task_id

@@ -3,12 +3,12 @@
 import json
 import logging
 import pkgutil
+import time
 from datetime import date
 from pathlib import Path
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
 
 from perennial.foundation.ledger import open_ledger
 from perennial.foundation.settings import settings
@@ -44,13 +44,12 @@ def little_patience(patience: None, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.cache_clear()
 
 
-def states(day: str = DAY) -> dict[str, str]:
+def states(day: str = DAY, skipping: str | None = "publish") -> dict[str, str]:
     """Run the day by `dag.test()`, without the taking in; the state of each task."""
     dag = DagBag(dag_folder=DAGS_FOLDER / "ingest.py").dags["ingest"]
-    dag.deadline = None  # `dag.test()` cannot end a run that has one
     for task in dag.tasks:
         task.retries = 0
-    run = dag.test(run_conf={"day": day}, mark_success_pattern="publish")
+    run = dag.test(run_conf={"day": day}, mark_success_pattern=skipping)
     return {task.task_id: str(task.state) for task in run.get_task_instances()}
 
 
@@ -140,19 +139,39 @@ def test_a_day_without_files_is_skipped_where_the_shop_says_so(
     assert looks == []
 
 
-def test_an_alert_comes_before_the_day_fails_counted_from_when_its_run_was_queued(bag: DagBag):
-    [alert] = bag.dags["ingest"].deadline
-    assert isinstance(alert, DeadlineAlert)
-    assert isinstance(alert.callback, AsyncCallback)
-    assert alert.reference == DeadlineReference.DAGRUN_QUEUED_AT
-    assert alert.interval < bag.dags["ingest"].get_task(WAIT).patience
+@pytest.mark.usefixtures("little_patience")
+def test_a_day_that_is_late_raises_one_alert_before_it_fails(caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.CRITICAL, "perennial.alerts"):
+        assert states() == {WAIT: "failed", "publish": "upstream_failed"}
+    [late, failure] = [record.getMessage() for record in caplog.records if record.name == "perennial.alerts"]
+    assert f"ingest of {DAY} is late: its run began at " in late
+    assert "is not done; it waits for its files, looked for at " in late
+    assert "failed" in failure
+
+
+@pytest.mark.usefixtures("patience")
+def test_a_day_that_is_late_because_its_work_is_slow_raises_an_alert(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setenv("PERENNIAL_LANDING_DEADLINE_HOURS", str(0.01 / 3600))
+    settings.cache_clear()
+    drop_all(shop)
+    monkeypatch.setattr(pipeline, "ingest", lambda day, databases: time.sleep(0.5))
+    with caplog.at_level(logging.CRITICAL, "perennial.alerts"):
+        assert states(skipping=None) == {WAIT: "success", "publish": "success"}
+    [late] = [record.getMessage() for record in caplog.records if record.name == "perennial.alerts"]
+    assert late.endswith("is not done; its task publish is at work, try 1.")
+
+
+def test_an_alert_comes_before_the_day_fails(bag: DagBag):
+    wait = bag.dags["ingest"].get_task(WAIT)
+    assert wait.late_after < wait.patience
 
 
 def test_every_question_that_a_dag_asks_has_an_answer(bag: DagBag):
     waits = [task for dag in bag.dags.values() for task in dag.tasks if isinstance(task, Wait)]
-    asked = {path for task in waits for path in (task.watched, task.looked_for) if path}
-    asked |= set(bag.dags["ingest"].deadline[0].callback.kwargs.values())
+    paths = {path for task in waits for path in (task.watched, task.looked_for) if path}
     assert len(waits) >= 3
-    assert len(asked) >= 3
-    for path in asked:
+    assert len(paths) >= 3
+    for path in paths:
         assert callable(pkgutil.resolve_name(path)), path

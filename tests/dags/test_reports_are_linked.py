@@ -17,7 +17,6 @@ from tests.ingestion.drops import DAY, drop, drop_all, purchase
 def run(dag_id: str, **form: Any) -> TaskInstance:
     """Run a DAG as by hand; its last task."""
     dag = DagBag(dag_folder=DAGS_FOLDER / f"{dag_id}.py").dags[dag_id]
-    dag.deadline = None  # `dag.test()` cannot end a run that has one
     tasks = dag.test(run_conf=form).get_task_instances()
     return next(task for task in tasks if task.task_id == dag.leaves[0].task_id)
 

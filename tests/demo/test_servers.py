@@ -1,5 +1,7 @@
+import contextlib
 import json
 import socket
+import sqlite3
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +67,16 @@ def test_a_server_that_died_is_named_with_its_log(state: State) -> None:
     with pytest.raises(TroubleError, match="mlflow has ended") as trouble:
         servers.require_alive(state)
     assert trouble.value.log == state.logs / "mlflow.log"
+
+
+def test_deadlines_that_older_code_left_in_airflows_database_are_removed(state: State) -> None:
+    state.airflow_home.mkdir(parents=True)
+    with contextlib.closing(sqlite3.connect(state.airflow_home / "airflow.db")) as database:
+        database.execute("CREATE TABLE deadline (id TEXT)")
+        database.execute("INSERT INTO deadline VALUES ('landing')")
+        database.commit()
+        servers._remove_deadlines(state)
+        assert database.execute("SELECT id FROM deadline").fetchall() == []
 
 
 def record_a_process(state: State) -> processes.Leader:

@@ -1,73 +1,70 @@
-import asyncio
 import logging
-from datetime import date
+import time
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from perennial.orchestration.alerts import day_is_late, tell
+from perennial.orchestration import alerts
+from perennial.orchestration.alerts import deadline, if_late, run_is_late, tell
+
+BEGAN = datetime(2017, 12, 3, 3, tzinfo=UTC)
 
 
-def day_before(day: date) -> date:
-    return date(2017, 12, 1)
+def context(began: datetime = BEGAN, key: str | None = "2017-12-02") -> dict[str, Any]:
+    """What Airflow hands to a task of `ingest`."""
+    run = SimpleNamespace(dag_id="ingest", partition_key=key, start_date=began)
+    task = SimpleNamespace(dag_id="ingest", task_id="publish", try_number=2)
+    return {"dag_run": run, "params": {"day": "2017-12-05"}, "ti": task}
 
 
-def own_files(day: date) -> date:
-    return day
+def work(seconds: float, began: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that takes so long, in a run that is late after a tenth of a second."""
+    monkeypatch.setattr(alerts, "get_current_context", lambda: context(began))
+    with if_late(timedelta(seconds=0.1)):
+        time.sleep(seconds)
 
 
-def nothing(day: date) -> None:
-    return None
-
-
-def broken(day: date) -> None:
-    raise ConnectionError("the database is away")
-
-
-def places(day: date) -> list[str]:
-    return [f"events/{day}/*", f"users/{day}.csv"]
-
-
-def alert(missing: str, **run: Any) -> str | None:
-    """What Airflow gets when a run has missed its deadline."""
-    known = {"dag_id": "ingest", "partition_key": "2017-12-02", "conf": None, "state": "running"}
-    times = {"queued_at": "2017-12-03T03:00:00Z", "start_date": "2017-12-03T03:00:01Z"}
-    context = {"dag_run": known | times | run, "deadline": {}}
-    questions = {"watched": f"{__name__}.{missing}", "looked_for": f"{__name__}.places"}
-    return asyncio.run(day_is_late(**questions, context=context))
-
-
-def test_a_late_day_without_files_is_told_with_every_place(caplog: pytest.LogCaptureFixture):
-    with caplog.at_level(logging.CRITICAL, "perennial.alerts"):
-        sentence = alert("own_files")
-    assert sentence == (
-        "ingest of 2017-12-02 is late: queued at 2017-12-03T03:00:00Z and not done, it waits for its files, "
-        "looked for at events/2017-12-02/*, users/2017-12-02.csv."
-    )
-    assert caplog.messages == [sentence]
-
-
-def test_a_late_day_names_the_day_that_it_waits_for():
-    assert "it waits for 2017-12-01." in alert("day_before")
-
-
-def test_a_late_day_that_waits_for_nothing_sends_the_reader_to_its_tasks():
-    assert "nothing seems to be missing" in alert("nothing")
-
-
-def test_an_alert_is_given_also_when_nobody_knows_why():
-    assert alert("broken").endswith("what it waits for could not be found out: the database is away.")
-
-
-def test_the_day_of_a_run_by_hand_is_that_of_its_form():
-    assert "ingest of 2017-12-05 is late" in alert(
-        "own_files", partition_key=None, conf={"day": "2017-12-05"}
+def test_the_alert_about_a_late_day_says_since_when_and_why(caplog: pytest.LogCaptureFixture):
+    run_is_late(context(), "it waits for 2017-12-01")
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("perennial.alerts", logging.CRITICAL)
+    assert record.getMessage() == (
+        "ingest of 2017-12-02 is late: its run began at 2017-12-03 03:00:00+00:00 and is not done; "
+        "it waits for 2017-12-01."
     )
 
 
-@pytest.mark.parametrize("state", ["queued", "failed", "success"])
-def test_a_run_that_has_not_begun_or_is_over_raises_no_alert(state: str, caplog: pytest.LogCaptureFixture):
-    assert alert("own_files", state=state) is None
+def test_the_day_of_a_run_by_hand_is_that_of_its_form(caplog: pytest.LogCaptureFixture):
+    run_is_late(context(key=None), "it waits for 2017-12-01")
+    assert caplog.messages[0].startswith("ingest of 2017-12-05 is late")
+
+
+def test_a_run_is_late_so_long_after_it_began_whatever_its_day():
+    assert deadline(context(), timedelta(hours=3)) == datetime(2017, 12, 3, 6, tzinfo=UTC)
+
+
+def test_work_that_goes_on_when_the_run_is_late_raises_one_alert(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    work(0.5, datetime.now(UTC), monkeypatch)
+    (message,) = caplog.messages
+    assert message.endswith("is not done; its task publish is at work, try 2.")
+
+
+def test_work_that_begins_when_the_run_is_late_raises_one_alert(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    work(0.2, BEGAN, monkeypatch)
+    assert len(caplog.messages) == 1
+
+
+def test_work_that_is_done_in_time_raises_no_alert(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    work(0, datetime.now(UTC), monkeypatch)
+    time.sleep(0.3)
     assert caplog.messages == []
 
 

@@ -3,6 +3,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from airflow.models.trigger import Trigger
@@ -26,6 +27,10 @@ def own_files(day: date) -> date:
 
 def places(day: date) -> list[str]:
     return [f"events/{day}/*", f"users/{day}.csv"]
+
+
+def nothing(day: date) -> None:
+    return None
 
 
 def broken(day: date) -> None:
@@ -64,6 +69,12 @@ def deferred(sensor: Wait) -> Lookout:
 def lookout(missing: Callable[[date], object]) -> Lookout:
     """A trigger that has just begun to look."""
     return Lookout(f"{__name__}.{missing.__name__}", {}, str(DEC_2), datetime.now(UTC).isoformat(), 60.0)
+
+
+def in_a_run(began: datetime) -> dict[str, object]:
+    """What a task knows of its run."""
+    run = SimpleNamespace(dag_id="ingest", partition_key=str(DEC_2), start_date=began)
+    return {"dag_run": run, "params": {}}
 
 
 async def first_event(trigger: Lookout) -> TriggerEvent:
@@ -146,6 +157,56 @@ def test_a_task_that_is_woken_too_early_waits_on_from_its_first_look():
     with pytest.raises(TaskDeferred) as deferral:
         sensor.look_again({}, since)
     assert deferral.value.trigger.since == since
+
+
+def test_a_wait_is_woken_when_its_run_is_late_and_at_the_end_of_patience():
+    hour, now = timedelta(hours=1), datetime.now(UTC)
+    sensor = waits(DEC_2, own_files, looked_for=f"{__name__}.places", late_after=3 * hour, patience=12 * hour)
+    with pytest.raises(TaskDeferred) as early:
+        sensor.execute(in_a_run(now - hour))
+    assert early.value.trigger.patience_seconds == pytest.approx(2 * 3600, abs=5)
+    began = now - 4 * hour
+    with pytest.raises(TaskDeferred) as late:
+        sensor.look_again(in_a_run(began), began.isoformat(), **early.value.kwargs)
+    assert late.value.trigger.patience_seconds == pytest.approx(12 * 3600)
+
+
+def test_a_late_day_raises_one_alert_and_waits_on(caplog: pytest.LogCaptureFixture):
+    began = datetime.now(UTC) - timedelta(hours=4)
+    sensor = waits(DEC_2, own_files, looked_for=f"{__name__}.places", late_after=timedelta(hours=3))
+    kept: dict[str, bool] = {}
+    for _ in range(3):
+        with pytest.raises(TaskDeferred) as deferral:
+            sensor.look_again(in_a_run(began), began.isoformat(), **kept)
+        kept = deferral.value.kwargs
+    (message,) = [record.getMessage() for record in caplog.records if record.name == "perennial.alerts"]
+    assert message.startswith("ingest of 2017-12-02 is late: its run began at ")
+    assert message.endswith(
+        "it waits for its files, looked for at events/2017-12-02/*, users/2017-12-02.csv."
+    )
+
+
+def test_a_run_that_came_to_its_wait_late_raises_the_alert_at_the_first_look(
+    caplog: pytest.LogCaptureFixture,
+):
+    sensor = waits(DEC_2, own_files, late_after=timedelta(hours=3))
+    with pytest.raises(TaskDeferred) as deferral:
+        sensor.execute(in_a_run(datetime.now(UTC) - timedelta(hours=4)))
+    assert [record.name for record in caplog.records].count("perennial.alerts") == 1
+    assert deferral.value.kwargs == {"alerted": True}
+
+
+def test_a_wait_that_older_code_left_behind_goes_on():
+    stored = {
+        "watched": f"{__name__}.nothing",
+        "given": {},
+        "day": "2017-12-02",
+        "since": datetime.now(UTC).isoformat(),
+        "patience_seconds": 43200.0,
+    }
+    event = asyncio.run(first_event(Lookout(**stored)))
+    sensor = waits(DEC_2, nothing, late_after=timedelta(hours=3))
+    assert sensor.look_again({}, event.payload) is None
 
 
 def test_a_question_that_fails_wakes_the_task_which_fails_with_its_words():

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from perennial.recommend.data.catalogue import Shelf
-from perennial.recommend.data.history import History
-from perennial.recommend.lists.eligibility import Again, EligibilitySettings, Rules, Wares
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.lists.eligibility import EligibilityRules
+from perennial.recommend.settings import Again, EligibilitySettings, ItemSelector
 
 Goods = Mapping[str, tuple[str | None, str | None]]
 """Items with their category and brand."""
@@ -26,7 +27,7 @@ GOODS: Goods = {
 }
 
 
-def shelf_of(goods: Goods = GOODS) -> Shelf:
+def shelf_of(goods: Goods = GOODS) -> Catalogue:
     """Items with a category and a brand."""
     columns = {
         "item_id": list(goods),
@@ -34,19 +35,19 @@ def shelf_of(goods: Goods = GOODS) -> Shelf:
         "category": pa.array([category for category, _ in goods.values()], pa.string()),
         "brand": pa.array([brand for _, brand in goods.values()], pa.string()),
     }
-    return Shelf.of(pa.table(columns))
+    return Catalogue.of(pa.table(columns))
 
 
-def history_of(shelf: Shelf, bought: Mapping[str, Sequence[tuple[str, int]]]) -> History:
+def history_of(catalogue: Catalogue, bought: Mapping[str, Sequence[tuple[str, int]]]) -> PurchaseHistory:
     """What each customer bought, each (item, days ago) an order of its own; some bought nothing."""
     lines = [(place, item, age) for place, ones in enumerate(bought.values()) for item, age in ones]
     rows, items, ages = zip(*lines, strict=True) if lines else ((), (), ())
     ones = np.ones(len(lines), np.float32)
-    return History(
+    return PurchaseHistory(
         customer_ids=np.array(list(bought), object),
         starts=np.searchsorted(np.array(rows), np.arange(len(bought) + 1)),
-        width=len(shelf),
-        items=shelf.find(pa.array(items, pa.string())).astype(np.int32),
+        width=len(catalogue),
+        items=catalogue.find(pa.array(items, pa.string())).astype(np.int32),
         ages=np.array(ages, np.int32),
         orders=np.arange(len(lines), dtype=np.int32),
         quantities=ones,
@@ -55,9 +56,11 @@ def history_of(shelf: Shelf, bought: Mapping[str, Sequence[tuple[str, int]]]) ->
     )
 
 
-def rules_of(written: Mapping[str, object], shelf: Shelf) -> Rules:
+def rules_of(written: Mapping[str, object], catalogue: Catalogue) -> EligibilityRules:
     """The rules as they are written, everything being available."""
-    return Rules.of(EligibilitySettings.model_validate(written), shelf, np.ones(len(shelf), bool))
+    return EligibilityRules.of(
+        EligibilitySettings.model_validate(written), catalogue, np.ones(len(catalogue), bool)
+    )
 
 
 class Plain:
@@ -66,7 +69,7 @@ class Plain:
     def __init__(self, written: Mapping[str, object], goods: Goods) -> None:
         self.chosen, self.goods = EligibilitySettings.model_validate(written), goods
 
-    def meant(self, wares: Wares, item: str) -> bool:
+    def meant(self, wares: ItemSelector, item: str) -> bool:
         """Is the item one of these?"""
         category, brand = self.goods[item]
         levels = (category or "").split(" > ")[:3]

@@ -15,24 +15,27 @@ from perennial.foundation.modelling import promotion, tracking
 from perennial.foundation.modelling.promotion import WINDOW
 from perennial.foundation.modelling.registered import LayoutError, write_layout
 from perennial.foundation.settings import settings
-from perennial.recommend import pipeline, recommender, scoring
-from perennial.recommend.data.window_purchases import Examination
-from perennial.recommend.evaluation.scorecard import mark
+from perennial.recommend import pipeline, recommender, retraining
+from perennial.recommend.data.window_purchases import WindowPurchases
+from perennial.recommend.evaluation.scorecard import scorecards
 from perennial.recommend.features.promotions import NAMES
-from perennial.recommend.lists.diversity import DiversitySettings
-from perennial.recommend.lists.eligibility import EligibilitySettings, adults
+from perennial.recommend.lists.eligibility import known_adults
 from perennial.recommend.lists.phrases import languages
-from perennial.recommend.lists.selection import Lists
+from perennial.recommend.lists.selection import ListSelector
 from perennial.recommend.recommender import Customers, Recommender
-from perennial.recommend.sequence.settings import SequenceSettings
-from perennial.recommend.settings import recommender_settings
+from perennial.recommend.settings import (
+    DiversitySettings,
+    EligibilitySettings,
+    SequenceSettings,
+    recommender_settings,
+)
 from tests.learning import CUSTOMERS, DAY, ITEMS, fill, orders, purchases
 
 NEVER = {f"i{ITEMS - 1}", f"i{ITEMS - 2}"}
 TOP = 20
 
 
-def fitted(lake: Lake) -> tuple[Recommender, Examination]:
+def fitted(lake: Lake) -> tuple[Recommender, WindowPurchases]:
     return pipeline.fit_both(lake, DAY, recommender_settings())
 
 
@@ -43,15 +46,15 @@ def filled(lake: Lake) -> Lake:
 
 
 @pytest.fixture(scope="module")
-def held() -> list[tuple[Recommender, Examination]]:
+def held() -> list[tuple[Recommender, WindowPurchases]]:
     """What the first test that needs it has trained."""
     return []
 
 
 @pytest.fixture
 def trained(
-    held: list[tuple[Recommender, Examination]], request: pytest.FixtureRequest
-) -> tuple[Recommender, Examination]:
+    held: list[tuple[Recommender, WindowPurchases]], request: pytest.FixtureRequest
+) -> tuple[Recommender, WindowPurchases]:
     """The model of the shop, which no test changes, and its examination."""
     if not held:
         held.append(fitted(request.getfixturevalue("filled")))
@@ -68,8 +71,8 @@ def plain(model: Recommender, **rules: object) -> pa.Table:
     chosen = recommender_settings().model_copy(update=alone)
     history, fit = model.served.history, model.served
     ages = pa.array(["19-24" if int(name[1:]) % 4 == 0 else None for name in history.customer_ids])
-    lists = Lists.of(chosen, fit.sources, fit.new_items, model.available, DAY)
-    asked = Customers(history, adults(ages, 18), languages().of(ages))
+    lists = ListSelector.of(chosen, fit.sources, fit.new_items, model.available, DAY)
+    asked = Customers(history, known_adults(ages, 18), languages().of(ages))
     return recommender.recommend(fit, asked, lists, model.languages, TOP)
 
 
@@ -88,17 +91,17 @@ def test_the_judged_fit_has_not_seen_the_window(lake: Lake):
     assert everyone(seen)["item_id"] != everyone(other)["item_id"]
 
 
-def test_an_examination_holds_what_was_bought_in_the_window(trained: tuple[Recommender, Examination]):
-    _, paper = trained
+def test_an_examination_holds_what_was_bought_in_the_window(trained: tuple[Recommender, WindowPurchases]):
+    _, truth = trained
     cutoff = DAY - WINDOW
     inside = [row for row in purchases(DAY).to_pylist() if row["landed_on"] > cutoff]
     wanted = {(row["customer_id"], row["item_id"]) for row in inside if row["item_id"] != f"i{ITEMS - 1}"}
-    found = zip(paper.customer_ids[paper.rows], paper.item_ids.to_pylist(), strict=True)
+    found = zip(truth.customer_ids[truth.rows], truth.item_ids.to_pylist(), strict=True)
     assert set(found) == wanted
 
 
 def test_the_favourite_is_sure_to_come_and_the_reason_says_how_often(
-    trained: tuple[Recommender, Examination],
+    trained: tuple[Recommender, WindowPurchases],
 ):
     model, _ = trained
     found = everyone(model).to_pylist()
@@ -112,12 +115,12 @@ def test_the_favourite_is_sure_to_come_and_the_reason_says_how_often(
         assert row["reason"].startswith("you buy this about every ")
 
 
-def test_nothing_unavailable_or_excluded_is_recommended(trained: tuple[Recommender, Examination]):
+def test_nothing_unavailable_or_excluded_is_recommended(trained: tuple[Recommender, WindowPurchases]):
     model, _ = trained
     assert not NEVER & set(everyone(model)["item_id"].to_pylist())
 
 
-def test_each_customer_gets_each_item_once_by_falling_score(trained: tuple[Recommender, Examination]):
+def test_each_customer_gets_each_item_once_by_falling_score(trained: tuple[Recommender, WindowPurchases]):
     model, _ = trained
     found = plain(model).to_pandas()
     assert not found.duplicated(["customer_id", "item_id"]).any()
@@ -129,7 +132,7 @@ def test_each_customer_gets_each_item_once_by_falling_score(trained: tuple[Recom
     assert (found.groupby("customer_id")["score"].diff().dropna() <= 0).all()
 
 
-def test_the_shops_rules_hold_for_every_list(trained: tuple[Recommender, Examination]):
+def test_the_shops_rules_hold_for_every_list(trained: tuple[Recommender, WindowPurchases]):
     model, _ = trained
     found = plain(model, never=[{"category": "bread"}], adults_only=[{"category": "wine"}]).to_pandas()
     kind = found.item_id.str[1:].astype(int) % 3
@@ -149,11 +152,11 @@ def test_each_fit_knows_the_promotions_announced_by_its_day(lake: Lake):
     promotions = pa.Table.from_pylist(rows, contracts.PROMOTIONS.schema)
     lake.replace("promotions", promotions, told[0], told[1])
     model, _ = fitted(lake)
-    shelf, soon = model.served.sources.shelf, NAMES.index("advertised_soon")
-    known, unknown = shelf.find(pa.array(["i03", "i04"]))
-    assert model.served.sources.facts.promoted[known, soon] == 0.5
-    assert not model.served.sources.facts.promoted[unknown].any()
-    assert not model.judged.sources.facts.promoted.any()
+    catalogue, soon = model.served.sources.catalogue, NAMES.index("advertised_soon")
+    known, unknown = catalogue.find(pa.array(["i03", "i04"]))
+    assert model.served.sources.item_features.promoted[known, soon] == 0.5
+    assert not model.served.sources.item_features.promoted[unknown].any()
+    assert not model.judged.sources.item_features.promoted.any()
 
 
 def test_a_new_item_is_drawn_for_some_with_its_chance_on_record(lake: Lake):
@@ -175,7 +178,7 @@ def test_a_new_item_is_drawn_for_some_with_its_chance_on_record(lake: Lake):
     assert "n9" not in set(found.item_id)
 
 
-def test_a_customer_is_told_why_in_their_language(trained: tuple[Recommender, Examination]):
+def test_a_customer_is_told_why_in_their_language(trained: tuple[Recommender, WindowPurchases]):
     model, _ = trained
     said = [
         model.recommend(pa.array(["c02"]), TOP, locales=pa.array([locale], pa.string()))
@@ -187,7 +190,7 @@ def test_a_customer_is_told_why_in_their_language(trained: tuple[Recommender, Ex
     assert said[0]["item_id"] == said[1]["item_id"]
 
 
-def test_a_stranger_gets_what_is_popular(trained: tuple[Recommender, Examination]):
+def test_a_stranger_gets_what_is_popular(trained: tuple[Recommender, WindowPurchases]):
     model, _ = trained
     found = model.recommend(pa.array(["nobody", "c02"]), TOP).to_pylist()
     stranger = [row for row in found if row["customer_id"] == "nobody"]
@@ -197,7 +200,7 @@ def test_a_stranger_gets_what_is_popular(trained: tuple[Recommender, Examination
     assert counts == sorted(counts, reverse=True)
 
 
-def test_a_reason_says_how_often_and_when(trained: tuple[Recommender, Examination]):
+def test_a_reason_says_how_often_and_when(trained: tuple[Recommender, WindowPurchases]):
     model, _ = trained
     bought = purchases(DAY).to_pylist()
     for row in everyone(model).to_pylist()[:200]:
@@ -228,16 +231,16 @@ def test_an_item_without_a_vector_is_recommended_all_the_same(lake: Lake):
     for name in ("events", "items"):
         bare.replace(name, lake.read(name).to_pyarrow(), DAY - timedelta(400), DAY)
     bare.add("item_embeddings", lake.read("item_embeddings").limit(0).to_pyarrow())
-    model, paper = fitted(bare)
-    assert len(model.served.sources.shelf.vectors) == 0
+    model, truth = fitted(bare)
+    assert len(model.served.sources.catalogue.vectors) == 0
     assert everyone(model).num_rows == CUSTOMERS * TOP
-    assert mark(model.judged, paper, {"": model.judged.probability})[""].outcome.ndcg.mean() > 0.2
+    assert scorecards(model.judged, truth, {"": model.judged.probability})[""].outcome.ndcg.mean() > 0.2
 
 
-def test_saving_and_loading_changes_no_answer(trained: tuple[Recommender, Examination], tmp_path: Path):
-    model, paper = trained
+def test_saving_and_loading_changes_no_answer(trained: tuple[Recommender, WindowPurchases], tmp_path: Path):
+    model, truth = trained
     model.save(tmp_path / "model")
-    paper.save(tmp_path / "paper.parquet")
+    truth.save(tmp_path / "paper.parquet")
     again = Recommender.load(tmp_path / "model")
     assert everyone(again) == everyone(model)
     ours, theirs = (one.answers(tmp_path / "paper.parquet") for one in (again, model))
@@ -245,7 +248,7 @@ def test_saving_and_loading_changes_no_answer(trained: tuple[Recommender, Examin
 
 
 def test_a_model_without_a_layout_is_of_the_first_and_another_layout_is_refused(
-    trained: tuple[Recommender, Examination], tmp_path: Path
+    trained: tuple[Recommender, WindowPurchases], tmp_path: Path
 ):
     trained[0].save(tmp_path)
     (tmp_path / "layout").unlink()
@@ -256,13 +259,13 @@ def test_a_model_without_a_layout_is_of_the_first_and_another_layout_is_refused(
 
 
 def test_the_gate_sees_customers_by_the_length_of_their_history(
-    trained: tuple[Recommender, Examination], tmp_path: Path
+    trained: tuple[Recommender, WindowPurchases], tmp_path: Path
 ):
-    model, paper = trained
-    paper.save(tmp_path / "paper.parquet")
+    model, truth = trained
+    truth.save(tmp_path / "paper.parquet")
     groups = model.answers(tmp_path / "paper.parquet").groups
-    assert np.sum(list(groups.values()), axis=0).tolist() == [1] * len(paper.customer_ids)
-    times = np.diff(model.judged.of(paper.customer_ids).starts)
+    assert np.sum(list(groups.values()), axis=0).tolist() == [1] * len(truth.customer_ids)
+    times = np.diff(model.judged.history_of(truth.customer_ids).starts)
     short, _, long = groups.values()
     assert times[short].max() < times[long].min()
     assert 0.2 < short.mean() < 0.45
@@ -272,23 +275,23 @@ def test_the_gate_sees_customers_by_the_length_of_their_history(
     assert np.nanmean(again) < np.nanmean(new)
     assert answers.coverage is not None
     assert 0.5 < answers.coverage <= 1
-    assert len(model.judged.of(np.array(["nobody"], object)).items) == 0
+    assert len(model.judged.history_of(np.array(["nobody"], object)).items) == 0
 
 
 def test_training_needs_a_past(lake: Lake):
     fill(lake, through=orders(0)[0])
-    with pytest.raises(pipeline.TooLittleHistoryError, match="nobody bought both before and after"):
+    with pytest.raises(retraining.TooLittleHistoryError, match="nobody bought both before and after"):
         fitted(lake)
 
 
 def by_shards(lake: Lake, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recommend again in shards of 30 customers; the second one twice, as after a kill."""
     chosen = recommender_settings().model_copy(update={"customers_per_shard": 30})
-    monkeypatch.setattr(scoring, "recommender_settings", lambda: chosen)
-    shards = scoring.plan(DAY)
+    monkeypatch.setattr(pipeline, "recommender_settings", lambda: chosen)
+    shards = pipeline.plan(DAY)
     assert [shard["start"] for shard in shards] == [None, "c30", "c60"]
     assert [shard["end"] for shard in shards] == ["c30", "c60", None]
-    rows = [scoring.score(shards[number], DAY, endpoint) for number in (2, 1, 0, 1)]
+    rows = [pipeline.score(shards[number], DAY, endpoint) for number in (2, 1, 0, 1)]
     assert rows == [(CUSTOMERS + 1 - 60) * TOP, 30 * TOP, 30 * TOP, 30 * TOP]
 
 
@@ -300,7 +303,7 @@ def test_a_day_is_trained_promoted_and_recommended(
     monkeypatch.setattr(promotion, "MODELS", ("recommender",))
     done = pipeline.train(str(DAY), endpoint)
     assert promotion.promote(DAY, endpoint)["recommender"].startswith("promoted")
-    assert scoring.recommend(DAY, endpoint) == (CUSTOMERS + 1) * TOP
+    assert pipeline.recommend(DAY, endpoint) == (CUSTOMERS + 1) * TOP
     held = filled.read("recommendations").to_pyarrow()
     by_shards(filled, endpoint, monkeypatch)
     again = filled.read("recommendations").to_pyarrow()

@@ -14,7 +14,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -129,6 +129,7 @@ def _launch_missing(
     _migrate_airflow(state, environment, say)
     if SCHEDULER not in servers:
         _declare_schedulers_dead(state)
+        _remove_deadlines(state)
     for name in (API_SERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER):
         if name not in servers:
             launch(name)
@@ -170,18 +171,31 @@ def _migrate_airflow(state: State, environment: dict[str, str], say: Callable[[s
     marker.write_text(version)
 
 
+def _remove_deadlines(state: State) -> None:
+    """Remove the deadlines that `ingest` once gave to its runs: Airflow fails to clear a run that has one."""
+    with _airflow_database(state) as database:
+        database.execute("DELETE FROM deadline")
+
+
 def _declare_schedulers_dead(state: State) -> None:
     """Tell Airflow that no scheduler is left, as we know and it would find out after its threshold.
 
     The next scheduler then takes up the tasks of a killed one as soon as it starts, without using up a retry.
     """
+    with _airflow_database(state) as database:
+        database.execute(
+            "UPDATE job SET state = 'failed' WHERE job_type = 'SchedulerJob' AND state = 'running'"
+        )
+
+
+@contextlib.contextmanager
+def _airflow_database(state: State) -> Iterator[sqlite3.Connection]:
+    """Airflow's own database; what the block writes is committed at its end."""
     with (
         contextlib.closing(sqlite3.connect(state.airflow_home / "airflow.db", timeout=60)) as database,
         database,
     ):
-        database.execute(
-            "UPDATE job SET state = 'failed' WHERE job_type = 'SchedulerJob' AND state = 'running'"
-        )
+        yield database
 
 
 def _migrate_mlflow(state: State, environment: dict[str, str]) -> None:

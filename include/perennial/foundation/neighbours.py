@@ -24,17 +24,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from perennial.foundation import encoder
+from perennial.foundation.arrays import BoolArray, Float32Array, IntArray
 from perennial.foundation.encoder import Precision
 from perennial.foundation.settings import settings
 
 if TYPE_CHECKING:
     import torch
 
-Vectors = NDArray[np.float32]
-Rows = NDArray[np.int64]
 
 _QUERIES, _ROWS = 512, 4096
 """The quick scores of so many queries and rows are looked at while they are in the cache."""
@@ -55,8 +53,8 @@ class Neighbours:
     Where there are fewer than k rows to choose from, row −1 with score −inf fills up.
     """
 
-    rows: Rows
-    scores: Vectors
+    rows: IntArray
+    scores: Float32Array
 
 
 @dataclass(frozen=True)
@@ -72,12 +70,12 @@ class _Quick:
 
 
 def nearest(
-    queries: Vectors,
-    base: Vectors,
+    queries: Float32Array,
+    base: Float32Array,
     k: int,
     *,
-    own: Rows | None = None,
-    allowed: NDArray[np.bool_] | None = None,
+    own: IntArray | None = None,
+    allowed: BoolArray | None = None,
 ) -> Neighbours:
     """The k rows of the base with the largest inner products with each query.
 
@@ -116,7 +114,13 @@ def nearest(
 
 
 def _search(
-    queries: Vectors, base: Vectors, own: Rows, held: Rows, quick: _Quick, found: Neighbours, first: int
+    queries: Float32Array,
+    base: Float32Array,
+    own: IntArray,
+    held: IntArray,
+    quick: _Quick,
+    found: Neighbours,
+    first: int,
 ) -> None:
     """Put what the held rows have for a block of queries among what was found before."""
     block = slice(first, first + _QUERIES)
@@ -130,8 +134,8 @@ def _search(
 
 
 def _promising(
-    asked: _Quick, held: _Quick, reached: Vectors, depth: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    asked: _Quick, held: _Quick, reached: Float32Array, depth: int
+) -> Iterator[tuple[IntArray, IntArray]]:
     """Pairs (query, held row) that may be among the query's `depth` best; all others are certainly not.
 
     Args:
@@ -180,7 +184,7 @@ def _bound(asked: _Quick, held: _Quick) -> "torch.Tensor":
     return (asked.errors * lengths + rounded) * 1.001
 
 
-def _rounded(vectors: Vectors, rows: Rows) -> _Quick:
+def _rounded(vectors: Float32Array, rows: IntArray) -> _Quick:
     """These rows of the vectors in quick precision."""
     import torch
 
@@ -203,7 +207,7 @@ def _precision(device: str) -> "torch.dtype":
     return encoder.kind(Precision.AUTO if device == "cpu" else Precision.FLOAT32, device)
 
 
-def _products(queries: Vectors, base: Vectors, query: Rows, row: Rows) -> Vectors:
+def _products(queries: Float32Array, base: Float32Array, query: IntArray, row: IntArray) -> Float32Array:
     """The inner product of each pair, in float64 and then rounded."""
     exact, found = queries.astype(np.float64), np.empty(len(row), np.float32)
     for start in range(0, len(row), _GATHERED):
@@ -212,7 +216,7 @@ def _products(queries: Vectors, base: Vectors, query: Rows, row: Rows) -> Vector
     return found
 
 
-def _settle(best: Neighbours, query: Rows, row: Rows, score: Vectors) -> None:
+def _settle(best: Neighbours, query: IntArray, row: IntArray, score: Float32Array) -> None:
     """Put pairs among the best of their queries."""
     queries, k = best.rows.shape
     query = np.concatenate([np.repeat(np.arange(queries), k), query])

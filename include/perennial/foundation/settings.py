@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     engine: EngineName = EngineName.DUCKDB
     shop_time_zone: str = Field("UTC", description="a day ends at midnight here")
     when_nothing_landed: WhenNothingLanded = WhenNothingLanded.SKIP
-    landing_deadline_hours: float = Field(3, gt=0, description="after so long a waiting day raises an alert")
+    landing_deadline_hours: float = Field(3, gt=0, description="an alert so long after a run began")
     landing_patience_hours: float = Field(12, gt=0, description="after so long a waiting day fails")
     threads: int = Field(os.cpu_count() or 1, ge=1, description="cores one task may use")
     memory_mb: int = Field(

@@ -18,10 +18,10 @@ from enum import StrEnum
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
-Numbers = NDArray[np.float64]
+from perennial.foundation.arrays import FloatArray
+
 SCORE = "score"
 """The measure under which the scores stand beside the features."""
 
@@ -50,7 +50,7 @@ class Bins:
     counts: tuple[int, ...]
 
     @classmethod
-    def of(cls, values: Numbers) -> Self:
+    def of(cls, values: FloatArray) -> Self:
         """Bins of about equal mass; a value that more than a tenth of the cases share has one for itself."""
         known = values[~np.isnan(values)]
         shares = np.linspace(0, 1, BINS + 1)[1:-1]
@@ -60,7 +60,7 @@ class Bins:
         edges = tuple(np.unique(np.concatenate([cuts, shared, np.nextafter(shared, np.inf)])).tolist())
         return cls(edges, _counts(values, edges))
 
-    def found(self, values: Numbers) -> "Found":
+    def found(self, values: FloatArray) -> "Found":
         """The stability index of other values against these."""
         day, training = np.array(_counts(values, self.edges)), np.array(self.counts)
         now, then = ((counts + 0.5) / (counts.sum() + 0.5 * len(counts)) for counts in (day, training))
@@ -91,7 +91,7 @@ class Reference:
 
     measures: Mapping[str, Bins]
 
-    def found(self, matrix: Numbers, names: Sequence[str], probabilities: Numbers) -> dict[str, Found]:
+    def found(self, matrix: FloatArray, names: Sequence[str], probabilities: FloatArray) -> dict[str, Found]:
         """The stability index of each measure for the customers of a day, in the order of the measures.
 
         Args:
@@ -152,7 +152,7 @@ def judged(
     ]
 
 
-def reference(matrix: Numbers, names: Sequence[str], probabilities: Numbers) -> Reference:
+def reference(matrix: FloatArray, names: Sequence[str], probabilities: FloatArray) -> Reference:
     """The bins of the training cases.
 
     Args:
@@ -164,11 +164,11 @@ def reference(matrix: Numbers, names: Sequence[str], probabilities: Numbers) -> 
     return Reference({name: Bins.of(column) for name, column in values.items()})
 
 
-def _measures(matrix: Numbers, names: Sequence[str], probabilities: Numbers) -> dict[str, Numbers]:
+def _measures(matrix: FloatArray, names: Sequence[str], probabilities: FloatArray) -> dict[str, FloatArray]:
     return {SCORE: probabilities} | {name: matrix[:, column] for column, name in enumerate(names)}
 
 
-def _counts(values: Numbers, edges: Sequence[float]) -> tuple[int, ...]:
+def _counts(values: FloatArray, edges: Sequence[float]) -> tuple[int, ...]:
     """How many lie in each bin, from its edge up to but not including the next; the missing come last."""
     known = values[~np.isnan(values)]
     counts = np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1)

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from scipy import stats
 
-Numbers = NDArray[np.float64]
+from perennial.foundation.arrays import FloatArray
+
 DIMENSIONS: Mapping[str, str] = {
     "age": "Age",
     "income": "Income",
@@ -116,14 +116,14 @@ def dimensions(today: pa.Table, past: pa.Table | None, threshold: float, least: 
     return found
 
 
-def share(flags: Numbers) -> Figure:
+def share(flags: FloatArray) -> Figure:
     """The share of ones among zeros."""
     hits, n = int(flags.sum()), len(flags)
     low, high = stats.binomtest(hits, n).proportion_ci(method="wilson")
     return Figure(hits / n, float(low), float(high), n)
 
 
-def mean(values: Numbers) -> Figure:
+def mean(values: FloatArray) -> Figure:
     """The mean of at least two values."""
     n, middle = len(values), float(values.mean())
     reach = float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
@@ -144,7 +144,7 @@ def _truth(past: pa.Table, looked_at: int) -> Truth:
     return Truth(float(said.mean()), share(came), accident(said, int(came.sum())) < _LEVEL / looked_at)
 
 
-def accident(said: Numbers, came: int) -> float:
+def accident(said: FloatArray, came: int) -> float:
     """How likely a number at least as odd is, if each came back with just the probability that was said."""
     if len(said) > _EXACT_UP_TO:
         spread = np.sqrt((said * (1 - said)).sum())
@@ -170,5 +170,5 @@ def _only(rows: pa.Table, column: str, name: str) -> pa.Table:
     return rows.filter(pc.equal(pc.fill_null(rows[column], NOT_KNOWN), name))
 
 
-def _column(rows: pa.Table, name: str) -> Numbers:
+def _column(rows: pa.Table, name: str) -> FloatArray:
     return rows[name].cast(pa.float64()).to_numpy()

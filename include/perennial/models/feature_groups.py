@@ -13,8 +13,8 @@ from math import factorial
 import numpy as np
 from numpy.typing import NDArray
 
+from perennial.foundation.arrays import FloatArray
 from perennial.models import features, order_hazard_network
-from perennial.models.features import Numbers
 
 NAMES: tuple[str, ...] = (*features.NAMES, *order_hazard_network.NAMES)
 """Everything the return model reads, in the order of the columns."""
@@ -70,7 +70,7 @@ COLUMNS: NDArray[np.intp] = np.array([KINDS.index(_kind(name)) for name in NAMES
 _AT_ONCE = 4096
 
 
-def shapley(score: Callable[[Numbers], Numbers], read: Numbers, typical: Numbers) -> Numbers:
+def shapley(score: Callable[[FloatArray], FloatArray], read: FloatArray, typical: FloatArray) -> FloatArray:
     """What each kind of evidence adds to the score of each customer, shape (n, len(KINDS)).
 
     Args:
@@ -82,12 +82,12 @@ def shapley(score: Callable[[Numbers], Numbers], read: Numbers, typical: Numbers
     return np.concatenate([np.zeros((0, len(KINDS))), *(_block(score, one, typical) for one in blocks)])
 
 
-def without(read: Numbers, kind: Kind, typical: Numbers) -> Numbers:
+def without(read: FloatArray, kind: Kind, typical: FloatArray) -> FloatArray:
     """The customers with the typical customer's evidence of one kind."""
     return np.where(KINDS.index(kind) == COLUMNS, typical, read)
 
 
-def _block(score: Callable[[Numbers], Numbers], read: Numbers, typical: Numbers) -> Numbers:
+def _block(score: Callable[[FloatArray], FloatArray], read: FloatArray, typical: FloatArray) -> FloatArray:
     k = len(KINDS)
     held = np.array([[(number >> place) & 1 for place in range(k)] for number in range(1 << k)], bool)
     scores = np.stack([score(np.where(some[COLUMNS], read, typical)) for some in held])

@@ -8,11 +8,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from perennial.foundation import contracts
-
-Numbers = NDArray[np.float64]
+from perennial.foundation.arrays import BoolArray, FloatArray, IntArray
 
 _TAKEN = (
     *("recency_days", "tenure_days", "orders", "orders_28", "orders_91", "spend", "spend_28", "spend_91"),
@@ -66,7 +64,7 @@ def to_frame(rows: pa.Table) -> pd.DataFrame:
     return frame
 
 
-def matrix(rows: pa.Table) -> Numbers:
+def matrix(rows: pa.Table) -> FloatArray:
     """The features of each profile row, shape (n, len(NAMES)), in the rows' order."""
     taken = {name: _column(rows, name) for name in _TAKEN}
     gaps, values = recent_orders(rows, "gap_days"), recent_orders(rows, "value")
@@ -97,11 +95,11 @@ def matrix(rows: pa.Table) -> Numbers:
     return np.column_stack([(taken | derived)[name] for name in NAMES])
 
 
-def _column(rows: pa.Table, name: str) -> Numbers:
+def _column(rows: pa.Table, name: str) -> FloatArray:
     return rows[name].cast(pa.float64()).to_numpy().astype(np.float64)
 
 
-def recent_orders(rows: pa.Table, field: str) -> Numbers:
+def recent_orders(rows: pa.Table, field: str) -> FloatArray:
     """One field of the recent orders, shape (n, ORDERS_SEEN): the newest last, NaN where there are fewer."""
     lengths, orders = _flat(rows["recent_orders"])
     found = pc.struct_field(orders, field).cast(pa.float64()).to_numpy(zero_copy_only=False)
@@ -112,55 +110,55 @@ def recent_orders(rows: pa.Table, field: str) -> Numbers:
     return padded
 
 
-def _flat(lists: pa.ChunkedArray) -> tuple[NDArray[np.int64], pa.Array]:
+def _flat(lists: pa.ChunkedArray) -> tuple[IntArray, pa.Array]:
     """How long each list is, and what they hold one after the other; a missing list is empty."""
     whole = lists.combine_chunks()
     lengths = pc.fill_null(pc.list_value_length(whole), 0).to_numpy(zero_copy_only=False)
     return lengths.astype(np.int64), whole.flatten()
 
 
-def _ages(gaps: Numbers, values: Numbers, recency: Numbers) -> Numbers:
+def _ages(gaps: FloatArray, values: FloatArray, recency: FloatArray) -> FloatArray:
     """Days since each recent order, NaN where there is none."""
     from_here = np.nancumsum(gaps[:, ::-1], axis=1)[:, ::-1]
     later = np.column_stack([from_here[:, 1:], np.zeros(len(gaps))])
     return np.where(np.isnan(values), np.nan, later + recency[:, None])
 
 
-def _mean(values: Numbers) -> Numbers:
+def _mean(values: FloatArray) -> FloatArray:
     known = ~np.isnan(values)
     counts = known.sum(axis=1)
     return np.divide(np.nansum(values, axis=1), counts, out=np.full(len(values), np.nan), where=counts > 0)
 
 
-def _deviation(values: Numbers) -> Numbers:
+def _deviation(values: FloatArray) -> FloatArray:
     mean = _mean(values)
     return np.sqrt(_mean((values - mean[:, None]) ** 2))
 
 
-def _median(values: Numbers) -> Numbers:
+def _median(values: FloatArray) -> FloatArray:
     order = np.sort(values, axis=1)  # missing values come last
     counts = (~np.isnan(values)).sum(axis=1)
     rows, middle = np.arange(len(values)), np.maximum(counts - 1, 0)
     return (order[rows, middle // 2] + order[rows, (middle + 1) // 2]) / 2
 
 
-def _most(values: Numbers) -> Numbers:
+def _most(values: FloatArray) -> FloatArray:
     known = ~np.isnan(values)
     return np.where(known.any(axis=1), np.where(known, values, -np.inf).max(axis=1), np.nan)
 
 
-def _counted(found: NDArray[np.bool_]) -> Numbers:
+def _counted(found: BoolArray) -> FloatArray:
     return found.sum(axis=1).astype(float)
 
 
-def _windows_seen(ages: Numbers, tenure: Numbers) -> Numbers:
+def _windows_seen(ages: FloatArray, tenure: FloatArray) -> FloatArray:
     """How many of the last eight stretches of 28 days lie after joining and within the list of orders."""
     full = ~np.isnan(ages[:, 0])
     covered = np.where(full, np.minimum(tenure, np.nan_to_num(ages[:, 0])), tenure)
     return np.clip(covered // _WINDOW_DAYS, 1, _WINDOWS)
 
 
-def _spend_by_window(ages: Numbers, values: Numbers, tenure: Numbers) -> Numbers:
+def _spend_by_window(ages: FloatArray, values: FloatArray, tenure: FloatArray) -> FloatArray:
     """Spend in each of the last eight stretches of 28 days, shape (n, 8); NaN in those not seen."""
     seen = _windows_seen(ages, tenure)
     stretch = ages // _WINDOW_DAYS
@@ -168,7 +166,7 @@ def _spend_by_window(ages: Numbers, values: Numbers, tenure: Numbers) -> Numbers
     return np.where(np.arange(_WINDOWS) < seen[:, None], np.column_stack(spent), np.nan)
 
 
-def _active_windows(ages: Numbers, tenure: Numbers) -> Numbers:
+def _active_windows(ages: FloatArray, tenure: FloatArray) -> FloatArray:
     """Share of the last eight stretches of 28 days, of those seen, with an order."""
     seen = _windows_seen(ages, tenure)
     stretch = ages // _WINDOW_DAYS

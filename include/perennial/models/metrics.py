@@ -1,21 +1,20 @@
 """How good are probabilities? Each measure once, in plain arrays, with an interval that says how sure."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from perennial.foundation.arrays import FloatArray
 from perennial.foundation.modelling import calibration
 
-Numbers = NDArray[np.float64]
 _TINY = 1e-7
 
 
-def log_losses(labels: Numbers, probabilities: Numbers) -> Numbers:
+def log_losses(labels: FloatArray, probabilities: FloatArray) -> FloatArray:
     """−ln of the probability given to what happened, one for each case, in nats."""
     given = np.where(labels > 0, probabilities, 1 - probabilities)
     return -np.log(np.clip(given, _TINY, 1.0))
 
 
-def area_under_curve(labels: Numbers, scores: Numbers, weights: Numbers | None = None) -> Numbers:
+def area_under_curve(labels: FloatArray, scores: FloatArray, weights: FloatArray | None = None) -> FloatArray:
     """Probability that a case that came true outranks one that did not; ties count half.
 
     Args:
@@ -37,13 +36,15 @@ def area_under_curve(labels: Numbers, scores: Numbers, weights: Numbers | None =
     return np.divide(won, pairs, out=np.full(len(counts), np.nan), where=pairs > 0)
 
 
-def gain(labels: Numbers, probabilities: Numbers) -> Numbers:
+def gain(labels: FloatArray, probabilities: FloatArray) -> FloatArray:
     """Share of all that came true among the first k cases by probability, for k = 0 … n."""
     found = np.cumsum(labels[np.argsort(-probabilities, kind="stable")])
     return np.r_[0.0, found / max(found[-1], 1.0)]
 
 
-def figures(labels: Numbers, probabilities: Numbers, threshold: float, draws: int = 500) -> dict[str, float]:
+def figures(
+    labels: FloatArray, probabilities: FloatArray, threshold: float, draws: int = 500
+) -> dict[str, float]:
     """All measures with 95 % bootstrap intervals over the cases (`<measure>_low`, `<measure>_high`).
 
     Precision, recall and accuracy are those of a contact from the threshold on.
@@ -53,7 +54,7 @@ def figures(labels: Numbers, probabilities: Numbers, threshold: float, draws: in
     likely = probabilities >= threshold
     hits, right = likely * labels, (likely == (labels > 0)).astype(float)
 
-    def measured(counts: Numbers) -> dict[str, Numbers]:
+    def measured(counts: FloatArray) -> dict[str, FloatArray]:
         """Each measure for each row of `counts`: how often each case counts, shape (m, n)."""
         with np.errstate(invalid="ignore"):
             return {

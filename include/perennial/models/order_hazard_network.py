@@ -15,13 +15,13 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from perennial.foundation.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from perennial.models import features
-from perennial.models.features import ORDERS_SEEN, Numbers
+from perennial.models.features import ORDERS_SEEN
 from perennial.models.settings import RhythmSettings
 
 _HALF_LIVES = (1.0, 3.0, 8.0, 24.0, np.inf)
@@ -59,9 +59,9 @@ class Examples:
         followed: was there a next order? Shape (n,).
     """
 
-    inputs: NDArray[np.float32]
-    days: NDArray[np.int64]
-    followed: NDArray[np.bool_]
+    inputs: Float32Array
+    days: IntArray
+    followed: BoolArray
 
 
 @dataclass(frozen=True)
@@ -74,16 +74,16 @@ class Rhythm:
         weights: of the layers, by torch's names.
     """
 
-    centre: NDArray[np.float64]
-    mean: NDArray[np.float32]
-    scale: NDArray[np.float32]
-    weights: dict[str, NDArray[np.float32]]
+    centre: FloatArray
+    mean: Float32Array
+    scale: Float32Array
+    weights: dict[str, Float32Array]
 
-    def inputs(self, rows: pa.Table) -> NDArray[np.float32]:
+    def inputs(self, rows: pa.Table) -> Float32Array:
         """What the network reads of each profile row, shape (n, len(NAMES))."""
         return _inputs(rows, self.centre, last_only=True)[:, -1]
 
-    def probabilities(self, inputs: Numbers, recency: Numbers, windows: Sequence[int]) -> Numbers:
+    def probabilities(self, inputs: FloatArray, recency: FloatArray, windows: Sequence[int]) -> FloatArray:
         """P(order within so many days) for each customer and window, shape (n, len(windows)).
 
         Args:
@@ -130,7 +130,7 @@ def fit(rows: pa.Table, chosen: RhythmSettings) -> Rhythm:
     return Rhythm(centre, mean, scale, weights)
 
 
-def examples(rows: pa.Table, centre: Numbers) -> Examples:
+def examples(rows: pa.Table, centre: FloatArray) -> Examples:
     """Every order that the profiles hold, and what followed it."""
     values, gaps = (features.recent_orders(rows, name) for name in ("value", "gap_days"))
     orders = ~np.isnan(values)
@@ -141,9 +141,7 @@ def examples(rows: pa.Table, centre: Numbers) -> Examples:
     return Examples(_inputs(rows, centre)[orders], days.astype(np.int64), followed[orders])
 
 
-def _learnt(
-    given: Examples, scaled: NDArray[np.float32], chosen: RhythmSettings
-) -> dict[str, NDArray[np.float32]]:
+def _learnt(given: Examples, scaled: Float32Array, chosen: RhythmSettings) -> dict[str, Float32Array]:
     """The weights that make what followed likeliest."""
     torch.set_num_threads(_THREADS)
     with torch.random.fork_rng(devices=[]):
@@ -201,7 +199,7 @@ def _span(days: Tensor) -> Tensor:
     return torch.bucketize(days, torch.from_numpy(_EDGES[1:-1]), right=True)
 
 
-def _inputs(rows: pa.Table, centre: Numbers, *, last_only: bool = False) -> NDArray[np.float32]:
+def _inputs(rows: pa.Table, centre: FloatArray, *, last_only: bool = False) -> Float32Array:
     """The columns `NAMES` at each recent order, shape (n, ORDERS_SEEN, len(NAMES)); or at the last alone."""
     series, known = _series(rows)
     ages = np.arange(ORDERS_SEEN)[:, None] - np.arange(ORDERS_SEEN)[None, :]
@@ -221,7 +219,7 @@ def _inputs(rows: pa.Table, centre: Numbers, *, last_only: bool = False) -> NDAr
     return np.stack(columns, axis=-1).astype(np.float32)
 
 
-def _series(rows: pa.Table) -> tuple[dict[str, Numbers], dict[str, NDArray[np.bool_]]]:
+def _series(rows: pa.Table) -> tuple[dict[str, FloatArray], dict[str, BoolArray]]:
     """Each series of the recent orders and where it is known, all of shape (n, ORDERS_SEEN)."""
     values, gaps, pieces = (features.recent_orders(rows, name) for name in ("value", "gap_days", "quantity"))
     log_gap = np.log1p(gaps)
@@ -238,7 +236,7 @@ def _series(rows: pa.Table) -> tuple[dict[str, Numbers], dict[str, NDArray[np.bo
     return found, {name: with_gap if name in _GAPS else with_order for name in _SERIES}
 
 
-def _centre(rows: pa.Table) -> Numbers:
+def _centre(rows: pa.Table) -> FloatArray:
     series, known = _series(rows)
     sums = [(np.where(known[name], series[name], 0).sum(), known[name].sum()) for name in _SERIES]
     return np.array([total / max(count, 1) for total, count in sums])

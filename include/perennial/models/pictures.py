@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 from matplotlib.figure import Figure
 
+from perennial.foundation.arrays import FloatArray
 from perennial.foundation.modelling import calibration as honesty
 from perennial.models import metrics
 from perennial.models.feature_groups import KINDS, NAMES
-from perennial.models.features import Numbers
 
 _SHOWN = (
     "recency_days",
@@ -22,7 +22,7 @@ _POINTS = 15
 _CUSTOMERS = 500
 
 
-def calibration(labels: Numbers, said: dict[str, Numbers]) -> Figure:
+def calibration(labels: FloatArray, said: dict[str, FloatArray]) -> Figure:
     """What was said against what came true, in ten bins of equal mass; a line for each set."""
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
@@ -35,7 +35,7 @@ def calibration(labels: Numbers, said: dict[str, Numbers]) -> Figure:
     return figure
 
 
-def gain(labels: Numbers, said: dict[str, Numbers]) -> Figure:
+def gain(labels: FloatArray, said: dict[str, FloatArray]) -> Figure:
     """Share of those who came back that is found among the first customers by probability."""
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
@@ -50,7 +50,7 @@ def gain(labels: Numbers, said: dict[str, Numbers]) -> Figure:
     return figure
 
 
-def importance(pushes: Numbers) -> Figure:
+def importance(pushes: FloatArray) -> Figure:
     """How far each kind of evidence moves the log odds of a customer, on average over customers."""
     means = np.abs(pushes).mean(axis=0)
     order = np.argsort(means)
@@ -62,7 +62,7 @@ def importance(pushes: Numbers) -> Figure:
     return figure
 
 
-def partial_dependence(score: Callable[[Numbers], Numbers], read: Numbers) -> Figure:
+def partial_dependence(score: Callable[[FloatArray], FloatArray], read: FloatArray) -> Figure:
     """Mean probability when one feature of all customers has a value and the rest stays (Friedman 2001).
 
     Args:

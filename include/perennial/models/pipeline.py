@@ -10,6 +10,7 @@ import pyarrow as pa
 from scipy.special import expit
 
 from perennial.foundation import contracts, engine
+from perennial.foundation.arrays import FloatArray
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.ledger import open_ledger
@@ -18,7 +19,6 @@ from perennial.foundation.modelling.promotion import WINDOW
 from perennial.foundation.modelling.registered import Pyfunc
 from perennial.models import drift, features, metrics, order_hazard_network, pictures, return_model
 from perennial.models.baselines import bgnbd, plain_trees, recency
-from perennial.models.features import Numbers
 from perennial.models.return_model import NAME, Fit, ReturnModel
 from perennial.models.settings import ReturnModelSettings, return_model_settings
 from perennial.models.training_cases import HORIZONS, Cases, labelled, read_by_the_model
@@ -208,7 +208,7 @@ def _log(
     )
 
 
-def candidates(judged: Fit, history: History) -> dict[str, Numbers]:
+def candidates(judged: Fit, history: History) -> dict[str, FloatArray]:
     """What the blend, its parts and the baselines say of the newest window; none of them has seen it."""
     newest, before = history.newest, Cases.joined(history.earlier)
     matrix, training, read = newest.matrix, before.matrix, judged.read(newest.rows)

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from perennial.foundation.arrays import FloatArray
 from perennial.models.feature_groups import KINDS, Kind
-from perennial.models.features import NAMES, Numbers
+from perennial.models.features import NAMES
 
 NO_ORDER = "has not ordered yet"
 _SAID = 3
@@ -13,7 +14,7 @@ _SAID = 3
 Values = dict[str, float]
 
 
-def in_words(matrix: Numbers, pushes: Numbers) -> list[list[str]]:
+def in_words(matrix: FloatArray, pushes: FloatArray) -> list[list[str]]:
     """The three strongest pushes of each customer, strongest first, each with its direction.
 
     Args:
@@ -26,7 +27,7 @@ def in_words(matrix: Numbers, pushes: Numbers) -> list[list[str]]:
     ]
 
 
-def strongest(pushes: Numbers) -> list[list[tuple[Kind, float]]]:
+def strongest(pushes: FloatArray) -> list[list[tuple[Kind, float]]]:
     """The three kinds of evidence that move each customer's probability most, and how much."""
     order = np.argsort(-np.abs(pushes), axis=1, kind="stable")[:, :_SAID]
     return [

@@ -16,11 +16,12 @@ import pyarrow as pa
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
+from perennial.foundation.arrays import FloatArray
 from perennial.foundation.modelling.gate import Answers
 from perennial.foundation.modelling.registered import check_layout, write_layout
 from perennial.models import feature_groups, features, metrics, order_hazard_network, reasons, spending, trees
 from perennial.models.drift import Reference
-from perennial.models.features import NAMES, Numbers
+from perennial.models.features import NAMES
 from perennial.models.order_hazard_network import Rhythm
 from perennial.models.settings import ReturnModelSettings
 from perennial.models.spending import Spending
@@ -57,39 +58,39 @@ class Fit:
     rhythm: Rhythm
     spending: Spending
     shares: tuple[float, ...]
-    typical: Numbers
+    typical: FloatArray
     base: tuple[float, ...]
-    level: Numbers
+    level: FloatArray
 
-    def answers(self, rows: pa.Table) -> Numbers:
+    def answers(self, rows: pa.Table) -> FloatArray:
         """The columns `ANSWERS` for each profile row, shape (n, 4); for who never ordered `base`."""
         read = self.read(rows)
         found = np.column_stack([self.returns(read), self.spending.medians(read[:, : len(NAMES)])])
         return np.where(_ordered(rows)[:, None], found, self.base)
 
-    def probabilities(self, rows: pa.Table) -> Numbers:
+    def probabilities(self, rows: pa.Table) -> FloatArray:
         """P(order within the longest horizon) of each profile row, shape (n,)."""
         return np.where(_ordered(rows), self.returns(self.read(rows))[:, -1], self.base[len(HORIZONS) - 1])
 
-    def read(self, rows: pa.Table) -> Numbers:
+    def read(self, rows: pa.Table) -> FloatArray:
         """Everything the model reads of each profile row, shape (n, len(evidence.NAMES))."""
         return np.hstack([features.matrix(rows), self.rhythm.inputs(rows)])
 
-    def returns(self, read: Numbers) -> Numbers:
+    def returns(self, read: FloatArray) -> FloatArray:
         """P(order within each horizon) from what is read, shape (n, 3); a longer one has no smaller one."""
         return np.maximum.accumulate(expit(self.blended(read)), axis=1)
 
-    def longest(self, read: Numbers) -> Numbers:
+    def longest(self, read: FloatArray) -> FloatArray:
         """Log odds of an order within the longest horizon, asked alone, shape (n,)."""
         return self.blended(read, HORIZONS[-1:])[:, 0]
 
-    def blended(self, read: Numbers, horizons: Sequence[int] = HORIZONS) -> Numbers:
+    def blended(self, read: FloatArray, horizons: Sequence[int] = HORIZONS) -> FloatArray:
         """Log odds of all parts in their shares, at their level, shape (n, len(horizons))."""
         level = self.level[[HORIZONS.index(days) for days in horizons]]
         parts = zip(self.shares, self.by_part(read, horizons).values(), strict=True)
         return sum((share * _odds(said) for share, said in parts), start=level)
 
-    def by_part(self, read: Numbers, horizons: Sequence[int] = HORIZONS) -> dict[str, Numbers]:
+    def by_part(self, read: FloatArray, horizons: Sequence[int] = HORIZONS) -> dict[str, FloatArray]:
         """What each part of the blend alone says, shape (n, len(horizons)), by its name."""
         matrix, recency = read[:, : len(NAMES)], read[:, NAMES.index("recency_days")]
         return {
@@ -98,7 +99,7 @@ class Fit:
             "rhythm": self.rhythm.probabilities(read[:, len(NAMES) :], recency, horizons),
         }
 
-    def pushes(self, read: Numbers) -> Numbers:
+    def pushes(self, read: FloatArray) -> FloatArray:
         """What each kind of evidence adds to the log odds of an order within the longest horizon."""
         return feature_groups.shapley(self.longest, read, self.typical)
 
@@ -204,7 +205,7 @@ def fit(windows: Sequence[Cases], lately: pa.Table, chosen: ReturnModelSettings)
     )
 
 
-def _level(windows: Sequence[Cases], chosen: ReturnModelSettings) -> Numbers:
+def _level(windows: Sequence[Cases], chosen: ReturnModelSettings) -> FloatArray:
     """What to add to the log odds of each horizon, shape (3,); nothing with nothing to rehearse on.
 
     As a shop grows older, fewer of its customers come back than of those who looked the same before. How
@@ -217,7 +218,7 @@ def _level(windows: Sequence[Cases], chosen: ReturnModelSettings) -> Numbers:
     return chosen.level_carried * np.mean(rehearsed, axis=0) if rehearsed else np.zeros(len(HORIZONS))
 
 
-def _lacking(before: Trees, after: Cases) -> Numbers:
+def _lacking(before: Trees, after: Cases) -> FloatArray:
     """What the trees lack, in log odds, to say the share that came back, shape (3,)."""
     odds, n = _odds(before.probabilities(after.matrix)), len(after.labels)
     wanted = np.clip(after.returns.mean(axis=0), 1 / (n + 1), n / (n + 1))
@@ -228,7 +229,7 @@ def _lacking(before: Trees, after: Cases) -> Numbers:
     return np.array(solved)
 
 
-def _odds(probabilities: Numbers) -> Numbers:
+def _odds(probabilities: FloatArray) -> FloatArray:
     return logit(np.clip(probabilities, _CERTAIN, 1 - _CERTAIN))
 
 

@@ -7,9 +7,10 @@ from typing import Self
 import lightgbm
 import numpy as np
 
+from perennial.foundation.arrays import FloatArray
 from perennial.foundation.modelling import boosting
 from perennial.foundation.modelling.boosting import TreesSettings
-from perennial.models.features import NAMES, Numbers
+from perennial.models.features import NAMES
 from perennial.models.training_cases import HORIZONS, Cases
 
 
@@ -19,7 +20,7 @@ class Spending:
 
     booster: lightgbm.Booster
 
-    def medians(self, matrix: Numbers) -> Numbers:
+    def medians(self, matrix: FloatArray) -> FloatArray:
         """What half of such customers spend less than within the longest horizon, in currency, shape (n,)."""
         return np.maximum(boosting.predict(self.booster, matrix) + _usual(matrix), 0) ** 2
 
@@ -39,7 +40,7 @@ def fit(cases: Cases, chosen: TreesSettings) -> Spending:
     return Spending(boosting.grow(matrix, roots, "l1", chosen, NAMES, start=_usual(matrix)))
 
 
-def _usual(matrix: Numbers) -> Numbers:
+def _usual(matrix: FloatArray) -> FloatArray:
     """Root of a window's spend as it was so far: mean of the last 28 days, the last 91 and all the time."""
     month, quarter, ever = (matrix[:, NAMES.index(one)] for one in ("spend_28", "spend_91", "spend_a_window"))
     days = HORIZONS[-1]

@@ -12,11 +12,10 @@ import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
+from perennial.foundation.arrays import BoolArray, FloatArray
 from perennial.foundation.lake import end_of
 from perennial.models import features
-from perennial.models.features import Numbers
 
 HORIZONS = (7, 14, 28)
 """Days within which an order is foreseen; by the last one models are judged."""
@@ -39,21 +38,21 @@ class Cases:
     """
 
     rows: pa.Table
-    returns: Numbers
-    spend: Numbers
+    returns: FloatArray
+    spend: FloatArray
 
     @property
-    def labels(self) -> Numbers:
+    def labels(self) -> FloatArray:
         """Whether they came back within the longest horizon, shape (n,)."""
         return self.returns[:, -1]
 
     @cached_property
-    def matrix(self) -> Numbers:
+    def matrix(self) -> FloatArray:
         """Their features, shape (n, features)."""
         return features.matrix(self.rows)
 
     @property
-    def groups(self) -> dict[str, NDArray[np.bool_]]:
+    def groups(self) -> dict[str, BoolArray]:
         """By name, who belongs to a group; customers of whom it is not known belong to none."""
         found = {}
         for column in GROUPED_BY:

@@ -8,9 +8,10 @@ from typing import Self
 import lightgbm
 import numpy as np
 
+from perennial.foundation.arrays import FloatArray
 from perennial.foundation.modelling import boosting
 from perennial.foundation.modelling.boosting import TreesSettings
-from perennial.models.features import NAMES, Numbers
+from perennial.models.features import NAMES
 from perennial.models.training_cases import HORIZONS, Cases
 
 
@@ -20,7 +21,7 @@ class Trees:
 
     boosters: tuple[lightgbm.Booster, ...]
 
-    def probabilities(self, matrix: Numbers, horizons: Sequence[int] = HORIZONS) -> Numbers:
+    def probabilities(self, matrix: FloatArray, horizons: Sequence[int] = HORIZONS) -> FloatArray:
         """P(order within so many days), shape (n, len(horizons)), of the features of n customers."""
         asked = [self.boosters[HORIZONS.index(days)] for days in horizons]
         return np.column_stack([boosting.predict(booster, matrix) for booster in asked])

@@ -1,19 +1,18 @@
 """What happens when a task failed for good, a day is late or customers have drifted: a sentence is logged.
 
-It goes to the logger `perennial.alerts`, where log collectors find it.
+It goes to the logger `perennial.alerts`, where log collectors find it. Airflow's own deadlines are not used:
+Airflow 3.3 cannot clear a run that has one (apache/airflow#70368).
 """
 
-import asyncio
 import logging
-from collections.abc import Mapping
-from datetime import timedelta
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import copy_context
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-# Airflow's stub leaves them out.
-from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference  # type: ignore[attr-defined]
-
-from perennial.orchestration.day import parse
-from perennial.orchestration.waiting import ask, described
+from airflow.sdk import get_current_context
 
 logger = logging.getLogger("perennial.alerts")
 
@@ -38,47 +37,35 @@ def tell(context: Mapping[str, Any], result: object = None) -> None:
         logger.critical("%s.%s: %s", task.dag_id, task.task_id, result["alert"])
 
 
-def deadline(after: timedelta, watched: str, looked_for: str) -> DeadlineAlert:
-    """The alert of a DAG whose run is not done so long after it was queued.
-
-    Not after the day's end: a backfilled day is no later than any other.
-
-    Args:
-        after: how long.
-        watched: dotted path of the function that says for which day a day waits, as in `waiting.Wait`.
-        looked_for: the same of where its own files are looked for.
-    """
-    return DeadlineAlert(
-        name="landing",
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=after,
-        callback=AsyncCallback(day_is_late, {"watched": watched, "looked_for": looked_for}),
+def run_is_late(context: Mapping[str, Any], reason: str) -> None:
+    """Say which day is not done although its deadline has passed, and why."""
+    run = context["dag_run"]
+    day = run.partition_key or context["params"].get("day")
+    logger.critical(
+        "%s of %s is late: its run began at %s and is not done; %s.", run.dag_id, day, run.start_date, reason
     )
 
 
-async def day_is_late(watched: str, looked_for: str, context: Mapping[str, Any]) -> str | None:
-    """Say which day is not done by its deadline and what it waits for; Airflow calls it in the triggerer.
+def deadline(context: Mapping[str, Any], after: timedelta) -> datetime:
+    """When a run is late: so long after it began, or began again because a task was cleared.
 
-    A run that has failed has had its alert, and one that has not started waits for its turn in Airflow: of
-    these it says nothing. What it returns, Airflow keeps with the deadline.
+    Not after the day's end: a backfilled day is no later than any other.
     """
-    run = context["dag_run"]
-    if run["state"] != "running":
-        return None
-    day = str(run["partition_key"] or (run["conf"] or {}).get("day"))
-    since = run["queued_at"] or run["start_date"]
-    reason = await asyncio.to_thread(_reason, day, watched, looked_for)
-    sentence = f"{run['dag_id']} of {day} is late: queued at {since} and not done, {reason}."
-    logger.critical(sentence)
-    return sentence
+    began: datetime = context["dag_run"].start_date
+    return began + after
 
 
-def _reason(day: str, watched: str, looked_for: str) -> str:
-    """What the day waits for; an alert is due also when that cannot be found out."""
+@contextmanager
+def if_late(after: timedelta) -> Iterator[None]:
+    """Around a task's work: one alert if the run gets late during the work, or is late when it begins."""
+    context = get_current_context()
+    left = (deadline(context, after) - datetime.now(UTC)).total_seconds()
+    reason = f"its task {context['ti'].task_id} is at work, try {context['ti'].try_number}"
+    # With the task's context variables, from which Airflow's log takes the names of DAG, run and task.
+    timer = threading.Timer(max(left, 0), copy_context().run, (run_is_late, context, reason))
+    timer.daemon = True
+    timer.start()
     try:
-        waits_for = ask(watched, parse(day))
-        if waits_for is None:
-            return "though nothing seems to be missing: its tasks are at work or try again"
-        return f"it waits for {described(parse(day), waits_for, looked_for)}"
-    except Exception as error:
-        return f"and what it waits for could not be found out: {error}"
+        yield
+    finally:
+        timer.cancel()

@@ -1,9 +1,12 @@
 """Keeping days in order: Airflow's own depends-on-past does nothing on partitioned runs.
 
 The first look is taken in the task: a day whose turn it is costs no trigger. Else the task defers and gives
-its slot back, and a trigger looks on in the triggerer. It wakes the task, which takes the last look itself:
-when nothing seems to be missing any more, when patience is over, or when it cannot tell. A day that waited
-too long fails with the name of what is missing.
+its slot back, and a trigger looks on in the triggerer. It wakes the task, which looks itself: when nothing
+seems to be missing any more, when the run is late, when patience is over, or when the trigger cannot tell.
+A day that is late raises one alert and waits on; a day that waited too long fails. Both name what is missing.
+
+Waits are stored in Airflow's database: the path of `Lookout`, its arguments, `look_again` and its arguments
+have to stay readable for the next version.
 
 What the triggerer asks is a function of a day, given as a dotted path, for it cannot import a DAG file. It is
 asked again and again, in a process of many: it should be cheap.
@@ -21,6 +24,7 @@ from airflow.sdk import BaseSensorOperator
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from perennial.orchestration import alerts
 from perennial.orchestration.day import DAY, parse
 
 PATIENCE = timedelta(hours=12)
@@ -43,6 +47,7 @@ class Wait(BaseSensorOperator):
         looked_for: dotted path of the function that says where the day's own files are looked for.
         skip_if: from the run's day to whether there is nothing to do for it at all.
         patience: how long to wait, from the first look on.
+        late_after: how long after the run began an alert is raised; None for no alert.
     """
 
     template_fields = ("day",)
@@ -56,6 +61,7 @@ class Wait(BaseSensorOperator):
         looked_for: str | None = None,
         skip_if: Callable[[date], bool] | None = None,
         patience: timedelta = PATIENCE,
+        late_after: timedelta | None = None,
         day: str = DAY,
         **kwargs: Any,
     ) -> None:
@@ -66,17 +72,18 @@ class Wait(BaseSensorOperator):
         self.looked_for = looked_for
         self.skip_if = skip_if
         self.patience = patience
+        self.late_after = late_after
         self.day = day
 
     def execute(self, context: Any) -> None:
         """The first look."""
-        self._look(datetime.now(UTC))
+        self._look(context, datetime.now(UTC), alerted=False)
 
-    def look_again(self, context: Any, event: str) -> None:
-        """A further look; the trigger hands back when the first was."""
-        self._look(datetime.fromisoformat(event))
+    def look_again(self, context: Any, event: str, alerted: bool = False) -> None:
+        """A further look; the trigger hands back when the first was, Airflow whether an alert was raised."""
+        self._look(context, datetime.fromisoformat(event), alerted=alerted)
 
-    def _look(self, since: datetime) -> None:
+    def _look(self, context: Any, since: datetime, *, alerted: bool) -> None:
         """Return when it is the day's turn, else defer; at the end of patience say what is missing."""
         day = parse(self.day)
         if self.skip_if and self.skip_if(day):
@@ -85,17 +92,25 @@ class Wait(BaseSensorOperator):
         if missing is None:
             return
         waits_for = described(day, missing, self.looked_for)
-        if datetime.now(UTC) >= since + self.patience:
+        now, wake = datetime.now(UTC), since + self.patience
+        if now >= wake:
             hours = f"{self.patience / timedelta(hours=1):.3g} hours"
             raise DayMissing(f"after {hours} {self.dag_id} of {day} still waits for {waits_for}")
         self.log.info("%s waits for %s", day, waits_for)
-        patience = self.patience.total_seconds()
-        trigger = Lookout(self.watched, self.given, str(day), since.isoformat(), patience)
-        self.defer(trigger=trigger, method_name="look_again")
+        if self.late_after and not alerted:
+            late = alerts.deadline(context, self.late_after)
+            if alerted := now >= late:
+                alerts.run_is_late(context, f"it waits for {waits_for}")
+            else:
+                wake = min(wake, late)
+        trigger = Lookout(
+            self.watched, self.given, str(day), since.isoformat(), (wake - since).total_seconds()
+        )
+        self.defer(trigger=trigger, method_name="look_again", kwargs={"alerted": alerted})
 
 
 class Lookout(BaseTrigger):
-    """Fires when nothing seems to be missing any more, when patience is over, or when asking fails.
+    """Fires when nothing seems to be missing, when asking fails, or `patience_seconds` after `since`.
 
     It looks often at first and rarer the longer it has waited. What it says is only since when.
     """

@@ -11,9 +11,9 @@ import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from perennial.foundation import encoder
+from perennial.foundation.arrays import Float32Array, IntArray
 from perennial.foundation.contracts import VECTOR
 from perennial.foundation.encoder import Choice
 from perennial.foundation.engine import kept
@@ -31,7 +31,7 @@ class TextVectors:
     """The vectors of texts as a matrix: row i is the vector of the i-th hash. The hashes are in order."""
 
     hashes: pa.Array
-    matrix: NDArray[np.float32]
+    matrix: Float32Array
 
 
 def text_vectors(held: ir.Table) -> TextVectors:
@@ -91,9 +91,7 @@ def sentences(weights: ir.Table, titles: int) -> pa.Table:
     return lists.select("customer", said=said).order_by("customer").to_pyarrow()
 
 
-def _means(
-    weights: ir.Table, matrix: NDArray[np.float32], exponent: float
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _means(weights: ir.Table, matrix: Float32Array, exponent: float) -> tuple[IntArray, Float32Array]:
     """The customers and the weighted means of the vectors of their texts.
 
     Args:
@@ -123,7 +121,7 @@ def _means(
     return customers, found
 
 
-def _table(customers: NDArray[np.int64], matrix: NDArray[np.float32]) -> pa.Table:
+def _table(customers: IntArray, matrix: Float32Array) -> pa.Table:
     rows, width = matrix.shape
     ends = pa.array(np.arange(rows + 1, dtype=np.int32) * width)
     lists = pa.ListArray.from_arrays(ends, pa.array(matrix.ravel())).cast(VECTOR)

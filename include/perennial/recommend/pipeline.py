@@ -1,62 +1,56 @@
-"""The step of training: a candidate as of a day, registered with its examination and what it was worth."""
+"""The steps that a DAG calls: train a candidate of the day; recommend in shards; publish the page of the day.
+
+A shard is a stretch of customers in the order of their ids. It is written by itself, so tasks on several
+machines can share the work of a day, and any of them can be done again.
+"""
 
 import tempfile
-from collections.abc import Mapping
-from datetime import date, timedelta
+from collections.abc import Iterator
+from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
+import pyarrow.parquet as pq
 
-from perennial.foundation.embedding_spaces import in_force, texts
+from perennial.foundation import engine
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake, open_lake
+from perennial.foundation.lake.table import Stretch
 from perennial.foundation.ledger import open_ledger
 from perennial.foundation.modelling import promotion, tracking
-from perennial.foundation.modelling.promotion import WINDOW
-from perennial.foundation.modelling.registered import Pyfunc, Registered
-from perennial.recommend import recommender
-from perennial.recommend.any_data import report
-from perennial.recommend.arrays.lookup import drawn
-from perennial.recommend.data import history, tables
-from perennial.recommend.data.catalogue import Shelf
-from perennial.recommend.data.history import History
-from perennial.recommend.data.window_purchases import Examination, bought_after
-from perennial.recommend.evaluation import comparison, pictures
-from perennial.recommend.evaluation.scorecard import mark
-from perennial.recommend.features.promotions import promoted
-from perennial.recommend.fit import RULES
+from perennial.foundation.pages import report_words
+from perennial.foundation.settings import settings
+from perennial.recommend import recommender, registration
+from perennial.recommend.arrays.lookup import find
+from perennial.recommend.data import tables
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.exposure import report
+from perennial.recommend.exposure.report import ShownItems
+from perennial.recommend.fit import Fit
 from perennial.recommend.lists import eligibility
 from perennial.recommend.lists.phrases import languages
-from perennial.recommend.recommender import NAME, Recommender
-from perennial.recommend.sequence.model import Sequence
+from perennial.recommend.lists.reasons import SCHEMA
+from perennial.recommend.lists.selection import ListSelector
+from perennial.recommend.recommender import NAME, Customers, Recommender
+from perennial.recommend.retraining import fit_both
+from perennial.recommend.sequence.model import SequenceModel
 from perennial.recommend.settings import RecommenderSettings, recommender_settings
-from perennial.recommend.sources import new_items
-from perennial.recommend.sources.retrieval import Sources
-from perennial.recommend.training import Window, fit, followed
 
 _READ = ("model_log", "events", "items", "promotions", "item_embeddings")
 """The log first: a space that it has in force is whole by then."""
-_EXAMPLE_CUSTOMERS = 3
-_COMPARED = 500
-"""Customers on whom every source is judged alone, every day."""
-_PROTOCOL = (
-    "different merchandise items bought in the 28 days, warm or cold, by customers who had bought before; "
-    "every sellable item ranked, none sampled"
-)
-
-
-class TooLittleHistoryError(RuntimeError):
-    """There are not enough past purchases to learn from and be judged."""
+_TABLE = "recommendations"
+BLOCK = 10_000
+"""Customers read at once."""
 
 
 def train(day: str | date, endpoint: Endpoint) -> dict[str, str]:
-    """Train, examine and register the day's candidate, or say what became of it if that is decided already.
+    """Train, judge and register the day's candidate; or say what was decided, if the day is on record.
 
     Returns:
         `model`, `version` and `mlflow_run` of the candidate; `model`, `verdict` and more when the day is on
@@ -69,194 +63,139 @@ def train(day: str | date, endpoint: Endpoint) -> dict[str, str]:
     on_record = promotion.decided(open_lake(), open_ledger(), NAME, day)
     if on_record is not None:
         return on_record
-    lake, chosen = open_lake().pinned(*_READ), recommender_settings()
+    lake, model_settings = open_lake().pinned(*_READ), recommender_settings()
     with tracking.run(endpoint, NAME, f"{NAME} {day}", {"day": str(day)}) as run:
-        model, paper = fit_both(lake, day, chosen, _followed_before(lake, day, endpoint, chosen))
-        registered = register(run, model, paper)
+        warm = _sequence_in_force(lake, day, endpoint, model_settings)
+        model, truth = fit_both(lake, day, model_settings, warm)
+        registered = registration.register(run, model, truth)
         run.log_tables(lake)
-        _log(run, model, paper, chosen, registered.model_id)
-        _log_comparison(run, model, paper)
+        registration.log(run, model, truth, model_settings, registered.model_id)
+        registration.log_comparison(run, model, truth)
     tracking.set_aliases(endpoint, NAME, {tracking.CHALLENGER: registered.version})
     return {"model": NAME, "version": str(registered.version), "mlflow_run": run.id}
 
 
-def register(run: tracking.Run, model: Recommender, paper: Examination) -> Registered:
-    """Register a model, with its examination beside it."""
-    with tempfile.TemporaryDirectory() as folder:
-        paper.save(Path(folder) / "bought.parquet")
-        run.log_file(Path(folder) / "bought.parquet", tracking.EXAMINATION)
-        return run.register(_packed(model, Path(folder) / NAME))
+def plan(day: str | date) -> list[dict[str, Any]]:
+    """The shards of the day, small enough for XCom: version in force, first customer, end.
 
+    Together they cover all customers that there can be, so nothing of an earlier attempt is left. A day
+    before the first promotion has no version in force, and gets no rows.
 
-def fit_both(
-    lake: Lake, day: date, chosen: RecommenderSettings, warm: Sequence | None = None
-) -> tuple[Recommender, Examination]:
-    """Both fits, and the examination on the newest window, of which the judged fit knows nothing.
-
-    Args:
-        lake: pinned.
-        day: the day.
-        chosen: how.
-        warm: the sequence model of an earlier day, to start from.
+    Raises:
+        NoModelError: no version has ever been promoted.
     """
-    eligibility.check(chosen.eligibility, Shelf.of(tables.names(lake.known("items", day))))
-    items = tables.merchandise(lake.known("items", day), chosen.excluded_categories)
-    backs = _windows(chosen)
-    days = [day, *(day - timedelta(back) for back in backs)]
-    customers = _drawn(lake, day, chosen.customers)
-    bought = [_lines(lake, one, customers) for one in days]
-    shelf, available, listed = _shelf(lake, items, bought[0], day)
-    histories = [History.of_lines(one, shelf) for one in bought]
-    papers = [
-        bought_after(tables.purchases(lake.known("events", one + WINDOW)), items, one, WINDOW).among(
-            history.customer_ids
-        )
-        for one, history in zip(days[1:], histories[1:], strict=True)
-    ]
-    early = [paper for back, paper in zip(backs, papers, strict=True) if back >= 2 * WINDOW.days]
-    if not len(papers[0].rows) or not any(len(paper.rows) for paper in early):
-        raise TooLittleHistoryError(f"training for {day}: nobody bought both before and after {days[-1]}")
-    some = [history for history in histories if len(history)]
-    told = [promoted(lake.known("promotions", one), shelf, one) for one in days[: len(some)]]
-    fits = [
-        Sources.fit(history, shelf, available, chosen, one) for history, one in zip(some, told, strict=True)
-    ]
-    sources = followed(fits, some, warm)
-    windows = {
-        back: Window(known, history, paper)
-        for back, known, history, paper in zip(backs, sources[1:], histories[1:], papers, strict=False)
-        if len(paper.rows)
-    }
-    over = [window for back, window in windows.items() if back >= 2 * WINDOW.days]
-    new = [
-        new_items.newest(history, shelf, listed - back, available, chosen.exploration)
-        for history, back in zip(histories, (0, backs[0]), strict=False)
-    ]
-    served = fit(sources[0], histories[0], list(windows.values())[: chosen.ranker.windows], new[0])
-    judged = fit(sources[1], histories[1], over[: chosen.ranker.windows], new[1])
-    return Recommender(judged, served, available, day, languages()), papers[0]
+    day = date.fromisoformat(str(day))
+    lake, size = open_lake(), recommender_settings().customers_per_shard
+    version = promotion.version_in_force(lake, NAME, day)
+    customers = _customers(lake, day)
+    numbered = customers.mutate(number=ibis.row_number().over(order_by=customers.customer_id))
+    first = numbered.filter((numbered.number > 0) & (numbered.number % size == 0)).order_by("number")
+    edges = [None, *first.to_pyarrow()["customer_id"].to_pylist(), None]
+    return [{"version": version, "start": start, "end": end} for start, end in pairwise(edges)]
 
 
-def _followed_before(
-    lake: Lake, day: date, endpoint: Endpoint, chosen: RecommenderSettings
-) -> Sequence | None:
+def score(shard: dict[str, Any], day: str | date, endpoint: Endpoint) -> int:
+    """Write `recommendations` of a shard for the day; how many rows.
+
+    It goes in blocks of customers: what it holds in memory does not grow with them.
+    """
+    day, lake, model_settings = date.fromisoformat(str(day)), open_lake(), recommender_settings()
+    version, stretch = shard["version"], Stretch("customer_id", shard["start"], shard["end"])
+    if version is None:
+        lake.replace(_TABLE, _stamped(SCHEMA.empty_table(), 0, day), day, only=stretch)
+        return 0
+    model: Recommender = tracking.load_model(endpoint, NAME, version)
+    staging, rows = settings().staging.resolve(), 0
+    staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="recommendations-", dir=staging) as folder:
+        file = Path(folder) / "rows.parquet"
+        with pq.ParquetWriter(file, _stamped(SCHEMA.empty_table(), 0, day).schema) as writer:
+            for lists in _recommendations(lake, model.served, day, model_settings, stretch):
+                writer.write_table(_stamped(lists, version, day))
+                rows += lists.num_rows
+        lake.replace(_TABLE, engine.files([str(file)]), day, only=stretch)
+    return rows
+
+
+def show(day: str | date, endpoint: Endpoint) -> int:
+    """Publish the page of the items shown, from what the lake holds of the day; how many rows that is."""
+    day, lake = date.fromisoformat(str(day)), open_lake()
+    recommendations = lake.read(_TABLE)
+    of_day = recommendations.filter(recommendations.day == day)
+    counted = of_day.group_by("item_id", "model_version").agg(
+        shown=of_day.count(), drawn=(of_day.propensity < 1).sum().fill_null(0)
+    )
+    items = counted.to_pyarrow()
+    if not items.num_rows:
+        return 0
+    version = items["model_version"][0].as_py()
+    model: Recommender = tracking.load_model(endpoint, NAME, version)
+    fit = model.served
+    counts = np.zeros(len(fit.sources.catalogue), np.int64)
+    np.add.at(counts, fit.sources.catalogue.find(items["item_id"]), items["shown"].to_numpy())
+    customers = of_day.customer_id.nunique().to_pyarrow().as_py()
+    shown = ShownItems(customers, int(items["drawn"].to_numpy().sum()), counts)
+    report.publish(shown, fit, version, day, report_words(), settings().reports)
+    return shown.places
+
+
+def recommend(day: str | date, endpoint: Endpoint) -> int:
+    """All shards and the page in this process; how many rows."""
+    for shard in plan(day):
+        score(shard, day, endpoint)
+    return show(day, endpoint)
+
+
+def _sequence_in_force(
+    lake: Lake, day: date, endpoint: Endpoint, model_settings: RecommenderSettings
+) -> SequenceModel | None:
     """The sequence model in force, if the next one is to start from its weights."""
-    if chosen.sequence is None or not chosen.sequence.warm:
+    if model_settings.sequence is None or not model_settings.sequence.warm:
         return None
     try:
         version = promotion.version_in_force(lake, NAME, day)
-        held: Recommender | None = None if version is None else tracking.load_model(endpoint, NAME, version)
+        if version is None:
+            return None
+        model: Recommender = tracking.load_model(endpoint, NAME, version)
     except (promotion.NoModelError, tracking.SavedOtherwiseError):
         return None
-    return None if held is None else held.served.sources.sequence
+    return model.served.sources.sequence
 
 
-def _windows(chosen: RecommenderSettings) -> list[int]:
-    """How many days ago the windows begin that are learned from, the newest first.
-
-    Further back than a served fit asks for, since the judged one may not learn from a window that overlaps
-    with the newest.
-    """
-    apart = chosen.ranker.every_days
-    count = chosen.ranker.windows + -(-WINDOW.days // apart)
-    return [WINDOW.days + apart * number for number in range(count)]
+def _customers(lake: Lake, day: date) -> ir.Table:
+    """The customers with a profile of the day."""
+    profiles = lake.read("profiles")
+    return profiles.filter(profiles.day == day).select("customer_id")
 
 
-def _drawn(lake: Lake, day: date, most: int) -> ir.Table | None:
-    """The customers to learn from, drawn by chance; None: everybody."""
-    events = lake.known("events", day)
-    names = events.filter(events.event_type == "purchase").select("customer_id").distinct()
-    if names.count().to_pyarrow().as_py() <= most:
-        return None
-    held = names.order_by("customer_id").to_pyarrow()
-    return ibis.memtable(held.take(pa.array(drawn(held.num_rows, most))))
+def _recommendations(
+    lake: Lake, fit: Fit, day: date, model_settings: RecommenderSettings, stretch: Stretch
+) -> Iterator[pa.Table]:
+    """The lists of the customers of a stretch, by today's model_settings, block by block."""
+    items, catalogue, sentences = lake.known("items", day), fit.sources.catalogue, languages()
+    eligibility.check_names(model_settings.eligibility, Catalogue.of(tables.item_names(items)))
+    on_sale = items.filter(items.available).select("item_id").to_pyarrow()["item_id"]
+    available = find(pa.array(catalogue.item_ids), on_sale) >= 0
+    selector = ListSelector.of(model_settings, fit.sources, fit.new_items, available, day)
+    events, users = lake.known("events", day), lake.known("users", day)
+    attributes = users.select("customer_id", "age", "locale")
+    joined = stretch.of(_customers(lake, day)).left_join(attributes, "customer_id")
+    ordered = joined.select("customer_id", "age", "locale").order_by("customer_id")
+    for batch in ordered.to_pyarrow().to_batches(BLOCK):
+        block = pa.Table.from_batches([batch])
+        customer_ids = block["customer_id"]
+        of_block = events.semi_join(ibis.memtable(block.select(["customer_id"])), "customer_id")
+        history = PurchaseHistory.of_lines(tables.order_lines(of_block, day).to_pyarrow(), catalogue)
+        customers = Customers(
+            history.of(history.find(customer_ids), customer_ids.to_numpy()),
+            eligibility.known_adults(block["age"], model_settings.eligibility.adult_age),
+            sentences.of(block["locale"]),
+        )
+        yield recommender.recommend(fit, customers, selector, sentences, model_settings.top)
 
 
-def _lines(lake: Lake, day: date, customers: ir.Table | None) -> pa.Table:
-    """What customers had bought by the end of the day, as known then."""
-    events = lake.known("events", day)
-    asked = events if customers is None else events.semi_join(customers, "customer_id")
-    return history.lines(asked, day).to_pyarrow()
-
-
-def _shelf(
-    lake: Lake, items: ir.Table, bought: pa.Table, day: date
-) -> tuple[Shelf, NDArray[np.bool_], NDArray[np.int64]]:
-    """The items that somebody bought and those that are new, with the vectors of their texts in force.
-
-    Returns:
-        The shelf; which items are available; days since each entered the catalogue, −1 where not known.
-    """
-    space = in_force(lake, day)
-    sold = items.item_id.isin(ibis.memtable(bought.select(["item_id"])).distinct().item_id)
-    new = items.available & (items.listed_on > day - timedelta(new_items.NEW_DAYS))
-    wanted = items.filter(sold | new.fill_null(False))
-    hashes = texts(wanted, space.text).drop("text").to_pyarrow()
-    held = lake.read("item_embeddings")
-    needed = ibis.memtable(hashes.select(["text_hash"])).distinct()
-    vectors = held.filter(held.encoder == space.key).semi_join(needed, "text_hash")
-    known = (
-        wanted.select("item_id", "title", "category", "brand", "available", "listed_on")
-        .to_pyarrow()
-        .sort_by("item_id")
-    )
-    shelf = Shelf.of(known, hashes, vectors.select("text_hash", "vector").order_by("text_hash").to_pyarrow())
-    listed = known["listed_on"].cast(pa.int32()).to_pandas()
-    since = (day - date(1970, 1, 1)).days - listed
-    return shelf, known["available"].to_numpy(), since.fillna(-1).to_numpy().astype(np.int64)
-
-
-def _packed(model: Recommender, folder: Path) -> Pyfunc:
-    model.save(folder)
-    example = pd.DataFrame({"customer_id": model.served.history.customer_ids[:_EXAMPLE_CUSTOMERS]})
-    return Pyfunc(
-        name=NAME,
-        folder=folder,
-        loader=recommender.__name__,
-        example=example,
-        answer=model.predict(example),
-        options={"k": 20, "fit": "served"},
-        packages=recommender.PACKAGES,
-    )
-
-
-def _log(
-    run: tracking.Run, model: Recommender, paper: Examination, chosen: RecommenderSettings, logged: str
-) -> None:
-    """Parameters, and the figures of the judged fit and of two simple rules on the newest window."""
-    params = {
-        **_flat(chosen.model_dump(exclude={"excluded_categories"})),
-        "excluded_categories": ", ".join(sorted(chosen.excluded_categories)),
-        "protocol": _PROTOCOL,
-        "customers_examination": len(paper.customer_ids),
-        "items_on_shelf": len(model.served.sources.shelf),
-        "texts_on_shelf": len(model.served.sources.shelf.vectors),
-    }
-    found = mark(model.judged, paper, {"": model.judged.probability, **RULES})
-    metrics = {
-        f"{name}_{figure}".strip("_"): value
-        for name, marks in found.items()
-        for figure, value in marks.figures().items()
-    }
-    run.log(params=params, metrics=metrics, model=logged)
-
-
-def _log_comparison(run: tracking.Run, model: Recommender, paper: Examination) -> None:
-    """A run within the run for the ranker and each source alone, and the picture of who wins where."""
-    found = comparison.compare(model.judged, paper, paper, most=_COMPARED)
-    for way, metrics in comparison.by_way(found.figures).items():
-        with run.child(way, {"way": way}) as child:
-            child.log(metrics=metrics)
-    with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / report.PICTURE
-        picture.write_text(pictures.who_wins(found.figures, report.labels(found)))
-        run.log_file(picture)
-
-
-def _flat(held: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Settings within settings by their path, as MLflow takes them."""
-    found: dict[str, Any] = {}
-    for name, value in held.items():
-        inner = _flat(value, f"{before}{name}.") if isinstance(value, Mapping) else {f"{before}{name}": value}
-        found |= inner
-    return found
+def _stamped(rows: pa.Table, version: int, day: date) -> pa.Table:
+    """The rows with the day and the version of the model."""
+    days = pa.array([day] * rows.num_rows, pa.date32())
+    versions = pa.array([version] * rows.num_rows, pa.int64())
+    return rows.append_column("day", days).append_column("model_version", versions)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from perennial.recommend.arrays import nearest_items
-from perennial.recommend.arrays.nearest_items import nearest, strongest
+from perennial.recommend.arrays import nearest_items as module
+from perennial.recommend.arrays.nearest_items import nearest_items, strongest_evidence
 
 
 def test_the_strongest_purchase_is_the_one_that_says_most_times_its_weight():
@@ -11,7 +11,9 @@ def test_the_strongest_purchase_is_the_one_that_says_most_times_its_weight():
     said = random.normal(size=(50, 30)).astype(np.float32)
     bought = np.maximum(random.normal(size=(20, 30)) - 1.5, 0)
     columns = random.integers(0, 50, 20)
-    found = strongest(nearest(lambda some: said[some].T, 50)[columns], sparse.csr_array(bought))
+    found = strongest_evidence(
+        nearest_items(lambda some: said[some].T, 50)[columns], sparse.csr_array(bought)
+    )
     worth = np.maximum(said[columns], 0) * bought
     wanted = np.where(worth.max(axis=1) > 0, worth.argmax(axis=1), -1)
     assert found.tolist() == wanted.tolist()
@@ -19,10 +21,10 @@ def test_the_strongest_purchase_is_the_one_that_says_most_times_its_weight():
 
 
 def test_only_the_nearest_speak(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(nearest_items, "_NEAREST", 3)
-    monkeypatch.setattr(nearest_items, "_AT_ONCE", 2)
+    monkeypatch.setattr(module, "_NEAREST", 3)
+    monkeypatch.setattr(module, "_AT_ONCE", 2)
     said = np.random.default_rng(1).random((5, 12)).astype(np.float32)
-    near = nearest(lambda some: said[some].T, 5).toarray()
+    near = nearest_items(lambda some: said[some].T, 5).toarray()
     for row in range(5):
         best = np.argsort(-said[row])[:3]
         assert set(np.flatnonzero(near[row])) == set(best)

@@ -11,7 +11,7 @@ from perennial.recommend.arrays import parallel
 @pytest.mark.parametrize("threads", ["1", "3"])
 def test_blocks_come_in_order_and_only_a_few_are_under_way(monkeypatch: pytest.MonkeyPatch, threads: str):
     monkeypatch.setenv("PERENNIAL_THREADS", threads)
-    monkeypatch.setattr(parallel, "SIZE", 10)
+    monkeypatch.setattr(parallel, "BLOCK_SIZE", 10)
     settings.cache_clear()
     begun, names = [], set()
 
@@ -22,7 +22,7 @@ def test_blocks_come_in_order_and_only_a_few_are_under_way(monkeypatch: pytest.M
         return rows.tolist()
 
     found = []
-    for block in parallel.each(95, work):
+    for block in parallel.map_blocks(95, work):
         found += block
         assert len(begun) <= len(found) / 10 + int(threads) + 1
     assert found == list(range(95))
@@ -35,5 +35,5 @@ def test_what_fails_in_a_block_fails_as_it_is():
         raise ValueError(f"row {rows[0]}")
 
     with pytest.raises(ValueError, match="row 0"):
-        list(parallel.each(1000, work))
-    assert list(parallel.each(0, work)) == []
+        list(parallel.map_blocks(1000, work))
+    assert list(parallel.map_blocks(0, work)) == []

@@ -1,13 +1,13 @@
 import numpy as np
 
-from perennial.recommend.arrays.ragged import Ragged
+from perennial.recommend.arrays.ragged import RaggedLists
 
 
-def lists(seed: int) -> tuple[Ragged, np.ndarray]:
+def lists(seed: int) -> tuple[RaggedLists, np.ndarray]:
     """Lists of 0 to 9 values, many of them equal."""
     random = np.random.default_rng(seed)
     rows = np.repeat(np.arange(40), random.integers(0, 10, 40))
-    return Ragged(rows, 40), random.integers(-3, 4, len(rows)).astype(np.float32)
+    return RaggedLists(rows, 40), random.integers(-3, 4, len(rows)).astype(np.float32)
 
 
 def test_a_table_has_a_row_for_each_list():
@@ -37,6 +37,6 @@ def test_a_rank_counts_the_others_that_are_at_least_as_good():
 
 
 def test_nothing_has_no_best():
-    nothing = Ragged(np.zeros(0, np.int64), 2)
+    nothing = RaggedLists(np.zeros(0, np.int64), 2)
     assert nothing.best(np.zeros(0), 3).tolist() == [[-1] * 3] * 2
     assert len(nothing.ranks(np.zeros(0))) == 0

@@ -6,16 +6,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from perennial.recommend.data import history
-from perennial.recommend.data.catalogue import Shelf
-from perennial.recommend.data.history import History
-from perennial.recommend.features.item_features import Facts
-from perennial.recommend.features.pairs import NEVER, Pairs
+from perennial.recommend.data import tables
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.features.item_features import ItemFeatures
+from perennial.recommend.features.pairs import NEVER, PurchasedPairs
 
 DAY = date(2017, 5, 31)
 
 
-def shelf(items: int) -> Shelf:
+def catalogue(items: int) -> Catalogue:
     rows = [
         {
             "item_id": f"i{one:02}",
@@ -25,7 +25,7 @@ def shelf(items: int) -> Shelf:
         }
         for one in range(items)
     ]
-    return Shelf.of(pa.Table.from_pylist(rows, pa.schema([(name, pa.string()) for name in rows[0]])))
+    return Catalogue.of(pa.Table.from_pylist(rows, pa.schema([(name, pa.string()) for name in rows[0]])))
 
 
 def events(rows: list[tuple[str, str, str | None, int, float]]) -> ibis.Table:
@@ -58,8 +58,8 @@ def random_rows(seed: int, customers: int = 20, items: int = 12) -> list[tuple[s
     return found
 
 
-def known(rows: list[tuple], items: int = 12) -> History:
-    return History.of_lines(history.lines(events(rows), DAY).to_pyarrow(), shelf(items))
+def known(rows: list[tuple], items: int = 12) -> PurchaseHistory:
+    return PurchaseHistory.of_lines(tables.order_lines(events(rows), DAY).to_pyarrow(), catalogue(items))
 
 
 def test_an_item_counts_once_in_an_order_and_a_purchase_without_order_is_one_by_its_moment():
@@ -109,14 +109,14 @@ def test_the_history_of_some_customers_is_theirs_alone(tmp_path: Path):
     np.testing.assert_array_equal(some.weights(30).toarray(), [whole[7], 0 * whole[0], whole[3]])
     assert some.find(pa.array(["three", "c01"])).tolist() == [2, -1]
     held.save(tmp_path / "history.npz")
-    again = History.load(tmp_path / "history.npz")
+    again = PurchaseHistory.load(tmp_path / "history.npz")
     np.testing.assert_array_equal(again.of(rows).weights(30).toarray(), some.weights(30).toarray())
 
 
 def test_pairs_know_when_and_how_often():
     rows = random_rows(3)
     held, frame = known(rows), pd.DataFrame(rows, columns=["who", "what", "order", "age", "paid"])
-    pairs, orders = Pairs.of(held), frame.groupby("who").order.unique()
+    pairs, orders = PurchasedPairs.of(held), frame.groupby("who").order.unique()
     for at in range(len(pairs.rows)):
         who, what = held.customer_ids[pairs.rows[at]], f"i{pairs.items[at]:02}"
         mine = frame[(frame.who == who) & (frame.what == what)]
@@ -135,11 +135,13 @@ def test_pairs_know_when_and_how_often():
 def test_facts_count_customers_and_tell_new_ones():
     rows = random_rows(4)
     held, frame = known(rows), pd.DataFrame(rows, columns=["who", "what", "order", "age", "paid"])
-    facts = Facts.of(held, shelf(12))
+    item_features = ItemFeatures.of(held, catalogue(12))
     for item in range(12):
         mine = frame[frame.what == f"i{item:02}"]
-        assert facts.buyers_lately[item] == mine[mine.age < 28].who.nunique()
-        assert np.isclose(np.expm1(facts.column("buyers")[item]), mine.who.nunique(), atol=1e-4)
+        assert item_features.buyers_lately[item] == mine[mine.age < 28].who.nunique()
+        assert np.isclose(np.expm1(item_features.column("buyers")[item]), mine.who.nunique(), atol=1e-4)
         first = mine.groupby("who").age.max()
-        assert np.isclose(np.expm1(facts.column("new_buyers_28")[item]), (first < 28).sum(), atol=1e-4)
-        assert np.isclose(facts.column("discount")[item], 0.5 if len(mine) else 0)
+        assert np.isclose(
+            np.expm1(item_features.column("new_buyers_28")[item]), (first < 28).sum(), atol=1e-4
+        )
+        assert np.isclose(item_features.column("discount")[item], 0.5 if len(mine) else 0)

@@ -6,18 +6,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from perennial.recommend import training
 from perennial.recommend.any_data import report
-from perennial.recommend.data.window_purchases import Examination
+from perennial.recommend.data.window_purchases import WindowPurchases
 from perennial.recommend.evaluation import comparison, pictures
 from perennial.recommend.evaluation.comparison import Comparison
 from perennial.recommend.evaluation.metrics import interval, judge
-from perennial.recommend.evaluation.ranking_task import Slice, Split
-from perennial.recommend.features.matrix import Block
-from perennial.recommend.fit import Fit
+from perennial.recommend.evaluation.ranking_task import RankingTask, Slice
+from perennial.recommend.features.matrix import CustomerBlock
+from perennial.recommend.fit import Fit, TrainingWindow, fit_recommender
 from perennial.recommend.settings import recommender_settings
-from perennial.recommend.sources.retrieval import Sources
-from perennial.recommend.training import Window
+from perennial.recommend.sources.retrieval import CandidateSources
 from tests.recommend.goods import GOODS, history_of, shelf_of
 
 SHELF = shelf_of()
@@ -37,7 +35,7 @@ def bought(seed: int) -> dict[str, list[tuple[str, int]]]:
     return rows
 
 
-def paper(seed: int) -> Examination:
+def truth(seed: int) -> WindowPurchases:
     """What they bought afterwards: a favourite, something else, and some a thing."""
     names = [name for name in GOODS if name != FEW]
     random = np.random.default_rng(100 + seed)
@@ -47,7 +45,7 @@ def paper(seed: int) -> Examination:
     }
     pairs = [(who, item) for who, items in wanted.items() for item in sorted(items)]
     columns = [pa.array(column, pa.string()) for column in zip(*pairs, strict=True)]
-    return Examination.of(pa.table(columns, ("customer_id", "item_id")))
+    return WindowPurchases.of(pa.table(columns, ("customer_id", "item_id")))
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +55,14 @@ def fit() -> Fit:
     chosen = chosen.model_copy(update={"ranker": chosen.ranker.model_copy(update={"network": network})})
     histories = [history_of(SHELF, bought(seed)) for seed in range(3)]
     offered = np.array([name != FEW for name in SHELF.item_ids])
-    sources = [Sources.fit(history, SHELF, offered, chosen) for history in histories]
-    windows = [Window(sources[seed], histories[seed], paper(seed)) for seed in (1, 2)]
-    return training.fit(sources[0], histories[0], windows)
+    sources = [CandidateSources.fit(history, SHELF, offered, chosen) for history in histories]
+    windows = [TrainingWindow(sources[seed], histories[seed], truth(seed)) for seed in (1, 2)]
+    return fit_recommender(sources[0], histories[0], windows)
 
 
 @pytest.fixture(scope="module")
 def found(fit: Fit) -> Comparison:
-    return comparison.compare(fit, paper(0), paper(0))
+    return comparison.compare(fit, truth(0), truth(0))
 
 
 def row(found: Comparison, part: str, way: str, measure: str = "ndcg_10") -> dict[str, float]:
@@ -75,7 +73,7 @@ def row(found: Comparison, part: str, way: str, measure: str = "ndcg_10") -> dic
 def test_every_way_is_judged_on_every_slice_it_has_something_to_say_of(fit: Fit, found: Comparison):
     ways = {(one["slice"], one["way"]) for one in found.figures.to_pylist() if one["measure"] == "ndcg_10"}
     for part in ("all", "repeat", "explore"):
-        of_sources = set(fit.sources.names) - {"content", "needs_text"}
+        of_sources = set(fit.sources.score_names) - {"content", "needs_text"}
         assert {way for where, way in ways if where == part} == {"ranker", "frequency", *of_sources}
     cold = {way for where, way in ways if where == "cold"}
     assert cold == {"new items", "popularity", "popularity of the kind", "chance"}
@@ -87,11 +85,13 @@ def test_a_source_is_judged_by_its_scores_over_all_items(fit: Fit, found: Compar
     history, names = fit.history, ["customer_id", "item_id", "times"]
     pairs = [history.customer_ids[history.customers], SHELF.item_ids[history.items]]
     counted = pa.table(pairs, names[:2]).group_by(names[:2]).aggregate([([], "count_all")])
-    split = Split.of(counted.rename_columns(names), pa.array(SHELF.item_ids), paper(0))
-    popular = fit.sources.facts.buyers_lately
+    split = RankingTask.of(counted.rename_columns(names), pa.array(SHELF.item_ids), truth(0))
+    popular = fit.sources.item_features.buyers_lately
     often = history.weights(90).toarray() + np.float32(1e-6) / popular.max() * popular
     habits = np.full(often.shape, -1e9)
-    habits[:, fit.sources.pool] = fit.sources.scores(Block(history, SHELF, fit.sources.facts))["habits_ever"]
+    habits[:, fit.sources.pool] = fit.sources.scores(
+        CustomerBlock(history, SHELF, fit.sources.item_features)
+    )["habits_ever"]
     for name, of in {"habits_ever": habits, "frequency": often}.items():
         said = of[:, SHELF.find(pa.array(split.item_ids))]
         for part in (Slice.ALL, Slice.REPEAT, Slice.EXPLORE):
@@ -127,7 +127,7 @@ def test_a_probability_is_compared_with_what_came_true(found: Comparison):
 
 
 def test_of_many_customers_some_are_judged(fit: Fit, found: Comparison):
-    fewer = comparison.compare(fit, paper(0), paper(0), most=25)
+    fewer = comparison.compare(fit, truth(0), truth(0), most=25)
     assert row(fewer, "all", "ranker", "ndcg_10")["customers"] == 25
     assert fewer.of_all == found.of_all == len(CUSTOMERS)
     assert "25 of 60 customers were judged, drawn by chance." in report.summary(fewer)
@@ -166,7 +166,7 @@ def test_words_call_a_difference_sure_only_if_its_interval_excludes_none(found: 
 
 
 def test_figures_by_way_have_names_that_a_tracking_server_takes(found: Comparison):
-    held = comparison.by_way(found.figures)
+    held = comparison.by_method(found.figures)
     assert held["popularity"]["all_ndcg_10"] == row(found, "all", "popularity")["value"]
     short = row(found, "short history", "ranker")
     assert held["ranker"]["short_history_ndcg_10_low"] == short["low"]

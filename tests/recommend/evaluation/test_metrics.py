@@ -8,26 +8,26 @@ from scipy import sparse
 
 from perennial.recommend.evaluation.metrics import (
     DEPTHS,
-    best,
     diversity,
     evaluate,
     interval,
     judge,
     novelty,
     over_months,
+    top_items,
 )
-from perennial.recommend.evaluation.ranking_task import Slice, Split
+from perennial.recommend.evaluation.ranking_task import RankingTask, Slice
 
 HITS = np.array([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]], dtype=bool)
 WANTED = np.array([3, 2, 9])
 
 
-def a_split(customers: int, items: int, warm: int, share: float) -> Split:
+def a_split(customers: int, items: int, warm: int, share: float) -> RankingTask:
     """Purchases at random before the month and in it."""
     random = np.random.default_rng(0)
     bought, wanted = (sparse.csr_array(random.random((customers, items)) < share) for _ in range(2))
     names = np.array([f"{n:03}" for n in range(max(customers, items))], object)
-    return Split(names[:customers], names[:items], warm, bought, wanted)
+    return RankingTask(names[:customers], names[:items], warm, bought, wanted)
 
 
 def test_ndcg_equals_the_value_by_hand():
@@ -112,8 +112,8 @@ def test_all_measures_agree_with_an_independent_library(part: Slice):
 
 def test_equal_scores_leave_the_items_in_their_order_and_nothing_is_ranked_that_has_no_score():
     scores = np.array([[1, 2, 2, 0, 2], [-np.inf, 1, -np.inf, -np.inf, -np.inf]])
-    assert best(scores, 3).tolist() == [[1, 2, 4], [1, -1, -1]]
-    assert best(scores, 7)[0].tolist() == [1, 2, 4, 0, 3, -1, -1]
+    assert top_items(scores, 3).tolist() == [[1, 2, 4], [1, -1, -1]]
+    assert top_items(scores, 7)[0].tolist() == [1, 2, 4, 0, 3, -1, -1]
 
 
 def test_coverage_counts_the_items_that_anybody_is_shown_first():

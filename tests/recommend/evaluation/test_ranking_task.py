@@ -4,11 +4,13 @@ import ibis
 import numpy as np
 import pyarrow as pa
 
-from perennial.recommend.data.window_purchases import Examination
-from perennial.recommend.evaluation.ranking_task import Slice, Split, split
+from perennial.recommend.data.window_purchases import WindowPurchases
+from perennial.recommend.evaluation.ranking_task import RankingTask, Slice, ranking_task
 
 
-def made(pairs: dict[tuple[str, str], int], catalogue: list[str], wanted: dict[str, list[str]]) -> Split:
+def made(
+    pairs: dict[tuple[str, str], int], catalogue: list[str], wanted: dict[str, list[str]]
+) -> RankingTask:
     """A split of (customer, item) → times bought before, and customer → items bought in the month."""
     before = pa.table(
         {
@@ -20,7 +22,7 @@ def made(pairs: dict[tuple[str, str], int], catalogue: list[str], wanted: dict[s
     rows = [(customer, item) for customer in sorted(wanted) for item in sorted(wanted[customer])]
     names = ("customer_id", "item_id")
     columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
-    return Split.of(before, pa.array(catalogue), Examination.of(pa.table(columns, names)))
+    return RankingTask.of(before, pa.array(catalogue), WindowPurchases.of(pa.table(columns, names)))
 
 
 PAST = {("a", "soup"): 12, ("a", "hat"): 2, ("b", "bread"): 12, ("c", "soup"): 1}
@@ -65,7 +67,7 @@ def test_a_month_holds_its_own_days_alone():
         ("a", "hat", midnight[1]),
     )
     wares = ibis.memtable(pa.table({"item_id": ["hat", "soup", "bread"]}))
-    found = split(before, after, wares, date(2017, 12, 1))
+    found = ranking_task(before, after, wares, date(2017, 12, 1))
     assert found.item_ids.tolist() == ["soup", "bread", "hat"]
     assert found.bought.toarray().tolist() == [[1, 0, 0]]
     assert found.wanted.toarray().tolist() == [[0, 1, 0]]

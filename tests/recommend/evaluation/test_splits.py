@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from perennial.recommend.evaluation import splits
-from perennial.recommend.evaluation.splits import Cut, TooShortError
+from perennial.recommend.evaluation.splits import Cutoff, TooShortError
 
 Row = tuple[str, str, str | None, datetime]
 
@@ -27,12 +27,12 @@ def on(day: date, hour: int = 12) -> datetime:
     return datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
 
 
-def known(cut: Cut) -> set[tuple[str, str, int]]:
+def known(cut: Cutoff) -> set[tuple[str, str, int]]:
     rows = cut.lines().to_pylist()
     return {(row["customer_id"], row["item_id"], row["age"]) for row in rows}
 
 
-def foreseen(cut: Cut, length: timedelta | None = None) -> set[tuple[str, str]]:
+def foreseen(cut: Cutoff, length: timedelta | None = None) -> set[tuple[str, str]]:
     found = cut.bought(pa.array(["a", "b", "c", "d"]), length)
     return set(zip(found.customer_ids[found.rows], found.item_ids.to_pylist(), strict=True))
 

@@ -4,16 +4,8 @@ import pytest
 from scipy import sparse
 
 from perennial.recommend.exposure import pictures
-from perennial.recommend.exposure.shares import (
-    Spread,
-    cost_curve,
-    counts,
-    exposure,
-    gini,
-    groupings,
-    tempered,
-)
-from perennial.recommend.lists.diversity import choose
+from perennial.recommend.exposure.shares import Spread, cost_curve, counts, exposure, gini, groupings
+from perennial.recommend.lists.diversity import penalise_popularity, select_diverse
 from tests.recommend.goods import rules_of, shelf_of
 
 
@@ -34,11 +26,11 @@ def by_group(table: pa.Table, dimension: str) -> dict[str, tuple[float, float, f
 
 
 def test_shares_stand_beside_those_of_catalogue_and_purchases():
-    shelf, buyers, prices = shop(200)
+    catalogue, buyers, prices = shop(200)
     lists = np.array([[199, 198, -1], [199, 0, 1]])
     shown = counts(lists, 200)
     assert (shown.sum(), shown[199]) == (5, 2)
-    table = exposure(groupings(shelf, buyers, prices), shown, buyers.astype(float))
+    table = exposure(groupings(catalogue, buyers, prices), shown, buyers.astype(float))
     for dimension in ("category", "brand", "popularity", "price"):
         assert np.sum(list(by_group(table, dimension).values()), axis=0) == pytest.approx([1, 1, 1])
     assert by_group(table, "category")["Food"] == pytest.approx((0.5, 10_000 / 19_900, 3 / 5))
@@ -64,8 +56,10 @@ def test_shares_stand_beside_those_of_catalogue_and_purchases():
 
 
 def test_the_dimensions_of_which_nothing_is_known_say_so():
-    shelf = shelf_of({"a": (None, None), "b": (None, None)})
-    table = exposure(groupings(shelf, np.zeros(2, int), np.full(2, np.nan)), np.zeros(2, int), np.zeros(2))
+    catalogue = shelf_of({"a": (None, None), "b": (None, None)})
+    table = exposure(
+        groupings(catalogue, np.zeros(2, int), np.full(2, np.nan)), np.zeros(2, int), np.zeros(2)
+    )
     for dimension in ("category", "brand", "price"):
         assert by_group(table, dimension) == {"not known": (1, 0, 0)}
 
@@ -85,13 +79,13 @@ def test_a_penalty_on_popularity_spreads_what_is_shown_and_its_cost_is_told_pair
     buyers = np.sort(random.integers(0, 2000, size))
     wanted = random.random((customers, size)) < np.where(buyers > 1000, 0.1, 0.01)
     wanted[0] = False
-    shelf = shelf_of({f"i{number:03}": (None, None) for number in range(size)})
+    catalogue = shelf_of({f"i{number:03}": (None, None) for number in range(size)})
     rows, items = np.repeat(np.arange(customers), size), np.tile(np.arange(size), customers)
     scores = (buyers / 2000)[items] * random.random(len(items)) ** 0.5
 
     def lists(penalty: float) -> np.ndarray:
-        leaning = tempered(scores, items, buyers, penalty)
-        places = choose(rows, items, leaning, customers, 10, rules_of({}, shelf), shelf, 0.0)
+        leaning = penalise_popularity(scores, items, buyers, penalty)
+        places = select_diverse(rows, items, leaning, customers, 10, rules_of({}, catalogue), catalogue, 0.0)
         return items[places]
 
     steps = cost_curve([0.0, 0.3, 1.0], lists, sparse.csr_array(wanted), buyers)
@@ -106,7 +100,7 @@ def test_a_penalty_on_popularity_spreads_what_is_shown_and_its_cost_is_told_pair
     ideal = [discounts[: min(10, n)].sum() for n in wanted[1:].sum(axis=1)]
     assert steps[2].ndcg.mean == pytest.approx(np.mean(hits @ discounts / ideal))
     assert steps[2].change.mean == pytest.approx(steps[2].ndcg.mean - steps[0].ndcg.mean)
-    assert (tempered(scores, items, buyers, 0.0) == scores).all()
+    assert (penalise_popularity(scores, items, buyers, 0.0) == scores).all()
     picture = pictures.cost(steps, "penalty on popularity")
     assert "penalty on popularity" in picture
     assert all(f">{step.setting:g}</text>" in picture for step in steps)

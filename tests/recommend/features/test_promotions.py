@@ -6,9 +6,9 @@ import ibis
 import numpy as np
 import pyarrow as pa
 
-from perennial.recommend.features.item_features import Facts
-from perennial.recommend.features.promotions import NAMES, promoted
-from perennial.recommend.ranking.listwise_network import Lists, Listwise
+from perennial.recommend.features.item_features import ItemFeatures
+from perennial.recommend.features.promotions import NAMES, promotion_features
+from perennial.recommend.ranking.listwise_network import CandidateLists, ListwiseNetwork
 from perennial.recommend.settings import ListwiseSettings
 from tests.recommend.goods import history_of, shelf_of
 
@@ -38,10 +38,10 @@ def table(rows: list[tuple[str, str | None, date, str | None, str | None]]) -> i
 
 
 def test_shares_of_stores_are_those_of_counting_day_by_day():
-    shelf, rows = shelf_of(), drawn(3000)
-    found = promoted(table(rows), shelf, DAY)
-    assert found.shape == (len(shelf), len(NAMES))
-    for number, item in enumerate(shelf.item_ids):
+    catalogue, rows = shelf_of(), drawn(3000)
+    found = promotion_features(table(rows), catalogue, DAY)
+    assert found.shape == (len(catalogue), len(NAMES))
+    for number, item in enumerate(catalogue.item_ids):
         for way, column in (("advertised", 3), ("displayed", 4)):
             said = {}
             for when, (first, end) in SPANS.items():
@@ -62,7 +62,7 @@ def test_without_a_store_it_is_promoted_in_all_of_them_and_what_is_not_on_the_sh
         ("milk", "s1", week, None, "3"),
         ("unheard-of", "s2", week, "A", None),
     ]
-    found = dict(zip(shelf_of().item_ids, promoted(table(rows), shelf_of(), DAY), strict=True))
+    found = dict(zip(shelf_of().item_ids, promotion_features(table(rows), shelf_of(), DAY), strict=True))
     assert found["ale"][NAMES.index("advertised_soon")] == 0.5
     assert found["milk"][NAMES.index("displayed_soon")] == 0.25
     assert not found["ale"][NAMES.index("displayed_soon")]
@@ -70,12 +70,14 @@ def test_without_a_store_it_is_promoted_in_all_of_them_and_what_is_not_on_the_sh
 
 
 def test_where_nothing_is_promoted_facts_hold_zeros():
-    shelf = shelf_of()
-    nothing = promoted(table([]), shelf, DAY)
-    assert nothing.shape == (len(shelf), len(NAMES))
+    catalogue = shelf_of()
+    nothing = promotion_features(table([]), catalogue, DAY)
+    assert nothing.shape == (len(catalogue), len(NAMES))
     assert not nothing.any()
-    history = history_of(shelf, {"a": [("ale", 3)], "b": [("milk", 9)]})
-    assert np.array_equal(Facts.of(history, shelf).table, Facts.of(history, shelf, nothing).table)
+    history = history_of(catalogue, {"a": [("ale", 3)], "b": [("milk", 9)]})
+    assert np.array_equal(
+        ItemFeatures.of(history, catalogue).table, ItemFeatures.of(history, catalogue, nothing).table
+    )
 
 
 def test_what_never_varied_while_learning_changes_nothing_later():
@@ -83,8 +85,10 @@ def test_what_never_varied_while_learning_changes_nothing_later():
     columns = random.normal(size=(400, 3)).astype(np.float32)
     columns[:, 2] = 0
     starts, customers = np.arange(0, 400, 10), np.zeros((40, 1), np.float32)
-    lists = Lists(columns, starts, columns[:, 0] > 1, customers)
-    network = Listwise.fit([lists], ListwiseSettings(hidden=(8,), networks=1, epochs=1, least_steps=20))
+    lists = CandidateLists(columns, starts, columns[:, 0] > 1, customers)
+    network = ListwiseNetwork.fit(
+        [lists], ListwiseSettings(hidden=(8,), networks=1, epochs=1, least_steps=20)
+    )
     promoted_now = columns + np.array([0, 0, 1], np.float32)
     assert np.array_equal(
         network.log_odds(columns, starts, customers), network.log_odds(promoted_now, starts, customers)

@@ -6,9 +6,10 @@ import pyarrow as pa
 import pytest
 
 from perennial.foundation.config import ConfigError, load
-from perennial.recommend.lists.diversity import choose
-from perennial.recommend.lists.eligibility import EligibilitySettings, Rules, adults, check
-from perennial.recommend.lists.exploration import Chance, explore, keys
+from perennial.recommend.lists.diversity import select_diverse
+from perennial.recommend.lists.eligibility import EligibilityRules, check_names, known_adults
+from perennial.recommend.lists.exploration import KeyedChance, insert_new_items, keys
+from perennial.recommend.settings import EligibilitySettings
 from tests.recommend.goods import GOODS, Goods, Plain, history_of, rules_of, shelf_of
 
 SHELF = shelf_of()
@@ -28,7 +29,7 @@ def test_what_is_not_available_or_never_shown_is_shown_to_nobody():
     assert shown({"never": [{"category": "Drinks > Beer > Ale"}, {"category": "Baby"}]}) == (
         set(GOODS) - {"ale", "cot", "milk"}
     )
-    rules = Rules.of(EligibilitySettings(), SHELF, SHELF.item_ids == "milk")
+    rules = EligibilityRules.of(EligibilitySettings(), SHELF, SHELF.item_ids == "milk")
     assert rules.allowed.sum() == 1
 
 
@@ -41,11 +42,11 @@ def test_adults_alone_are_shown_what_is_for_adults_and_only_known_ones_are_adult
         "Under 18": False, "under 25": False, "<30": False, "17-19": False, "12": False,
         "30 and under": False, "unknown": False, "": False,
     }  # fmt: skip
-    found = adults(pa.array([*bands, None], pa.string()), 18)
+    found = known_adults(pa.array([*bands, None], pa.string()), 18)
     assert dict(zip(bands, found.tolist(), strict=False)) == bands
     assert not found[-1]
-    assert not adults(pa.nulls(2), 18).any()
-    assert adults(pa.array(["19-24"]), 21).tolist() == [False]
+    assert not known_adults(pa.nulls(2), 18).any()
+    assert known_adults(pa.array(["19-24"]), 21).tolist() == [False]
 
 
 def test_what_was_bought_for_good_is_not_shown_again_before_its_time():
@@ -66,7 +67,7 @@ def test_an_unknown_name_is_an_error_that_names_what_comes_close():
         "bought_for_good": [{"category": "Books", "brand": "Cool", "days": 1}],
     }
     with pytest.raises(ConfigError) as caught:
-        check(EligibilitySettings.model_validate(written), SHELF)
+        check_names(EligibilitySettings.model_validate(written), SHELF)
     lines = str(caught.value).splitlines()
     where = "models.yaml: recommender.eligibility"
     assert lines[0].startswith(f"{where}.never.0.category: no item has this category; found 'Drinks > Beers'")
@@ -101,9 +102,9 @@ def test_a_slip_in_the_file_says_which_key_and_what_was_found(tmp_path: Path):
 def test_random_rules_never_let_an_item_through_and_lists_are_as_long_as_plain_code_makes_them(seed: int):
     random = np.random.default_rng(seed)
     goods = random_goods(random, 60)
-    shelf, written = shelf_of(goods), random_rules(random, goods)
-    plain, rules = Plain(written, goods), rules_of(written, shelf)
-    names, k = list(shelf.item_ids), 8
+    catalogue, written = shelf_of(goods), random_rules(random, goods)
+    plain, rules = Plain(written, goods), rules_of(written, catalogue)
+    names, k = list(catalogue.item_ids), 8
     bought = {
         f"c{number:02}": [
             (str(name), int(random.integers(0, 60))) for name in random.choice(names, random.integers(0, 9))
@@ -114,13 +115,13 @@ def test_random_rules_never_let_an_item_through_and_lists_are_as_long_as_plain_c
     rows = np.repeat(np.arange(30), random.integers(0, 41, 30))
     items = np.concatenate([np.sort(random.permutation(60)[:n]) for n in np.bincount(rows, minlength=30)])
     scores = random.integers(1, 12, len(rows)) / 16
-    kept = rules.eligible(rows, items, history_of(shelf, bought), adult)
+    kept = rules.eligible(rows, items, history_of(catalogue, bought), adult)
     for row, item, found in zip(rows, items, kept, strict=True):
         lines = list(bought.values())[row]
         assert found == plain.eligible(names[item], lines, adult=bool(adult[row]))
     rows, items, scores = rows[kept], items[kept], scores[kept]
     for strength in (0.0, 0.4):
-        lists = choose(rows, items, scores, 30, k, rules, shelf, strength)
+        lists = select_diverse(rows, items, scores, 30, k, rules, catalogue, strength)
         for row, found in enumerate(lists):
             mine = np.flatnonzero(rows == row)
             listed = [names[item] for item in items[found[found >= 0]]]
@@ -133,10 +134,10 @@ def test_random_rules_never_let_an_item_through_and_lists_are_as_long_as_plain_c
             left = [names[item] for item in items[mine] if names[item] not in listed]
             assert len(listed) == k or not any(plain.fits(name, listed) for name in left)
         new = random.random(len(rows)) < 0.4
-        chance = Chance(
-            keys(np.array(list(bought), object)), keys(shelf.item_ids), date(2017, 5, seed % 28 + 1)
+        chance = KeyedChance(
+            keys(np.array(list(bought), object)), keys(catalogue.item_ids), date(2017, 5, seed % 28 + 1)
         )
-        explored, propensity = explore(lists, rows, items, scores, new, rules, chance, 2)
+        explored, propensity = insert_new_items(lists, rows, items, scores, new, rules, chance, 2)
         drawn = explored >= 0
         assert (drawn.sum(axis=1) >= (lists >= 0).sum(axis=1)).all()
         assert new[explored[propensity < 1]].all()

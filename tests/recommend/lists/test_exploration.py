@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from perennial.recommend.lists.diversity import choose
-from perennial.recommend.lists.exploration import Chance, explore, keys
+from perennial.recommend.lists.diversity import select_diverse
+from perennial.recommend.lists.exploration import KeyedChance, insert_new_items, keys
 from tests.recommend.goods import rules_of, shelf_of
 
 GOODS = {f"old{number:02}": ("Old", f"m{number}") for number in range(20)} | {
@@ -26,9 +26,9 @@ def lists_of(customers: np.ndarray, day: date, one_in: int, **written: object):
     rules, n = rules_of(written, SHELF), len(customers)
     rows, items = np.repeat(np.arange(n), len(SHELF)), np.tile(np.arange(len(SHELF)), n)
     scores = np.where(NEW, SCORES, 1.0)[items]
-    lists = choose(rows, items, scores, n, 10, rules, SHELF, 0.0)
-    chance = Chance(keys(customers), keys(SHELF.item_ids), day)
-    found, propensity = explore(lists, rows, items, scores, NEW[items], rules, chance, one_in)
+    lists = select_diverse(rows, items, scores, n, 10, rules, SHELF, 0.0)
+    chance = KeyedChance(keys(customers), keys(SHELF.item_ids), day)
+    found, propensity = insert_new_items(lists, rows, items, scores, NEW[items], rules, chance, one_in)
     return SHELF.item_ids[items[found]], propensity, SHELF.item_ids[items[lists]]
 
 
@@ -80,12 +80,12 @@ def test_new_items_take_every_so_manieth_place_and_none_that_the_rules_close_to_
 
 
 def test_a_short_list_grows_by_what_is_new():
-    chance = Chance(keys(names("c", 2)), keys(SHELF.item_ids), DAY)
+    chance = KeyedChance(keys(names("c", 2)), keys(SHELF.item_ids), DAY)
     lists = np.full((2, 10), -1)
     lists[0, 0] = 0
     rows, items = np.array([0, 0, 1, 1]), np.array([6, 0, 0, 1])
     new = np.array([False, True, True, True])
-    found, propensity = explore(lists, rows, items, np.ones(4), new, rules_of({}, SHELF), chance, 5)
+    found, propensity = insert_new_items(lists, rows, items, np.ones(4), new, rules_of({}, SHELF), chance, 5)
     assert found[:, :3].tolist() == [[0, 1, -1], [2, 3, -1]]
     assert (found[:, 3:] == -1).all()
     assert (propensity == 1).all()

@@ -1,16 +1,17 @@
 import numpy as np
 import pytest
 
-from perennial.recommend.data.history import History
-from perennial.recommend.settings import ItemNeighboursSettings, Weighing
+from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.settings import ItemNeighboursSettings, PurchaseWeighting
 from perennial.recommend.sources.item_neighbours import EVER, ItemNeighbours
+from tests.recommend.exact import exact_scores
 from tests.recommend.goods import GOODS, history_of, shelf_of
 
 RIDGE = 3.0
-EVERY = Weighing(power=0)
+EVERY = PurchaseWeighting(power=0)
 
 
-def histories(customers: int, seed: int) -> History:
+def histories(customers: int, seed: int) -> PurchaseHistory:
     """Customers who bought about a third of the goods, some of them twice."""
     random = np.random.default_rng(seed)
 
@@ -20,24 +21,26 @@ def histories(customers: int, seed: int) -> History:
     return history_of(shelf_of(), {f"{seed}-{n:02}": some() for n in range(customers)})
 
 
-@pytest.mark.parametrize("weighing", [EVERY, Weighing(half_life_days=90, power=0.5)])
-def test_the_dual_solution_is_the_textbook_one_for_known_and_for_unknown_customers(weighing: Weighing):
+@pytest.mark.parametrize("weighing", [EVERY, PurchaseWeighting(half_life_days=90, power=0.5)])
+def test_the_dual_solution_is_the_textbook_one_for_known_and_for_unknown_customers(
+    weighing: PurchaseWeighting,
+):
     known, others = histories(40, 0), histories(15, 1)
-    bought = weighing.matrix(known).toarray().astype(np.float64)
+    bought = known.weighted(weighing).toarray().astype(np.float64)
     inverse = np.linalg.inv(bought.T @ bought + RIDGE * np.eye(bought.shape[1]))
     items = -inverse / np.diag(inverse)
     np.fill_diagonal(items, 0)
     pool = np.array([7, 1, 4])
-    found = ItemNeighbours.fit(known, pool, ItemNeighboursSettings(weighing=weighing, ridge=RIDGE))
+    found = ItemNeighbours.fit("model", known, pool, ItemNeighboursSettings(weighing=weighing, ridge=RIDGE))
     for history in (known, others):
-        wanted = weighing.matrix(history).toarray() @ items[:, pool]
-        np.testing.assert_allclose(found.scores(history)[EVER], wanted, atol=1e-5)
+        wanted = history.weighted(weighing).toarray() @ items[:, pool]
+        np.testing.assert_allclose(exact_scores(found, history)[EVER], wanted, atol=1e-5)
 
 
 def test_a_purchase_says_nothing_of_the_item_itself():
     chosen = ItemNeighboursSettings(weighing=EVERY, ridge=RIDGE, lately_days=(91,), new_days=(28,))
-    found = ItemNeighbours.fit(histories(40, 0), np.arange(len(GOODS)), chosen)
+    found = ItemNeighbours.fit("model", histories(40, 0), np.arange(len(GOODS)), chosen)
     alone = history_of(shelf_of(), {"one": [("ale", 5)], "nobody": []})
-    for said in found.scores(alone).values():
+    for said in exact_scores(found, alone).values():
         assert said[0, sorted(GOODS).index("ale")] == pytest.approx(0, abs=1e-6)
         assert (said[1] == 0).all()

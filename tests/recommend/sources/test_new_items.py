@@ -1,8 +1,8 @@
 import pyarrow as pa
 import pytest
 
-from perennial.recommend.data.catalogue import Shelf
-from perennial.recommend.settings import Weighing
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.settings import PurchaseWeighting
 from perennial.recommend.sources.new_items import NewItems
 from tests.recommend.goods import history_of, shelf_of
 
@@ -21,11 +21,13 @@ NEW = {
 Bought = dict[str, list[tuple[str, int]]]
 
 
-def scores(shelf: Shelf, bought: Bought) -> dict[str, dict[str, float]]:
+def scores(catalogue: Catalogue, bought: Bought) -> dict[str, dict[str, float]]:
     """What each customer is thought to want of the new items."""
-    history = history_of(shelf, bought)
-    items = shelf.find(pa.array(list(NEW)))
-    found = NewItems.fit(history, shelf, items, Weighing(half_life_days=90, power=1)).scores(history)
+    history = history_of(catalogue, bought)
+    items = catalogue.find(pa.array(list(NEW)))
+    found = NewItems.fit(history, catalogue, items, PurchaseWeighting(half_life_days=90, power=1)).scores(
+        history
+    )
     assert (found > 0).all()
     return {who: dict(zip(NEW, row, strict=True)) for who, row in zip(bought, found.tolist(), strict=True)}
 
@@ -49,7 +51,7 @@ def test_of_two_of_a_line_the_one_whose_text_is_like_what_was_bought_comes_first
     texts = pa.table({"item_id": names, "text_hash": names})
     vectors = pa.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0], [0, -1]], pa.list_(pa.float32(), 2))
     goods = pa.table({"item_id": names, "title": names, "category": ["Drinks"] * 5, "brand": ["North"] * 5})
-    shelf = Shelf.of(goods, texts, pa.table({"text_hash": names, "vector": vectors}))
-    found = scores(shelf, {"drinker": [("ale", 9)], "nobody": []})
+    catalogue = Catalogue.of(goods, texts, pa.table({"text_hash": names, "vector": vectors}))
+    found = scores(catalogue, {"drinker": [("ale", 9)], "nobody": []})
     assert sorted(found["drinker"], key=found["drinker"].__getitem__, reverse=True)[0] == "stout"
     assert len(set(found["nobody"].values())) == 1

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from perennial.foundation.arrays import Float32Array, IntArray
 from perennial.foundation.config import Part
 from perennial.foundation.encoder import model_files
 from perennial.foundation.encoder.model_files import EncoderError
@@ -84,7 +85,7 @@ class Encoder:
     device: str
     workers: int
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str]) -> Float32Array:
         """The vectors of the texts, in their order: shape (n, width), unit length.
 
         Of each text the first `longest` tokens count, as the model's own files say.
@@ -95,7 +96,7 @@ class Encoder:
         """The tokens of each text that count."""
         return _tokenize(self.tokenizer, texts, self.longest)
 
-    def encode_tokens(self, tokens: Sequence[list[int]]) -> NDArray[np.float32]:
+    def encode_tokens(self, tokens: Sequence[list[int]]) -> Float32Array:
         """As `encode`, of what `tokenize` answers."""
         vectors = np.zeros((len(tokens), self.width), np.float32)
 
@@ -106,7 +107,7 @@ class Encoder:
             deque(pool.map(fill, batches([len(ids) for ids in tokens], self.tokens_per_batch)), maxlen=0)
         return vectors
 
-    def _forward(self, tokens: list[list[int]]) -> NDArray[np.float32]:
+    def _forward(self, tokens: list[list[int]]) -> Float32Array:
         """One batch through the model: pooled in float32, unit length."""
         import torch
 
@@ -145,7 +146,7 @@ def folder(choice: Choice) -> Path:
     return model_files.find(choice.name, choice.revision).folder
 
 
-def count_tokens(choice: Choice, texts: Sequence[str]) -> NDArray[np.int64]:
+def count_tokens(choice: Choice, texts: Sequence[str]) -> IntArray:
     """How many tokens the encoder reads of each text, without loading the model: shape (n,)."""
     files = model_files.find(choice.name, choice.revision)
     tokens = _tokenize(_tokenizer(files.folder), texts, files.longest)

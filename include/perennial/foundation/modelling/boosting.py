@@ -5,13 +5,11 @@ from typing import Any
 
 import lightgbm
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
+from perennial.foundation.arrays import FloatArray, RealArray
 from perennial.foundation.config import Part
 from perennial.foundation.settings import settings
-
-Numbers = NDArray[np.floating]
 
 
 class TreesSettings(Part):
@@ -31,14 +29,14 @@ class TreesSettings(Part):
 
 
 def grow(
-    matrix: Numbers,
-    labels: Numbers,
+    matrix: RealArray,
+    labels: RealArray,
     objective: str,
     chosen: TreesSettings,
     names: Sequence[str],
     *,
-    start: Numbers | None = None,
-    weights: Numbers | None = None,
+    start: RealArray | None = None,
+    weights: RealArray | None = None,
 ) -> lightgbm.Booster:
     """Trees for one objective: the same cases give the same trees, whatever the number of threads.
 
@@ -73,8 +71,8 @@ def grow(
 
 
 def predict(
-    booster: lightgbm.Booster, matrix: Numbers, *, raw: bool = False, threads: int | None = None
-) -> NDArray[np.float64]:
+    booster: lightgbm.Booster, matrix: RealArray, *, raw: bool = False, threads: int | None = None
+) -> FloatArray:
     """What the trees say of n cases, shape (n,).
 
     Args:

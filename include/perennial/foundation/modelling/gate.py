@@ -19,11 +19,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from perennial.foundation.arrays import BoolArray, FloatArray
 from perennial.foundation.modelling import calibration
 
-Numbers = NDArray[np.float64]
 LEAST_GROUP = 200
 """Of smaller groups an interval says too little."""
 
@@ -50,11 +49,11 @@ class Answers:
         ValueError: a shape differs, a loss is no number, or there are labels without probabilities.
     """
 
-    losses: Numbers
-    groups: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
-    probabilities: Numbers | None = None
-    labels: Numbers | None = None
-    parts: Mapping[str, Numbers] = field(default_factory=dict)
+    losses: FloatArray
+    groups: Mapping[str, BoolArray] = field(default_factory=dict)
+    probabilities: FloatArray | None = None
+    labels: FloatArray | None = None
+    parts: Mapping[str, FloatArray] = field(default_factory=dict)
     coverage: float | None = None
 
     def __post_init__(self) -> None:
@@ -182,7 +181,7 @@ def _check(candidate: Answers, champion: Answers) -> None:
             raise ValueError(f"labels of the same cases are needed; {differ} of {ours[0]} differ")
 
 
-def _extra(extra: Numbers, draws: int) -> _Extra:
+def _extra(extra: FloatArray, draws: int) -> _Extra:
     """Mean and percentile interval; many cases are drawn in random parts of equal size: as wide, cheaper."""
     random, parts = np.random.default_rng(0), extra
     if len(extra) > _MOST_PARTS:
@@ -193,7 +192,7 @@ def _extra(extra: Numbers, draws: int) -> _Extra:
     return _Extra(float(extra.mean()), float(low), float(high))
 
 
-def _groups(candidate: Answers, champion: Answers) -> dict[str, Numbers]:
+def _groups(candidate: Answers, champion: Answers) -> dict[str, FloatArray]:
     """Extra losses of each large group, and of each part of the question that many cases have."""
     extra = candidate.losses - champion.losses
     found = {name: extra[its] for name, its in candidate.groups.items()}

@@ -10,7 +10,8 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import gammaln
 
-from perennial.models.features import NAMES, Numbers
+from perennial.foundation.arrays import FloatArray
+from perennial.models.features import NAMES
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,12 @@ class Histories:
         age: from the first order to now.
     """
 
-    repeats: Numbers
-    last: Numbers
-    age: Numbers
+    repeats: FloatArray
+    last: FloatArray
+    age: FloatArray
 
     @classmethod
-    def of(cls, matrix: Numbers) -> "Histories":
+    def of(cls, matrix: FloatArray) -> "Histories":
         """Of a feature matrix; of customers with at least one order."""
         orders, gap, recency = (
             matrix[:, NAMES.index(name)] for name in ("orders", "gap_mean_days", "recency_days")
@@ -48,14 +49,14 @@ class BgNbd:
     b: float
     log_likelihood: float
 
-    def alive(self, given: Histories) -> Numbers:
+    def alive(self, given: Histories) -> FloatArray:
         """P(has not dropped out), shape (n,)."""
         x, r, alpha = given.repeats, self.r, self.alpha
         log_odds = np.log(self.a) - np.log(np.maximum(self.b + x - 1, 1e-12))
         log_odds = log_odds + (r + x) * (np.log(alpha + given.age) - np.log(alpha + given.last))
         return np.where(x > 0, 1 / (1 + np.exp(np.minimum(log_odds, 700))), 1.0)
 
-    def probabilities(self, given: Histories, days: float) -> Numbers:
+    def probabilities(self, given: Histories, days: float) -> FloatArray:
         """P(an order within so many days), shape (n,)."""
         waiting = (self.alpha + given.age) / (self.alpha + given.age + days)
         return self.alive(given) * (1 - waiting ** (self.r + given.repeats))
@@ -66,7 +67,7 @@ def fit(given: Histories) -> BgNbd:
     scale = max(float(given.age.max()), 1.0) / 10
     scaled = Histories(given.repeats, given.last / scale, given.age / scale)
 
-    def loss(logs: Numbers) -> float:
+    def loss(logs: FloatArray) -> float:
         found = -_log_likelihood(np.exp(np.clip(logs, -20, 20)), scaled)
         return found if np.isfinite(found) else 1e300
 
@@ -78,7 +79,7 @@ def fit(given: Histories) -> BgNbd:
     return BgNbd(float(r), float(alpha * scale), float(a), float(b), total)
 
 
-def _log_likelihood(parameters: Numbers, given: Histories) -> float:
+def _log_likelihood(parameters: FloatArray, given: Histories) -> float:
     r, alpha, a, b = parameters
     x, last, age = given.repeats, given.last, given.age
     rate = gammaln(r + x) - gammaln(r) + r * np.log(alpha)

@@ -3,7 +3,8 @@
 import lightgbm
 import numpy as np
 
-from perennial.models.features import NAMES, Numbers
+from perennial.foundation.arrays import FloatArray
+from perennial.models.features import NAMES
 
 READ = (
     *("recency_days", "tenure_days", "orders", "orders_7", "orders_14", "orders_28", "orders_56"),
@@ -25,7 +26,7 @@ _CHOSEN = {
 _ROUNDS = 200
 
 
-def probabilities(training: Numbers, labels: Numbers, asked: Numbers) -> Numbers:
+def probabilities(training: FloatArray, labels: FloatArray, asked: FloatArray) -> FloatArray:
     """P(order within the window) of the asked cases, shape (n,).
 
     Args:

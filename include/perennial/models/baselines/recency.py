@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from perennial.models.features import NAMES, Numbers
+from perennial.foundation.arrays import FloatArray
+from perennial.models.features import NAMES
 
 _BINS = 20
 
 
-def probabilities(training: Numbers, labels: Numbers, asked: Numbers) -> Numbers:
+def probabilities(training: FloatArray, labels: FloatArray, asked: FloatArray) -> FloatArray:
     """Share of training cases with about the same recency that came back, for each asked case.
 
     Args:

@@ -9,12 +9,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from perennial.foundation.arrays import BoolArray, FloatArray
 from perennial.recommend.any_data.files import TableError
-
-Numbers = NDArray[np.float64]
-Kept = NDArray[np.bool_]
 
 ORDER_DAYS = 7
 """Where orders have numbers and no time, one is taken to come so many days after the one before."""
@@ -58,11 +55,11 @@ class Column:
         return pc.if_else(pc.equal(text, ""), None, text)
 
     @cached_property
-    def given(self) -> Kept:
+    def given(self) -> BoolArray:
         """Where there is something."""
         return pc.is_valid(self.text).to_numpy()
 
-    def numbers(self, allowed: str = "numbers") -> Numbers:
+    def numbers(self, allowed: str = "numbers") -> FloatArray:
         """As numbers, NaN where there is nothing.
 
         Raises:
@@ -72,7 +69,7 @@ class Column:
         self._refuse(self.given & ~np.isfinite(found), allowed)
         return found
 
-    def seconds(self, form: str | None) -> tuple[Numbers, Clock]:
+    def seconds(self, form: str | None) -> tuple[FloatArray, Clock]:
         """As seconds since 1970 in UTC, NaN where there is nothing; and what they were told by.
 
         Args:
@@ -92,7 +89,7 @@ class Column:
         return self._written(self.text.to_pandas(), form or "ISO8601", allowed), Clock.TIMES
 
     @cached_property
-    def _as_numbers(self) -> Numbers:
+    def _as_numbers(self) -> FloatArray:
         """NaN where there is none."""
         if pa.types.is_string(self.values.type) or pa.types.is_large_string(self.values.type):
             return pd.to_numeric(self.values.to_pandas(), errors="coerce").to_numpy(
@@ -100,7 +97,7 @@ class Column:
             )
         return _floats(self.values)
 
-    def _numbered(self, numbers: Numbers) -> tuple[Numbers, Clock]:
+    def _numbered(self, numbers: FloatArray) -> tuple[FloatArray, Clock]:
         middle = float(np.nanmedian(numbers))
         if _DATES[0] <= middle <= _DATES[1]:
             written = pd.Series(numbers).astype("Int64").astype("string")
@@ -113,13 +110,13 @@ class Column:
         self._refuse((numbers < 0) | (numbers >= _MOST_DAYS), _TIMES)
         return np.floor(numbers) * DAY_SECONDS, Clock.DAYS
 
-    def _written(self, written: pd.Series, form: str, allowed: str) -> Numbers:
+    def _written(self, written: pd.Series, form: str, allowed: str) -> FloatArray:
         moments = pd.to_datetime(written, format=form, utc=True, errors="coerce")
         none = moments.isna().to_numpy()
         self._refuse(self.given & none, allowed)
         return np.where(none, np.nan, moments.dt.tz_localize(None).to_numpy("datetime64[s]").astype(np.int64))
 
-    def _refuse(self, wrong: Kept, allowed: str) -> None:
+    def _refuse(self, wrong: BoolArray, allowed: str) -> None:
         """Raise for the first wrong row."""
         if wrong.any():
             row, count = int(np.argmax(wrong)), int(wrong.sum())
@@ -130,7 +127,7 @@ class Column:
             )
 
 
-def by_order(orders: Column, customers: Column) -> Numbers:
+def by_order(orders: Column, customers: Column) -> FloatArray:
     """A made-up moment for each row in seconds: each customer's orders come `ORDER_DAYS` after one another.
 
     Raises:
@@ -141,5 +138,5 @@ def by_order(orders: Column, customers: Column) -> Numbers:
     return told.groupby("customer")["order"].rank("dense").to_numpy(np.float64) * ORDER_DAYS * DAY_SECONDS
 
 
-def _floats(values: pa.ChunkedArray) -> Numbers:
+def _floats(values: pa.ChunkedArray) -> FloatArray:
     return values.cast(pa.float64()).to_numpy()

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from perennial.recommend.any_data.trial import Tried
+from perennial.recommend.any_data.trial import Trial
 from perennial.recommend.evaluation.baselines import RANKER
 from perennial.recommend.evaluation.comparison import (
     HISTORIES,
@@ -74,7 +74,7 @@ def summary(found: Comparison) -> list[str]:
     return said
 
 
-def text(tried: Tried, notes: Sequence[str]) -> str:
+def text(tried: Trial, notes: Sequence[str]) -> str:
     """The whole report.
 
     Args:

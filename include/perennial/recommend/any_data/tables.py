@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial.recommend.any_data.columns import Clock, Column, Kept, Numbers, by_order
+from perennial.foundation.arrays import BoolArray, FloatArray
+from perennial.recommend.any_data.columns import Clock, Column, by_order
 from perennial.recommend.any_data.files import TableError, header, read
 
 
@@ -179,10 +180,10 @@ class _Left:
     rows: int
 
     def __post_init__(self) -> None:
-        self.kept: Kept = np.ones(self.rows, bool)
+        self.kept: BoolArray = np.ones(self.rows, bool)
         self.notes: list[str] = []
 
-    def out(self, kept: Kept, because: str) -> None:
+    def out(self, kept: BoolArray, because: str) -> None:
         """Leave out what is not kept."""
         lost = int((self.kept & ~kept).sum())
         if lost:
@@ -228,7 +229,7 @@ def _plain(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
-def _money(column: Mapping[Role, Column], rows: int) -> tuple[Numbers, Numbers, Numbers]:
+def _money(column: Mapping[Role, Column], rows: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Pieces (1 where nothing is said), what was paid, and the price of a piece; NaN where not known."""
     nothing = np.full(rows, np.nan)
     roles = (Role.QUANTITY, Role.PAID, Role.PRICE)

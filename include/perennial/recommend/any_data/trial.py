@@ -12,31 +12,31 @@ import ibis
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from perennial.foundation import encoder
+from perennial.foundation.arrays import BoolArray
 from perennial.foundation.embedding_spaces import EmbeddingSpace, texts
-from perennial.recommend import training
-from perennial.recommend.arrays.lookup import drawn
-from perennial.recommend.data.catalogue import Shelf
-from perennial.recommend.data.history import History
+from perennial.recommend.arrays.lookup import sample_rows
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.evaluation import comparison, splits
-from perennial.recommend.evaluation.comparison import Comparison, Told
+from perennial.recommend.evaluation.comparison import Comparison, Progress
 from perennial.recommend.evaluation.ranking_task import WARM_PURCHASES
-from perennial.recommend.evaluation.splits import Cuts, SplitKind, TooShortError
+from perennial.recommend.evaluation.splits import SplitKind, Splits, TooShortError
+from perennial.recommend.fit import TrainingWindow, fit_recommender
 from perennial.recommend.settings import RecommenderSettings
-from perennial.recommend.sources.retrieval import Sources
+from perennial.recommend.sources.retrieval import CandidateSources
 
 MOST_TEXTS = 50_000
 """So many texts are encoded at most, those of what was bought first."""
 MOST_UNSOLD = 50_000
 """So many items that nobody had bought are ranked at most, drawn by chance."""
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 """Hears in a sentence what is done next, or what was found."""
 
 
 @dataclass(frozen=True)
-class Tried:
+class Trial:
     """What came of it.
 
     Args:
@@ -63,9 +63,9 @@ def evaluate(
     chosen: RecommenderSettings,
     space: EmbeddingSpace,
     first: date | None = None,
-    say: Say = lambda sentence: None,
-    told: Told = lambda done, of: None,
-) -> Tried:
+    say: Notify = lambda sentence: None,
+    told: Progress = lambda done, of: None,
+) -> Trial:
     """Learn from what was bought before, and judge by what was bought after.
 
     Args:
@@ -90,36 +90,36 @@ def evaluate(
     tested = _foreseen(found, kind)
     say(f"to foresee: {tested}")
     lines = found.test.lines()
-    shelf, whole = _shelves(items, pc.unique(lines["item_id"]), space, say)
-    history = History.of_lines(lines, shelf)
+    catalogue, whole = _shelves(items, pc.unique(lines["item_id"]), space, say)
+    history = PurchaseHistory.of_lines(lines, catalogue)
     offered = _offered(history)
     if not offered.any():
         raise TooShortError(f"found no item that was bought {WARM_PURCHASES} times before; allowed are some")
-    say(f"learning from {len(history.items):,} lines of {len(history):,} customers, {len(shelf):,} items")
-    now = Sources.fit(history, shelf, offered, chosen)
-    fit = training.fit(now, history, _windows(found, shelf, chosen))
-    paper = found.test.bought(pa.array(whole.item_ids, pa.string()), found.tested)
-    if not np.isin(paper.customer_ids.astype(str), history.customer_ids.astype(str)).any():
+    say(f"learning from {len(history.items):,} lines of {len(history):,} customers, {len(catalogue):,} items")
+    now = CandidateSources.fit(history, catalogue, offered, chosen)
+    fit = fit_recommender(now, history, _windows(found, catalogue, chosen))
+    truth = found.test.bought(pa.array(whole.item_ids, pa.string()), found.tested)
+    if not np.isin(truth.customer_ids.astype(str), history.customer_ids.astype(str)).any():
         raise TooShortError(f"found nobody who bought before and after; to be foreseen were {tested}")
     say("judging the ranker, and each source by itself")
-    after = found.test.bought(pa.array(shelf.item_ids, pa.string()))
+    after = found.test.bought(pa.array(catalogue.item_ids, pa.string()))
     wide = comparison.widened(now, history)
-    judged = comparison.compare(fit, paper, after, wide, whole, told=told)
+    judged = comparison.compare(fit, truth, after, wide, whole, told=told)
     customers = pc.count_distinct(some["customer_id"]).as_py()
-    return Tried(judged, kind, tested, customers, len(shelf), len(shelf.vectors))
+    return Trial(judged, kind, tested, customers, len(catalogue), len(catalogue.vectors))
 
 
-def _drawn(events: pa.Table, most: int, say: Say) -> pa.Table:
+def _drawn(events: pa.Table, most: int, say: Notify) -> pa.Table:
     """The purchases of at most so many customers, the same ones for the same table."""
     names = pc.unique(events["customer_id"]).sort()
     if len(names) <= most:
         return events
     say(f"{most:,} of {len(names):,} customers are looked at, drawn by chance")
-    kept = names.take(pa.array(drawn(len(names), most)))
+    kept = names.take(pa.array(sample_rows(len(names), most)))
     return events.filter(pc.is_in(events["customer_id"], kept))
 
 
-def _foreseen(found: Cuts, kind: SplitKind) -> str:
+def _foreseen(found: Splits, kind: SplitKind) -> str:
     if kind is SplitKind.LEAVE_LAST:
         return "each customer's last order"
     days, first = found.tested.days, found.test.day.toordinal() + 1
@@ -127,28 +127,28 @@ def _foreseen(found: Cuts, kind: SplitKind) -> str:
     return f"what is bought from {date.fromordinal(first)} to {last} ({days} day{'s' if days > 1 else ''})"
 
 
-def _offered(history: History) -> NDArray[np.bool_]:
+def _offered(history: PurchaseHistory) -> BoolArray:
     """Which items are warm by the protocol."""
     return np.bincount(history.items, minlength=history.width) >= WARM_PURCHASES
 
 
-def _windows(found: Cuts, shelf: Shelf, chosen: RecommenderSettings) -> list[training.Window]:
+def _windows(found: Splits, catalogue: Catalogue, chosen: RecommenderSettings) -> list[TrainingWindow]:
     """The past windows in which anything was bought by who had bought before."""
     windows = []
     for cut in found.past:
-        history = History.of_lines(cut.lines(), shelf)
-        paper = cut.bought(pa.array(shelf.item_ids, pa.string())).among(history.customer_ids)
-        if len(paper.rows):
-            sources = Sources.fit(history, shelf, _offered(history), chosen)
-            windows.append(training.Window(sources, history, paper))
+        history = PurchaseHistory.of_lines(cut.lines(), catalogue)
+        truth = cut.bought(pa.array(catalogue.item_ids, pa.string())).among(history.customer_ids)
+        if len(truth.rows):
+            sources = CandidateSources.fit(history, catalogue, _offered(history), chosen)
+            windows.append(TrainingWindow(sources, history, truth))
     if not windows:
         raise TooShortError("found nobody who bought before a past window and in it; a longer past is needed")
     return windows
 
 
 def _shelves(
-    items: pa.Table | None, bought: pa.Array, space: EmbeddingSpace, say: Say
-) -> tuple[Shelf, Shelf]:
+    items: pa.Table | None, bought: pa.Array, space: EmbeddingSpace, say: Notify
+) -> tuple[Catalogue, Catalogue]:
     """What was bought, and with it what was not."""
     known = items if items is not None else _nameless(bought.slice(0, 0))
     sold = pc.is_in(known["item_id"], bought)
@@ -157,18 +157,18 @@ def _shelves(
     unsold = known.filter(pc.invert(sold))
     if unsold.num_rows > MOST_UNSOLD:
         say(f"{MOST_UNSOLD:,} of {unsold.num_rows:,} items that nobody had bought are ranked")
-        unsold = unsold.take(pa.array(drawn(unsold.num_rows, MOST_UNSOLD)))
+        unsold = unsold.take(pa.array(sample_rows(unsold.num_rows, MOST_UNSOLD)))
     if items is None:
-        return Shelf.of(on_shelf), Shelf.of(on_shelf)
+        return Catalogue.of(on_shelf), Catalogue.of(on_shelf)
     if len(missing):
         say(f"{len(missing):,} items that were bought are not among the items: nothing is known of them")
     first, second = _hashed(on_shelf, space), _hashed(unsold, space)
     vectors = _encoded(first, first.slice(0, 0), space, say)
     rest = _encoded(second, first, space, say) if vectors is not None else None
-    shelf = Shelf.of(on_shelf, first.drop("text"), vectors)
+    catalogue = Catalogue.of(on_shelf, first.drop("text"), vectors)
     both = None if vectors is None or rest is None else pa.concat_tables([vectors, rest])
     hashes = pa.concat_tables([first, second]).drop("text")
-    return shelf, Shelf.of(pa.concat_tables([on_shelf, unsold]), hashes, both)
+    return catalogue, Catalogue.of(pa.concat_tables([on_shelf, unsold]), hashes, both)
 
 
 def _nameless(item_ids: pa.Array) -> pa.Table:
@@ -185,7 +185,7 @@ def _hashed(items: pa.Table, space: EmbeddingSpace) -> pa.Table:
     return found.filter(found.text != "").select("item_id", "text_hash", "text").to_pyarrow()
 
 
-def _encoded(hashed: pa.Table, done: pa.Table, space: EmbeddingSpace, say: Say) -> pa.Table | None:
+def _encoded(hashed: pa.Table, done: pa.Table, space: EmbeddingSpace, say: Notify) -> pa.Table | None:
     """`text_hash, vector` of the different texts that are not done yet; None: there is no encoder."""
     known = pc.unique(done["text_hash"])
     different = hashed.select(["text_hash", "text"]).group_by(["text_hash", "text"]).aggregate([])

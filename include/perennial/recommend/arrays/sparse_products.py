@@ -4,25 +4,23 @@ import warnings
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.extmath import safe_sparse_dot
 
+from perennial.foundation.arrays import Float32Array
 from perennial.foundation.encoder import Precision, kind
 
 # What is used of it has been the same for years.
 warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")
 
-Reals = NDArray[np.float32]
 
-
-def with_sparse(rows: sparse.csr_array, others: sparse.csr_array) -> Reals:
+def times_sparse(rows: sparse.csr_array, others: sparse.csr_array) -> Float32Array:
     """`rows @ others`, dense."""
     # Without MKL torch cannot; scikit-learn is as quick, but two threads of it take turns.
     if not torch.backends.mkl.is_available():
         return np.asarray(safe_sparse_dot(rows, others, dense_output=True))
-    found = torch.zeros(rows.shape[0], others.shape[1])
-    return np.asarray(torch.addmm(found, _in_torch(rows), _in_torch(others), beta=0))
+    zeros = torch.zeros(rows.shape[0], others.shape[1])
+    return np.asarray(torch.addmm(zeros, _in_torch(rows), _in_torch(others), beta=0))
 
 
 def _in_torch(rows: sparse.csr_array) -> torch.Tensor:
@@ -30,9 +28,9 @@ def _in_torch(rows: sparse.csr_array) -> torch.Tensor:
     return torch.sparse_csr_tensor(starts, columns, values, rows.shape, check_invariants=False)
 
 
-def of_bags(rows: sparse.csr_array, table: torch.Tensor) -> Reals:
+def weighted_bags(rows: sparse.csr_array, table: torch.Tensor) -> Float32Array:
     """`rows @ table`, in the precision of the table: each row is a weighted bag of rows of the table."""
-    found = torch.nn.functional.embedding_bag(
+    sums = torch.nn.functional.embedding_bag(
         torch.from_numpy(rows.indices),
         table,
         torch.from_numpy(rows.indptr),
@@ -40,14 +38,14 @@ def of_bags(rows: sparse.csr_array, table: torch.Tensor) -> Reals:
         per_sample_weights=torch.from_numpy(rows.data).to(table.dtype),
         include_last_offset=True,
     )
-    return np.asarray(found.float())
+    return np.asarray(sums.float())
 
 
-def quick(table: Reals) -> torch.Tensor:
+def to_fast(table: Float32Array) -> torch.Tensor:
     """The table in the precision that the processor multiplies quickest: bfloat16 where it can."""
     return torch.from_numpy(table).to(kind(Precision.AUTO, "cpu"))
 
 
-def with_quick(rows: Reals | torch.Tensor, table: torch.Tensor) -> Reals:
+def times_fast(rows: Float32Array | torch.Tensor, table: torch.Tensor) -> Float32Array:
     """`rows @ table`, to three digits where the table holds no more."""
     return np.asarray((torch.as_tensor(rows).to(table.dtype) @ table).float())

@@ -1,68 +1,61 @@
-"""What customers bought, as known at the end of a day: arrays over the items of a shelf."""
+"""What customers bought, as known at the end of a day: arrays over the items of a catalogue."""
 
 from dataclasses import dataclass, fields
-from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-import ibis
-import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from scipy import sparse
 
-from perennial.foundation.lake import end_of
-from perennial.recommend.arrays.lookup import drawn
-from perennial.recommend.data.catalogue import Codes, Names, Shelf, Whole, find
-
-Reals = NDArray[np.float32]
-_DAY_SECONDS = 86_400
-_LINE = ("customer_id", "item_id", "order_id", "age", "quantity", "paid", "listed")
+from perennial.foundation.arrays import Float32Array, FloatArray, Int32Array, IntArray, StringArray
+from perennial.recommend.arrays.lookup import find, sample_rows, sort_keys
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.settings import PurchaseWeighting
 
 
 @dataclass(frozen=True)
-class History:
+class PurchaseHistory:
     """Lines of orders by customer, the oldest first; an item counts once in an order.
 
     Args:
         customer_ids: shape (customers,), ascending as they come from `of_lines`.
         starts: where each customer's lines begin, shape (customers + 1,).
-        width: how many items the shelf has.
-        items: row of the item on the shelf, shape (lines,), as all that follow.
-        ages: whole days since, 0 for the very day.
+        width: how many items the catalogue has.
+        items: row of the item in the catalogue, shape (lines,), as all that follow.
+        ages: whole days since the purchase, 0 for the day itself.
         orders: number of the order, ascending along the lines.
         quantities: pieces.
         paid: what the shop received, in currency.
         listed: the same at list prices.
     """
 
-    customer_ids: Names
-    starts: Whole
+    customer_ids: StringArray
+    starts: IntArray
     width: int
-    items: Codes
-    ages: Codes
-    orders: Codes
-    quantities: Reals
-    paid: Reals
-    listed: Reals
+    items: Int32Array
+    ages: Int32Array
+    orders: Int32Array
+    quantities: Float32Array
+    paid: Float32Array
+    listed: Float32Array
 
     def __len__(self) -> int:
         """How many customers."""
         return len(self.customer_ids)
 
     @cached_property
-    def customers(self) -> Codes:
+    def customers(self) -> Int32Array:
         """The customer's row of each line."""
         return np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.starts))
 
     @cached_property
     def bought(self) -> sparse.csr_array:
         """1 where a customer ever bought an item, shape (customers, items), float32."""
-        found = self.weights()
-        found.data[:] = 1
-        return found
+        bought = self.weights()
+        bought.data[:] = 1
+        return bought
 
     def weights(
         self,
@@ -78,104 +71,114 @@ class History:
             window_days: only purchases of so many last days; None: all.
             newest_only: only the newest purchase of each item.
         """
-        counted = np.ones(len(self.ages)) if half_life_days is None else decayed(self.ages, half_life_days)
+        weight_of_line = (
+            np.ones(len(self.ages)) if half_life_days is None else decay(self.ages, half_life_days)
+        )
         if window_days is not None:
-            counted *= self.ages < window_days
+            weight_of_line *= self.ages < window_days
         if newest_only:
-            data = counted[self.by_pair[np.append(self.pair_starts, len(counted))[1:] - 1]]
+            data = weight_of_line[self.by_pair[np.append(self.pair_starts, len(weight_of_line))[1:] - 1]]
         else:
-            data = np.bincount(self.pair_of_line, counted, minlength=len(self.pair_starts))
+            data = np.bincount(self.pair_of_line, weight_of_line, minlength=len(self.pair_starts))
         starts, items = self._pairs_of, self.pair_items
         if window_days is not None:
-            kept = data > 0
-            starts = np.append(0, np.cumsum(kept, dtype=np.int32))[starts]
-            data, items = data[kept], items[kept]
+            is_positive = data > 0
+            starts = np.append(0, np.cumsum(is_positive, dtype=np.int32))[starts]
+            data, items = data[is_positive], items[is_positive]
         return sparse.csr_array((data.astype(np.float32), items, starts), shape=(len(self), self.width))
 
-    @cached_property
-    def by_pair(self) -> Whole:
-        """The lines by customer, then item, the oldest first."""
-        return sorting(self.customers.astype(np.int64) * self.width + self.items)[0]
+    def weighted(self, weighting: PurchaseWeighting) -> sparse.csr_array:
+        """The same by the settings of a source, shape (customers, items), float32."""
+        weights = self.weights(weighting.half_life_days, newest_only=weighting.newest_only)
+        weights.data = weights.data ** np.float32(weighting.power)
+        return weights
 
     @cached_property
-    def pair_starts(self) -> Whole:
+    def by_pair(self) -> IntArray:
+        """The lines by customer, then item, the oldest first."""
+        return sort_keys(self.customers.astype(np.int64) * self.width + self.items)[0]
+
+    @cached_property
+    def pair_starts(self) -> IntArray:
         """Where the lines of each different pair of customer and item begin in `by_pair`."""
         customers, items = self.customers[self.by_pair], self.items[self.by_pair]
         return np.flatnonzero((np.diff(customers, prepend=-1) != 0) | (np.diff(items, prepend=-1) != 0))
 
     @cached_property
-    def pair_items(self) -> Codes:
+    def pair_items(self) -> Int32Array:
         """The item of each pair."""
         return self.items[self.by_pair[self.pair_starts]]
 
     @cached_property
-    def _pairs_of(self) -> Codes:
+    def _pairs_of(self) -> Int32Array:
         """Where each customer's pairs begin, and where the last end, shape (customers + 1,)."""
         return np.searchsorted(self.pair_starts, self.starts).astype(np.int32)
 
     @cached_property
-    def pair_of_line(self) -> Whole:
+    def pair_of_line(self) -> IntArray:
         """The number of each line's pair."""
-        found = np.empty(len(self.items), np.int64)
-        lengths = np.diff(self.pair_starts, append=len(found))
-        found[self.by_pair] = np.repeat(np.arange(len(lengths)), lengths)
-        return found
+        pairs = np.empty(len(self.items), np.int64)
+        lengths = np.diff(self.pair_starts, append=len(pairs))
+        pairs[self.by_pair] = np.repeat(np.arange(len(lengths)), lengths)
+        return pairs
 
-    def find(self, customer_ids: pa.Array | pa.ChunkedArray) -> Whole:
+    def find(self, customer_ids: pa.Array | pa.ChunkedArray) -> IntArray:
         """The rows of customers, −1 for unknown ones."""
         return find(customer_ids, self.customer_ids)
 
-    def sample(self, customers: int) -> "History":
-        """At most so many of the customers, drawn by chance, the same ones for the same history."""
+    def sample(self, customers: int) -> "PurchaseHistory":
+        """No more than so many of the customers, drawn by chance; the same ones for the same history."""
         if len(self) <= customers:
             return self
-        return self.of(drawn(len(self), customers))
+        return self.of(sample_rows(len(self), customers))
 
-    def of(self, rows: Whole, customer_ids: Names | None = None) -> "History":
-        """The histories of some customers, in the order asked for; of row −1 an empty one.
+    def of(self, rows: IntArray, customer_ids: StringArray | None = None) -> "PurchaseHistory":
+        """The histories of some customers, in the order of the rows; an empty one for row −1.
 
         Args:
-            rows: which; −1 for one that is not here.
-            customer_ids: their names; None: as they are called here.
+            rows: of the customers; −1 for an unknown one.
+            customer_ids: their ids; None: as they are here.
         """
         known = np.where(rows >= 0, rows, 0)
         lengths = np.where(rows >= 0, (self.starts[1:] - self.starts[:-1])[known], 0)
         starts = np.r_[0, np.cumsum(lengths)]
         lines = np.arange(starts[-1]) + np.repeat(self.starts[known] - starts[:-1], lengths)
         names = self.customer_ids[known] if customer_ids is None else customer_ids
-        return History(names, starts, self.width, **{name: getattr(self, name)[lines] for name in _ARRAYS})
+        return PurchaseHistory(
+            names, starts, self.width, **{name: getattr(self, name)[lines] for name in _ARRAYS}
+        )
 
     def save(self, path: Path) -> None:
         """Write it as one compressed file, without pickle."""
-        held = {field.name: getattr(self, field.name) for field in fields(self)}
-        np.savez_compressed(path, **held | {"customer_ids": self.customer_ids.astype(str)})
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        np.savez_compressed(path, **arrays | {"customer_ids": self.customer_ids.astype(str)})
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote."""
-        with np.load(path) as held:
-            found = {field.name: held[field.name] for field in fields(cls)}
+        with np.load(path) as file:
+            arrays = {field.name: file[field.name] for field in fields(cls)}
         return cls(
-            **found | {"customer_ids": found["customer_ids"].astype(object), "width": int(found["width"])}
+            **arrays | {"customer_ids": arrays["customer_ids"].astype(object), "width": int(arrays["width"])}
         )
 
     @classmethod
-    def of_lines(cls, lines: pa.Table, shelf: Shelf) -> Self:
-        """From the rows of `lines`; what is not on the shelf is left out, customers with nothing else too."""
-        items = shelf.find(lines["item_id"])
+    def of_lines(cls, lines: pa.Table, catalogue: Catalogue) -> Self:
+        """From the rows of `order_lines`; items outside the catalogue are left out."""
+        items = catalogue.find(lines["item_id"])
         lines, items = lines.filter(pa.array(items >= 0)), items[items >= 0]
         coded = lines["customer_id"].combine_chunks().dictionary_encode()
         rows = coded.indices.to_numpy()
         orders = lines["order_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-        changed = np.r_[True, (orders[1:] != orders[:-1]) | (rows[1:] != rows[:-1])] if len(rows) else []
+        is_new_order = np.r_[True, (orders[1:] != orders[:-1]) | (rows[1:] != rows[:-1])] if len(rows) else []
         numbers = {name: lines[name].to_numpy().astype(np.float32) for name in ("quantity", "paid", "listed")}
         return cls(
             customer_ids=coded.dictionary.to_numpy(zero_copy_only=False),
             starts=np.searchsorted(rows, np.arange(len(coded.dictionary) + 1)),
-            width=len(shelf),
+            width=len(catalogue),
             items=items.astype(np.int32),
             ages=lines["age"].to_numpy().astype(np.int32),
-            orders=(np.cumsum(changed) - 1).astype(np.int32),
+            orders=(np.cumsum(is_new_order) - 1).astype(np.int32),
             quantities=numbers["quantity"],
             paid=numbers["paid"],
             listed=numbers["listed"],
@@ -185,49 +188,6 @@ class History:
 _ARRAYS = ("items", "ages", "orders", "quantities", "paid", "listed")
 
 
-def lines(events: ir.Table, day: date) -> ir.Table:
-    """The purchases among events as lines of orders, by customer, the oldest first.
-
-    Args:
-        events: as known at the end of the day.
-        day: the day.
-
-    Returns:
-        `customer_id, item_id, order_id, age, quantity, paid, listed`; a purchase without an order is one by
-        its moment, one without a price has 0.
-    """
-    end = int(end_of(day).timestamp())
-    bought = events.filter(events.event_type == "purchase", events.item_id.notnull(), events.quantity > 0)
-    age = ((end - 1 - bought.occurred_at.epoch_seconds().cast("int64")) / _DAY_SECONDS).floor().cast("int32")
-    order = ibis.coalesce(bought.order_id, bought.occurred_at.epoch_seconds().cast("string"))
-    each = bought.select(
-        "customer_id",
-        "item_id",
-        "quantity",
-        order_id=order,
-        age=age,
-        paid=bought.revenue,
-        listed=bought.unit_price * bought.quantity,
-    )
-    once = each.group_by("customer_id", "item_id", "order_id").agg(
-        age=each.age.min(),
-        quantity=each.quantity.sum(),
-        paid=each.paid.sum().cast("float64").fill_null(0.0),
-        listed=each.listed.sum().cast("float64").fill_null(0.0),
-    )
-    return once.select(*_LINE).order_by("customer_id", ibis.desc("age"), "order_id", "item_id")
-
-
-def decayed(ages: Codes, half_life_days: float) -> NDArray[np.float64]:
-    """What purchases of these ages count, if they count half after so many days."""
+def decay(ages: Int32Array, half_life_days: float) -> FloatArray:
+    """The weight of purchases of these ages: it halves after so many days."""
     return np.exp2(ages * (-1 / half_life_days))
-
-
-def sorting(keys: Whole) -> tuple[Whole, Whole]:
-    """Which places put not negative keys in order, equals in theirs, and the keys in order, shape (n,) each.
-
-    Numbers without equals need no stable sort, which takes ten times as long.
-    """
-    bits = len(keys).bit_length()
-    found = np.sort(keys << bits | np.arange(len(keys)))
-    return found & ((1 << bits) - 1), found >> bits

@@ -10,29 +10,28 @@ from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from perennial.foundation.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from perennial.foundation.modelling import calibration
-from perennial.recommend.arrays.lookup import drawn
-from perennial.recommend.data.catalogue import Shelf, Whole
-from perennial.recommend.data.history import History, Reals
-from perennial.recommend.data.window_purchases import Examination, bought_in
+from perennial.recommend.arrays.lookup import sample_rows
+from perennial.recommend.data.catalogue import Catalogue
+from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.data.window_purchases import WindowPurchases, purchase_matrix
 from perennial.recommend.evaluation import baselines
-from perennial.recommend.evaluation.baselines import RANKER, Ways
+from perennial.recommend.evaluation.baselines import RANKER, Scorers
 from perennial.recommend.evaluation.metrics import (
     DEPTHS,
     MEASURES,
-    Judged,
-    Numbers,
-    Outcome,
+    JudgedLists,
+    RankingMetrics,
     diversity,
     judge,
     novelty,
 )
-from perennial.recommend.evaluation.ranking_task import Slice, Split
-from perennial.recommend.features.pairs import Pairs
+from perennial.recommend.evaluation.ranking_task import RankingTask, Slice
+from perennial.recommend.features.pairs import PurchasedPairs
 from perennial.recommend.fit import Fit
-from perennial.recommend.sources.retrieval import Sources
+from perennial.recommend.sources.retrieval import CandidateSources
 
 RANKED = (Slice.ALL, Slice.REPEAT, Slice.EXPLORE)
 HISTORIES = ("short history", "middling history", "long history")
@@ -53,9 +52,9 @@ _BLOCK, _DRAWS = 128, 1000
 _MOST_CELLS = 30_000_000
 """Customers learned from, times items."""
 
-Standings = dict[tuple[str, str], Judged]
+Results = dict[tuple[str, str], JudgedLists]
 """By slice and way."""
-Told = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 """Hears how many customers have been judged, of how many."""
 
 
@@ -83,33 +82,35 @@ class Comparison:
 
 def compare(
     fit: Fit,
-    paper: Examination,
-    after: Examination,
-    wide: Sources | None = None,
-    whole: Shelf | None = None,
+    truth: WindowPurchases,
+    after: WindowPurchases,
+    wide: CandidateSources | None = None,
+    whole: Catalogue | None = None,
     most: int = MOST_CUSTOMERS,
-    told: Told = lambda done, of: None,
+    told: Progress = lambda done, of: None,
 ) -> Comparison:
     """Judge the ranker, every source and a plain rule on every slice.
 
     Args:
-        fit: what was learned; it knows nothing of the paper.
-        paper: what was bought afterwards.
+        fit: what was learned; it knows nothing of the truth.
+        truth: what was bought afterwards.
         after: what was bought in just the window that the ranker's probabilities are of.
         wide: the sources with a larger pool, as each is judged alone; None: as they are in the fit.
-        whole: the shelf, and items that nobody has bought yet; None: the shelf of the fit.
+        whole: the catalogue, and items that nobody has bought yet; None: the catalogue of the fit.
         most: customers who are judged, drawn by chance where there are more.
         told: hears how it goes on.
     """
-    shelf, whole = fit.sources.shelf, whole or fit.sources.shelf
-    everybody = _split(fit.history, shelf, whole, paper)
+    catalogue, whole = fit.sources.catalogue, whole or fit.sources.catalogue
+    everybody = _split(fit.history, catalogue, whole, truth)
     split = _drawn(everybody, most)
-    rows = shelf.find(pa.array(split.item_ids[: split.warm], pa.string()))
-    asked = fit.of(split.customer_ids)
-    found = _judged(split, RANKED, asked, baselines.warm(fit, wide or fit.sources, rows), told)
+    rows = catalogue.find(pa.array(split.item_ids[: split.warm], pa.string()))
+    asked = fit.history_of(split.customer_ids)
+    found = _judged(split, RANKED, asked, baselines.warm_item_scorers(fit, wide or fit.sources, rows), told)
     if split.warm < len(split.item_ids):
         items = whole.find(pa.array(split.item_ids[split.warm :], pa.string()))
-        found |= _judged(_cold(split), (Slice.COLD,), asked, baselines.cold(fit, whole, items), told)
+        found |= _judged(
+            _cold(split), (Slice.COLD,), asked, baselines.cold_item_scorers(fit, whole, items), told
+        )
     thirds = _thirds(split.history_sizes)
     found |= _by_history(found, split.history_sizes, thirds)
     figures = [*_figures(found, _Spread.of(fit, rows)), *_calibration(fit, after, most)]
@@ -122,23 +123,25 @@ def compare(
     )
 
 
-def widened(sources: Sources, history: History) -> Sources:
+def widened(sources: CandidateSources, history: PurchaseHistory) -> CandidateSources:
     """The same sources with a pool of all items, or as many as fit into memory: each is to speak for itself.
 
     Args:
         sources: as of the end of a day.
         history: of all customers, as known then.
     """
-    chosen = sources.chosen
+    chosen = sources.settings
     if len(sources.pool) < chosen.pool:
         return sources
     learners = min(len(history), max(one.customers for one in chosen.item_neighbours.values()))
     pool = max(chosen.pool, _MOST_CELLS // learners)
     wider = chosen.model_copy(update={"pool": pool})
-    return Sources.fit(history, sources.shelf, sources.offered, wider, sources.facts.promoted)
+    return CandidateSources.fit(
+        history, sources.catalogue, sources.offered, wider, sources.item_features.promoted
+    )
 
 
-def by_way(figures: pa.Table) -> dict[str, dict[str, float]]:
+def by_method(figures: pa.Table) -> dict[str, dict[str, float]]:
     """For each way its figures as `<slice>_<measure>`, with `_low` and `_high`, blanks being underscores."""
     found: dict[str, dict[str, float]] = {}
     for row in figures.to_pylist():
@@ -149,41 +152,45 @@ def by_way(figures: pa.Table) -> dict[str, dict[str, float]]:
     return found
 
 
-def _split(history: History, shelf: Shelf, whole: Shelf, paper: Examination) -> Split:
-    """All of what was bought before, and the paper."""
-    pairs = Pairs.of(history)
+def _split(
+    history: PurchaseHistory, catalogue: Catalogue, whole: Catalogue, truth: WindowPurchases
+) -> RankingTask:
+    """All of what was bought before, and the truth."""
+    pairs = PurchasedPairs.of(history)
     bought = {
         "customer_id": pa.array(history.customer_ids[pairs.rows], pa.string()),
-        "item_id": pa.array(shelf.item_ids[pairs.items], pa.string()),
+        "item_id": pa.array(catalogue.item_ids[pairs.items], pa.string()),
         "times": pairs.times,
     }
-    return Split.of(pa.table(bought), pa.array(whole.item_ids, pa.string()), paper)
+    return RankingTask.of(pa.table(bought), pa.array(whole.item_ids, pa.string()), truth)
 
 
-def _drawn(split: Split, most: int) -> Split:
+def _drawn(split: RankingTask, most: int) -> RankingTask:
     """At most so many of its customers, the same ones for the same split."""
     count = len(split.customer_ids)
     if count <= most:
         return split
-    return _some(split, drawn(count, most))
+    return _some(split, sample_rows(count, most))
 
 
-def _some(split: Split, rows: Whole) -> Split:
+def _some(split: RankingTask, rows: IntArray) -> RankingTask:
     return replace(
         split, customer_ids=split.customer_ids[rows], bought=split.bought[rows], wanted=split.wanted[rows]
     )
 
 
-def _cold(split: Split) -> Split:
+def _cold(split: RankingTask) -> RankingTask:
     """The cold items alone."""
     apart = slice(split.warm, None)
     bought, wanted = split.bought[:, apart], split.wanted[:, apart]
     return replace(split, item_ids=split.item_ids[apart], warm=0, bought=bought, wanted=wanted)
 
 
-def _judged(split: Split, parts: Sequence[Slice], asked: History, each: Ways, told: Told) -> Standings:
+def _judged(
+    split: RankingTask, parts: Sequence[Slice], asked: PurchaseHistory, each: Scorers, told: Progress
+) -> Results:
     """Block by block; a block of customers is scored once."""
-    found: dict[tuple[str, str], list[Judged]] = {}
+    found: dict[tuple[str, str], list[JudgedLists]] = {}
     for start in range(0, len(asked), _BLOCK):
         rows = np.arange(start, min(start + _BLOCK, len(asked)))
         block = _some(split, rows)
@@ -195,22 +202,24 @@ def _judged(split: Split, parts: Sequence[Slice], asked: History, each: Ways, to
     return {key: _joined(blocks) for key, blocks in found.items()}
 
 
-def _joined(blocks: Sequence[Judged]) -> Judged:
+def _joined(blocks: Sequence[JudgedLists]) -> JudgedLists:
     at = {
-        k: Outcome(*(np.concatenate([getattr(one.at[k], name) for one in blocks]) for name in MEASURES))
+        k: RankingMetrics(
+            *(np.concatenate([getattr(one.at[k], name) for one in blocks]) for name in MEASURES)
+        )
         for k in DEPTHS
     }
     rows, items = (np.concatenate([getattr(one, name) for one in blocks]) for name in ("rows", "items"))
-    return Judged(rows, at, items)
+    return JudgedLists(rows, at, items)
 
 
-def _thirds(sizes: Whole) -> tuple[int, int]:
+def _thirds(sizes: IntArray) -> tuple[int, int]:
     first, second = np.quantile(sizes, [1 / 3, 2 / 3]) if len(sizes) else (0, 0)
     return int(first) + 1, int(second) + 1
 
 
-def _by_history(found: Standings, sizes: Whole, thirds: tuple[int, int]) -> Standings:
-    parts: Standings = {}
+def _by_history(found: Results, sizes: IntArray, thirds: tuple[int, int]) -> Results:
+    parts: Results = {}
     for (part, way), one in found.items():
         if part == Slice.ALL:
             third = np.searchsorted(thirds, sizes[one.rows], side="right")
@@ -218,9 +227,9 @@ def _by_history(found: Standings, sizes: Whole, thirds: tuple[int, int]) -> Stan
     return parts
 
 
-def _where(one: Judged, kept: NDArray[np.bool_]) -> Judged:
-    at = {k: Outcome(*(getattr(held, name)[kept] for name in MEASURES)) for k, held in one.at.items()}
-    return Judged(one.rows[kept], at, one.items[kept])
+def _where(one: JudgedLists, kept: BoolArray) -> JudgedLists:
+    at = {k: RankingMetrics(*(getattr(held, name)[kept] for name in MEASURES)) for k, held in one.at.items()}
+    return JudgedLists(one.rows[kept], at, one.items[kept])
 
 
 @dataclass(frozen=True)
@@ -232,29 +241,29 @@ class _Spread:
         vectors: by which items are alike, shape (warm, width), zeros for what is like nothing.
     """
 
-    shares: Numbers
-    vectors: Reals
+    shares: FloatArray
+    vectors: Float32Array
 
     @classmethod
-    def of(cls, fit: Fit, rows: Whole) -> "_Spread":
+    def of(cls, fit: Fit, rows: IntArray) -> "_Spread":
         """By the texts of the items, or by their kind where none has a text."""
-        shelf = fit.sources.shelf
-        buyers = np.bincount(fit.history.bought.indices, minlength=len(shelf))[rows]
-        if len(shelf.vectors):
-            found = shelf.meanings_of(rows)
+        catalogue = fit.sources.catalogue
+        buyers = np.bincount(fit.history.bought.indices, minlength=len(catalogue))[rows]
+        if len(catalogue.vectors):
+            found = catalogue.unit_text_vectors(rows)
         else:
-            kinds = shelf.levels[rows, 2]
+            kinds = catalogue.levels[rows, 2]
             found = np.eye(int(kinds.max(initial=0)) + 1, dtype=np.float32)[kinds] * (kinds >= 0)[:, None]
         return cls(np.maximum(buyers, 1) / len(fit.history), found)
 
-    def measures(self, one: Judged) -> dict[str, Numbers]:
+    def measures(self, one: JudgedLists) -> dict[str, FloatArray]:
         """Of each customer's list."""
         first = one.items[:, : DEPTHS[0]]
         found = {"novelty_10": novelty(first, self.shares)}
         return found | ({"diversity_10": diversity(first, self.vectors)} if self.vectors.any() else {})
 
 
-def _figures(found: Standings, spread: _Spread) -> Iterator[dict[str, object]]:
+def _figures(found: Results, spread: _Spread) -> Iterator[dict[str, object]]:
     """All rows but the calibration, slice by slice."""
     for part in SLICES:
         each = {way: one for (where, way), one in found.items() if where == part and len(one.rows)}
@@ -284,7 +293,7 @@ def _row(
     return dict(zip(SCHEMA.names, (part, way, measure, customers, value, low, high), strict=True))
 
 
-def _intervals(values: Mapping[str, Numbers]) -> dict[str, tuple[float, float]]:
+def _intervals(values: Mapping[str, FloatArray]) -> dict[str, tuple[float, float]]:
     """As `evaluation.interval`, of many measures of the same customers at once."""
     held = np.stack(list(values.values()), axis=1)
     low, high = np.quantile(_drawn_again(len(held)) @ held / len(held), [0.025, 0.975], axis=0)
@@ -292,19 +301,19 @@ def _intervals(values: Mapping[str, Numbers]) -> dict[str, tuple[float, float]]:
 
 
 @lru_cache(maxsize=1)
-def _drawn_again(n: int) -> Numbers:
+def _drawn_again(n: int) -> FloatArray:
     """How often each of n customers is in each draw of the bootstrap, shape (draws, n)."""
     random = np.random.default_rng(0)
     draws = [np.bincount(random.integers(0, n, n), minlength=n) for _ in range(_DRAWS)]
     return np.stack(draws).astype(np.float64)
 
 
-def _calibration(fit: Fit, after: Examination, most: int) -> Iterator[dict[str, object]]:
+def _calibration(fit: Fit, after: WindowPurchases, most: int) -> Iterator[dict[str, object]]:
     """How far off the ranker's probabilities are, of all candidates bought before and of all others."""
     asked = fit.history.sample(most)
-    wanted = bought_in(after, asked, fit.sources.shelf)
-    told: dict[str, list[Numbers]] = {str(part): [] for part in RANKED[1:]}
-    for rows, found, said in fit.each(asked, lambda rows, _, *rest: (rows, *rest)):
+    wanted = purchase_matrix(after, asked, fit.sources.catalogue)
+    told: dict[str, list[FloatArray]] = {str(part): [] for part in RANKED[1:]}
+    for rows, _, found, said in fit.candidates(asked):
         both = np.stack([np.asarray(wanted[rows[found.rows], found.items]).ravel(), said])
         for part, kept in zip(told, (found.pair >= 0, found.pair < 0), strict=True):
             told[part].append(both[:, kept])

@@ -4,14 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
-from perennial.recommend.data.catalogue import Names
-from perennial.recommend.evaluation.ranking_task import Slice, Split, Whole
+from perennial.foundation.arrays import BoolArray, Float32Array, FloatArray, IntArray, RealArray, StringArray
+from perennial.recommend.evaluation.ranking_task import RankingTask, Slice
 
-Numbers = NDArray[np.float64]
-Scores = Callable[[Whole], NDArray[np.float32]]
+Scores = Callable[[IntArray], Float32Array]
 """How much each customer (a row of the split) wants each item of it: shape (customers, items)."""
 
 DEPTHS = (10, 20)
@@ -29,13 +27,13 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RankingMetrics:
     """The measures of each customer, in the customers' order, shape (n,) each, 0 to 1."""
 
-    ndcg: Numbers
-    precision: Numbers
-    recall: Numbers
-    hit: Numbers
+    ndcg: FloatArray
+    precision: FloatArray
+    recall: FloatArray
+    hit: FloatArray
 
     def figures(self, k: int) -> dict[str, float]:
         """Means with 95 % bootstrap intervals over customers (`<measure>_low`, `<measure>_high`)."""
@@ -48,7 +46,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedLists:
     """What rankings were worth on a slice.
 
     Args:
@@ -57,9 +55,9 @@ class Judged:
         items: what was ranked first, as columns of the split, −1 for none, shape (n, max(DEPTHS)).
     """
 
-    rows: Whole
-    at: dict[int, Outcome]
-    items: Whole
+    rows: IntArray
+    at: dict[int, RankingMetrics]
+    items: IntArray
 
     @property
     def shown(self) -> int:
@@ -68,7 +66,7 @@ class Judged:
         return len(np.unique(first[first >= 0]))
 
 
-def interval(values: Numbers, draws: int = 1000) -> Interval:
+def interval(values: FloatArray, draws: int = 1000) -> Interval:
     """The mean over customers, bootstrapped; of differences between two rankings it compares them paired."""
     random, n = np.random.default_rng(0), len(values)
     means = [values[random.integers(0, n, n)].mean() for _ in range(draws)]
@@ -76,7 +74,9 @@ def interval(values: Numbers, draws: int = 1000) -> Interval:
     return Interval(float(values.mean()), float(low), float(high))
 
 
-def over_months(values: Sequence[Numbers], customer_ids: Sequence[Names], draws: int = 1000) -> Interval:
+def over_months(
+    values: Sequence[FloatArray], customer_ids: Sequence[StringArray], draws: int = 1000
+) -> Interval:
     """The mean over months of the means over customers, bootstrapped.
 
     Customers are drawn with all their months, since those of one customer are alike.
@@ -97,7 +97,7 @@ def over_months(values: Sequence[Numbers], customer_ids: Sequence[Names], draws:
     return Interval(float((sums.sum(axis=1) / there.sum(axis=1)).mean()), float(low), float(high))
 
 
-def hits(lists: Whole, wanted: sparse.csr_array) -> NDArray[np.bool_]:
+def hits(lists: IntArray, wanted: sparse.csr_array) -> BoolArray:
     """Which items of each list were wanted.
 
     Args:
@@ -110,7 +110,7 @@ def hits(lists: Whole, wanted: sparse.csr_array) -> NDArray[np.bool_]:
     return found
 
 
-def evaluate(hits: NDArray[np.bool_], wanted: NDArray[np.int64]) -> Outcome:
+def evaluate(hits: BoolArray, wanted: IntArray) -> RankingMetrics:
     """NDCG (Järvelin and Kekäläinen, 2002, binary gains), precision, recall and hit rate at k.
 
     Args:
@@ -120,7 +120,7 @@ def evaluate(hits: NDArray[np.bool_], wanted: NDArray[np.int64]) -> Outcome:
     k = hits.shape[1]
     discounts = 1 / np.log2(np.arange(2, k + 2))
     ideal = np.cumsum(discounts)[np.minimum(wanted, k) - 1]
-    return Outcome(
+    return RankingMetrics(
         ndcg=(hits.astype(np.float64) @ discounts) / ideal,
         precision=hits.mean(axis=1),
         recall=hits.sum(axis=1) / wanted,
@@ -128,7 +128,7 @@ def evaluate(hits: NDArray[np.bool_], wanted: NDArray[np.int64]) -> Outcome:
     )
 
 
-def judge(split: Split, part: Slice, scores: Scores) -> Judged:
+def judge(split: RankingTask, part: Slice, scores: Scores) -> JudgedLists:
     """Rank the candidates of a slice for each customer by their scores, and see what was wanted.
 
     Of equal scores the item that was bought more often before the month comes first.
@@ -140,17 +140,17 @@ def judge(split: Split, part: Slice, scores: Scores) -> Judged:
         allowed = split.candidates(part, block)
         targets = split.wanted[block, columns].toarray() & allowed
         some = targets.any(axis=1)
-        items = best(np.where(allowed, scores(block)[:, columns], -np.inf)[some], max(DEPTHS))
+        items = top_items(np.where(allowed, scores(block)[:, columns], -np.inf)[some], max(DEPTHS))
         rows.append(block[some])
         ranked.append(np.where(items >= 0, items + columns.start, -1))
         hits.append(np.take_along_axis(targets[some], items, axis=1) & (items >= 0))
         wanted.append(targets[some].sum(axis=1))
     found, counts = np.concatenate(hits), np.concatenate(wanted)
     at = {k: evaluate(found[:, :k], counts) for k in DEPTHS}
-    return Judged(np.concatenate(rows), at, np.concatenate(ranked))
+    return JudgedLists(np.concatenate(rows), at, np.concatenate(ranked))
 
 
-def novelty(lists: Whole, shares: Numbers) -> Numbers:
+def novelty(lists: IntArray, shares: FloatArray) -> FloatArray:
     """Mean surprise of each list in bits: −log2 of the share who bought an item (Zhou et al. 2010).
 
     Args:
@@ -162,7 +162,7 @@ def novelty(lists: Whole, shares: Numbers) -> Numbers:
     return bits.sum(axis=1) / np.maximum(there.sum(axis=1), 1)
 
 
-def diversity(lists: Whole, vectors: NDArray[np.float32]) -> Numbers:
+def diversity(lists: IntArray, vectors: Float32Array) -> FloatArray:
     """Mean distance (1 − cosine) of the pairs of items in each list; 1 where there are no two of them.
 
     Args:
@@ -179,7 +179,7 @@ def diversity(lists: Whole, vectors: NDArray[np.float32]) -> Numbers:
     return np.concatenate(found)
 
 
-def best(scores: NDArray[np.floating], k: int) -> Whole:
+def top_items(scores: RealArray, k: int) -> IntArray:
     """The columns of the k highest finite scores of each row, best first, equals by column; −1 fills up."""
     k_th = np.partition(scores, max(0, scores.shape[1] - k), axis=1)[:, max(0, scores.shape[1] - k)]
     rows, columns = np.nonzero((scores >= k_th[:, None]) & (scores > -np.inf))

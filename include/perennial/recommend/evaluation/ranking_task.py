@@ -12,12 +12,10 @@ import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from scipy import sparse
 
-from perennial.recommend.data.window_purchases import Examination, bought_after
-
-Whole = NDArray[np.int64]
+from perennial.foundation.arrays import BoolArray, IntArray, StringArray
+from perennial.recommend.data.window_purchases import WindowPurchases, purchases_in_window
 
 WARM_PURCHASES = 10
 """An item that was bought at least so often before the month is warm, any other cold."""
@@ -33,7 +31,7 @@ class Slice(StrEnum):
 
 
 @dataclass(frozen=True)
-class Split:
+class RankingTask:
     """A test month, for the customers who bought before it and in it.
 
     Args:
@@ -44,38 +42,38 @@ class Split:
         wanted: who bought what in the month.
     """
 
-    customer_ids: NDArray[np.object_]
-    item_ids: NDArray[np.object_]
+    customer_ids: StringArray
+    item_ids: StringArray
     warm: int
     bought: sparse.csr_array
     wanted: sparse.csr_array
 
     @classmethod
-    def of(cls, pairs: pa.Table, catalogue: pa.Array, paper: Examination) -> Self:
+    def of(cls, pairs: pa.Table, catalogue: pa.Array, truth: WindowPurchases) -> Self:
         """The split, from all that it is made of.
 
         Args:
             pairs: `customer_id, item_id, times`, what was bought before, of items of the catalogue.
             catalogue: the ids of the items.
-            paper: what was bought in the month.
+            truth: what was bought in the month.
         """
         who, what = (pairs[name].combine_chunks() for name in ("customer_id", "item_id"))
         places = pc.index_in(what, catalogue).to_numpy()
         times = np.bincount(places, pairs["times"].to_numpy(), len(catalogue))
         order = np.lexsort((catalogue.to_numpy(zero_copy_only=False).astype(str), -times))
-        items, present = catalogue.take(pa.array(order)), pa.array(paper.customer_ids, pa.string())
+        items, present = catalogue.take(pa.array(order)), pa.array(truth.customer_ids, pa.string())
         customers = present.filter(pc.is_in(present, who))
-        asked = present.take(pa.array(paper.rows))
+        asked = present.take(pa.array(truth.rows))
         return cls(
             customer_ids=customers.to_numpy(zero_copy_only=False),
             item_ids=items.to_numpy(zero_copy_only=False),
             warm=int((times >= WARM_PURCHASES).sum()),
             bought=_grid(who, customers, what, items),
-            wanted=_grid(asked, customers, paper.item_ids, items),
+            wanted=_grid(asked, customers, truth.item_ids, items),
         )
 
     @property
-    def history_sizes(self) -> Whole:
+    def history_sizes(self) -> IntArray:
         """How many different items each customer bought before."""
         return np.diff(self.bought.indptr).astype(np.int64)
 
@@ -83,7 +81,7 @@ class Split:
         """The items of which a slice chooses its candidates: the warm ones or the cold ones."""
         return slice(self.warm, None) if part is Slice.COLD else slice(0, self.warm)
 
-    def candidates(self, part: Slice, rows: Whole) -> NDArray[np.bool_]:
+    def candidates(self, part: Slice, rows: IntArray) -> BoolArray:
         """Which of these items are candidates for customers, shape (rows, columns of the slice)."""
         bought = self.bought[rows, self.columns(part)].toarray()
         if part in (Slice.ALL, Slice.COLD):
@@ -91,7 +89,7 @@ class Split:
         return bought if part is Slice.REPEAT else ~bought
 
 
-def split(before: ir.Table, after: ir.Table, wares: ir.Table, month: date) -> Split:
+def ranking_task(before: ir.Table, after: ir.Table, wares: ir.Table, month: date) -> RankingTask:
     """The test month that begins on a day.
 
     Args:
@@ -104,7 +102,7 @@ def split(before: ir.Table, after: ir.Table, wares: ir.Table, month: date) -> Sp
     pairs = before.semi_join(wares, "item_id").group_by("customer_id", "item_id")
     counted = pairs.aggregate(times=lambda rows: rows.count()).to_pyarrow()
     item_ids = wares.select("item_id").to_pyarrow()["item_id"].combine_chunks()
-    return Split.of(counted, item_ids, bought_after(after, wares, eve, next_month - month))
+    return RankingTask.of(counted, item_ids, purchases_in_window(after, wares, eve, next_month - month))
 
 
 def _grid(who: pa.Array, customers: pa.Array, what: pa.Array, items: pa.Array) -> sparse.csr_array:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import sparse
 
-from perennial.recommend.data.catalogue import Whole
-from perennial.recommend.data.window_purchases import Examination, bought_in
-from perennial.recommend.evaluation.metrics import Numbers, Outcome, evaluate, hits
-from perennial.recommend.features.matrix import Block
-from perennial.recommend.fit import Fit, Rule
-from perennial.recommend.lists.reasons import Ranking
-from perennial.recommend.sources.candidates import Candidates
+from perennial.foundation.arrays import FloatArray, IntArray
+from perennial.recommend.data.window_purchases import WindowPurchases, purchase_matrix
+from perennial.recommend.evaluation.metrics import RankingMetrics, evaluate, hits
+from perennial.recommend.features.matrix import CustomerBlock
+from perennial.recommend.features.pairs import Candidates
+from perennial.recommend.fit import Fit, ScoringRule
+from perennial.recommend.lists.reasons import RankedLists
 
 JUDGED_AT = 10
 WHOLE, BOUGHT, NEW = "", "what they bought before", "what is new to them"
@@ -21,7 +21,7 @@ _SHORT = {BOUGHT: "repeat", NEW: "explore"}
 
 
 @dataclass(frozen=True)
-class Marks:
+class Scorecard:
     """How a way to rank did.
 
     Args:
@@ -30,8 +30,8 @@ class Marks:
         coverage: share of the items on offer that are in anybody's list.
     """
 
-    outcome: Outcome
-    parts: Mapping[str, Numbers]
+    outcome: RankingMetrics
+    parts: Mapping[str, FloatArray]
     coverage: float
 
     def figures(self) -> dict[str, float]:
@@ -47,29 +47,29 @@ class Marks:
 class _Lists:
     """Items by part, a block behind the other."""
 
-    items: dict[str, list[Whole]] = field(default_factory=lambda: {WHOLE: [], BOUGHT: [], NEW: []})
+    items: dict[str, list[IntArray]] = field(default_factory=lambda: {WHOLE: [], BOUGHT: [], NEW: []})
 
-    def add(self, block: Block, found: Candidates, said: Numbers) -> None:
+    def add(self, block: CustomerBlock, found: Candidates, said: FloatArray) -> None:
         old = found.pair >= 0
         for part, kept in ((WHOLE, np.ones(len(found), bool)), (BOUGHT, old), (NEW, ~old)):
-            ranking = Ranking.best(block, found.where(kept), said[kept], JUDGED_AT)
+            ranking = RankedLists.best(block, found.where(kept), said[kept], JUDGED_AT)
             self.items[part].append(ranking.items)
 
 
-def mark(fit: Fit, paper: Examination, rules: Mapping[str, Rule]) -> dict[str, Marks]:
+def scorecards(fit: Fit, truth: WindowPurchases, rules: Mapping[str, ScoringRule]) -> dict[str, Scorecard]:
     """The marks of several ways to rank the same candidates.
 
     Args:
         fit: of the candidates.
-        paper: what was bought afterwards.
+        truth: what was bought afterwards.
         rules: by name.
     """
-    asked, shelf = fit.of(paper.customer_ids), fit.sources.shelf
+    asked, catalogue = fit.history_of(truth.customer_ids), fit.sources.catalogue
     lists = {name: _Lists() for name in rules}
     for _, block, found in fit.sources.candidates(asked):
         for name, rule in rules.items():
             lists[name].add(block, found, rule(block, found))
-    wanted = bought_in(paper, asked, shelf)
+    wanted = purchase_matrix(truth, asked, catalogue)
     again = wanted.multiply(asked.bought > 0).tocsr().astype(bool)
     targets = {BOUGHT: again, NEW: (wanted.astype(int) - again.astype(int)).tocsr().astype(bool)}
     for target in targets.values():
@@ -78,15 +78,15 @@ def mark(fit: Fit, paper: Examination, rules: Mapping[str, Rule]) -> dict[str, M
     for name, held in lists.items():
         items = {part: np.concatenate(blocks) for part, blocks in held.items.items()}
         whole = items[WHOLE]
-        found_marks[name] = Marks(
-            evaluate(hits(whole, wanted), paper.wanted),
+        found_marks[name] = Scorecard(
+            evaluate(hits(whole, wanted), truth.wanted),
             {part: _ndcg(items[part], target) for part, target in targets.items()},
             len(np.unique(whole[whole >= 0])) / max(1, int(fit.sources.offered.sum())),
         )
     return found_marks
 
 
-def _ndcg(lists: Whole, wanted: sparse.csr_array) -> Numbers:
+def _ndcg(lists: IntArray, wanted: sparse.csr_array) -> FloatArray:
     """Of each customer, NaN for who wanted nothing."""
     counts = np.diff(wanted.indptr)
     some = np.flatnonzero(counts)

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from perennial.foundation.lake import end_of
 from perennial.foundation.modelling.promotion import WINDOW
-from perennial.recommend.data import history, tables
-from perennial.recommend.data.window_purchases import Examination, bought_after
+from perennial.recommend.data import tables
+from perennial.recommend.data.window_purchases import WindowPurchases, purchases_in_window
 
 _HELD_OUT_ON = date(2000, 1, 1)
 """Where each customer's clock is set to, if each has a clock of their own."""
@@ -31,7 +31,7 @@ class TooShortError(ValueError):
 
 
 @dataclass(frozen=True)
-class Cut:
+class Cutoff:
     """A moment that ends the past.
 
     Args:
@@ -48,16 +48,16 @@ class Cut:
 
     def lines(self) -> pa.Table:
         """What was bought by then, as `history.lines` has it."""
-        return history.lines(self.known, self.day).to_pyarrow()
+        return tables.order_lines(self.known, self.day).to_pyarrow()
 
-    def bought(self, items: pa.Array, window: timedelta | None = None) -> Examination:
+    def bought(self, items: pa.Array, window: timedelta | None = None) -> WindowPurchases:
         """What was bought of these items in the window that follows, or in a longer one."""
         wares = ibis.memtable(pa.table({"item_id": items}))
-        return bought_after(tables.purchases(self.later), wares, self.day, window or self.window)
+        return purchases_in_window(tables.purchases(self.later), wares, self.day, window or self.window)
 
 
 @dataclass(frozen=True)
-class Cuts:
+class Splits:
     """What a recommender is judged on, and what it learns from.
 
     Args:
@@ -66,12 +66,12 @@ class Cuts:
         past: earlier ones, the newest first; their windows had ended by the test.
     """
 
-    test: Cut
+    test: Cutoff
     tested: timedelta
-    past: Sequence[Cut]
+    past: Sequence[Cutoff]
 
 
-def temporal(events: ir.Table, windows: int, every_days: int, first: date | None = None) -> Cuts:
+def temporal(events: ir.Table, windows: int, every_days: int, first: date | None = None) -> Splits:
     """One moment for all customers: what was bought from a day on is foreseen from what was before.
 
     Windows are as long as those of the daily model, or shorter where the purchases do not reach back so far.
@@ -99,15 +99,15 @@ def temporal(events: ir.Table, windows: int, every_days: int, first: date | None
         )
     apart = min(window, timedelta(days=every_days))
     ended = [first - one, *(first - one - window - apart * back for back in range(windows))]
-    cuts = [Cut(day, events.filter(events.occurred_at < end_of(day)), events, window) for day in ended]
-    return Cuts(cuts[0], after - first, cuts[1:])
+    cuts = [Cutoff(day, events.filter(events.occurred_at < end_of(day)), events, window) for day in ended]
+    return Splits(cuts[0], after - first, cuts[1:])
 
 
 def _whole(length: timedelta) -> timedelta:
     return timedelta(days=length.days)
 
 
-def leave_last(events: ir.Table, windows: int) -> Cuts:
+def leave_last(events: ir.Table, windows: int) -> Splits:
     """For each customer what the last order holds is foreseen from the orders before it.
 
     Each customer has a clock of their own: ages count from the order that is foreseen, and so do those of
@@ -133,10 +133,10 @@ def leave_last(events: ir.Table, windows: int) -> Cuts:
     if pc.max(counted["orders"]).as_py() < 2:
         raise TooShortError("found no customer with two orders; allowed are tables where some come again")
     cuts = [_before_order(ibis.memtable(counted), back) for back in range(windows + 1)]
-    return Cuts(cuts[0], cuts[0].window, cuts[1:])
+    return Splits(cuts[0], cuts[0].window, cuts[1:])
 
 
-def _before_order(ranked: ir.Table, back: int) -> Cut:
+def _before_order(ranked: ir.Table, back: int) -> Cutoff:
     """Each customer as of the order that is so many before the last, at the end of `_HELD_OUT_ON`."""
     held = ibis.ifelse(ranked.orders == 1, -1, back)
     rows = ranked.mutate(held=held)
@@ -146,7 +146,7 @@ def _before_order(ranked: ir.Table, back: int) -> Cut:
     then, before = rows.filter(rows.back == rows.held), rows.filter(rows.back > rows.held)
     later = then.mutate(occurred_at=_instant(ibis.literal(end)))
     known = before.mutate(occurred_at=_instant(ibis.least(end - 1, end + before.moment - before.asked)))
-    return Cut(_HELD_OUT_ON, known, later, timedelta(days=1))
+    return Cutoff(_HELD_OUT_ON, known, later, timedelta(days=1))
 
 
 def _instant(seconds: ir.IntegerValue) -> ir.TimestampValue:

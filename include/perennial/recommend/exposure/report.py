@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from perennial.foundation.arrays import IntArray
 from perennial.foundation.pages import ReportWords, date_of, templates, write
-from perennial.recommend.data.catalogue import Whole
 from perennial.recommend.exposure import pictures
 from perennial.recommend.exposure.shares import Spread, exposure, groupings
 from perennial.recommend.fit import Fit
@@ -18,18 +18,18 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownItems:
     """What was recommended.
 
     Args:
         customers: who got a list.
         drawn: places that chance filled.
-        counts: how often each item of the shelf was shown, shape (items,).
+        counts: how often each item of the catalogue was shown, shape (items,).
     """
 
     customers: int
     drawn: int
-    counts: Whole
+    counts: IntArray
 
     @property
     def places(self) -> int:
@@ -37,7 +37,7 @@ class Shown:
         return int(self.counts.sum())
 
 
-def publish(found: Shown, fit: Fit, version: int, day: date, words: ReportWords, reports: Path) -> str:
+def publish(found: ShownItems, fit: Fit, version: int, day: date, words: ReportWords, reports: Path) -> str:
     """Write the page of a day and the list of all days; the page's path below the folder of the reports.
 
     Args:
@@ -48,11 +48,11 @@ def publish(found: Shown, fit: Fit, version: int, day: date, words: ReportWords,
         words: how reports speak.
         reports: their folder.
     """
-    facts, shelf = fit.sources.facts, fit.sources.shelf
-    buyers = facts.buyers_lately.astype(np.int64)
-    bought = np.bincount(fit.history.items, minlength=len(shelf)).astype(float)
-    prices = np.where(bought > 0, np.exp(facts.column("log_price")), np.nan)
-    table = exposure(groupings(shelf, buyers, prices), found.counts, bought)
+    item_features, catalogue = fit.sources.item_features, fit.sources.catalogue
+    buyers = item_features.buyers_lately.astype(np.int64)
+    bought = np.bincount(fit.history.items, minlength=len(catalogue)).astype(float)
+    prices = np.where(bought > 0, np.exp(item_features.column("log_price")), np.nan)
+    table = exposure(groupings(catalogue, buyers, prices), found.counts, bought)
     spread = Spread.of(found.counts, buyers)
     page = (
         templates(_TEMPLATES)
@@ -78,7 +78,7 @@ def publish(found: Shown, fit: Fit, version: int, day: date, words: ReportWords,
     return f"{FOLDER}/{day}.html"
 
 
-def _sentence(found: Shown, spread: Spread) -> str:
+def _sentence(found: ShownItems, spread: Spread) -> str:
     drawn = found.drawn / max(1, found.places)
     return (
         f"{spread.coverage:.1%} of the items are shown to somebody (concentration {spread.gini:.2f}); "

@@ -14,10 +14,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import sparse
 
-from perennial.recommend.data.catalogue import Codes, Names, Shelf, Whole
+from perennial.foundation.arrays import FloatArray, Int32Array, IntArray, StringArray
+from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.evaluation.metrics import Interval, evaluate, hits, interval
 
-Numbers = NDArray[np.float64]
 NOT_KNOWN, OTHERS = "not known", "others"
 _SHOWN = 12
 """Groups of a dimension that are told apart; the smaller ones are counted together."""
@@ -29,26 +29,26 @@ class Grouping:
     """A dimension by which items are told apart: names, and the code of each item, shape (items,)."""
 
     names: Sequence[str]
-    codes: Whole
+    codes: IntArray
 
 
-def groupings(shelf: Shelf, buyers: Whole, prices: Numbers) -> dict[str, Grouping]:
+def groupings(catalogue: Catalogue, buyers: IntArray, prices: FloatArray) -> dict[str, Grouping]:
     """The dimensions of the report.
 
     Args:
-        shelf: the items.
+        catalogue: the items.
         buyers: how many customers bought each item, shape (items,).
         prices: list price of each item in currency, NaN where unknown, shape (items,).
     """
     return {
-        "category": _largest(shelf.levels[:, 0], shelf.level_names[0], buyers),
-        "brand": _largest(shelf.brands, shelf.brand_names, buyers),
+        "category": _largest(catalogue.levels[:, 0], catalogue.level_names[0], buyers),
+        "brand": _largest(catalogue.brands, catalogue.brand_names, buyers),
         "popularity": _deciles(buyers),
         "price": _price_bands(prices),
     }
 
 
-def exposure(found: Mapping[str, Grouping], shown: Whole, bought: Numbers) -> pa.Table:
+def exposure(found: Mapping[str, Grouping], shown: IntArray, bought: FloatArray) -> pa.Table:
     """Shares of each group of each dimension; those of a dimension sum to 1 in each column.
 
     Args:
@@ -100,7 +100,7 @@ class Spread:
     head: float
 
     @classmethod
-    def of(cls, shown: Whole, buyers: Whole) -> Self:
+    def of(cls, shown: IntArray, buyers: IntArray) -> Self:
         """From how often each item was shown, and how many customers bought it; shape (items,) each."""
         most = np.argsort(-buyers, kind="stable")[: max(1, len(buyers) // 10)]
         return cls(float((shown > 0).mean()), gini(shown), float(shown[most].sum() / max(shown.sum(), 1)))
@@ -113,23 +113,9 @@ def gini(counts: NDArray[np.integer]) -> float:
     return float((2 * np.arange(1, n + 1) - n - 1) @ ascending / (n * total)) if total else 0.0
 
 
-def counts(lists: Whole, size: int) -> Whole:
+def counts(lists: IntArray, size: int) -> IntArray:
     """How often each of `size` items is in lists of rows of items, −1 for none."""
     return np.bincount(lists[lists >= 0], minlength=size)
-
-
-def tempered(
-    scores: NDArray[np.floating], items: Whole, buyers: NDArray[np.number], penalty: float
-) -> NDArray[np.floating]:
-    """Scores that lean away from what everybody buys: divided by (buyers + 1) to the power of `penalty`.
-
-    Args:
-        scores: not negative, shape (n,).
-        items: row of the item, shape (n,).
-        buyers: how many customers bought each item lately, shape (items,).
-        penalty: 0 leaves the scores as they are.
-    """
-    return scores * ((buyers + 1.0) ** -penalty)[items].astype(scores.dtype) if penalty else scores
 
 
 @dataclass(frozen=True)
@@ -150,7 +136,7 @@ class Step:
 
 
 def cost_curve(
-    settings: Sequence[float], lists: Callable[[float], Whole], wanted: sparse.csr_array, buyers: Whole
+    settings: Sequence[float], lists: Callable[[float], IntArray], wanted: sparse.csr_array, buyers: IntArray
 ) -> list[Step]:
     """Accuracy and spread for each value of a setting, against its first value.
 
@@ -173,7 +159,7 @@ def cost_curve(
     return found
 
 
-def _largest(codes: Codes, names: Names, weights: Whole) -> Grouping:
+def _largest(codes: Int32Array, names: StringArray, weights: IntArray) -> Grouping:
     """The groups with most purchases by name; the rest together, and what has none, at the end."""
     sizes = np.bincount(codes[codes >= 0], weights[codes >= 0], minlength=len(names))
     kept = np.argsort(-sizes, kind="stable")[:_SHOWN]
@@ -182,7 +168,7 @@ def _largest(codes: Codes, names: Names, weights: Whole) -> Grouping:
     return _present(place[codes], [*(str(names[code]) for code in kept), OTHERS, NOT_KNOWN])
 
 
-def _deciles(buyers: Whole) -> Grouping:
+def _deciles(buyers: IntArray) -> Grouping:
     """Tenths of the items by their buyers, the most bought first."""
     rank = np.empty(len(buyers), np.int64)
     rank[np.argsort(-buyers, kind="stable")] = np.arange(len(buyers))
@@ -190,7 +176,7 @@ def _deciles(buyers: Whole) -> Grouping:
     return _present(rank * _DECILES // max(len(buyers), 1), names)
 
 
-def _price_bands(prices: Numbers) -> Grouping:
+def _price_bands(prices: FloatArray) -> Grouping:
     """Fifths of the items by price, the cheapest first; unknown ones at the end."""
     known = ~np.isnan(prices)
     inner = (
@@ -202,7 +188,7 @@ def _price_bands(prices: Numbers) -> Grouping:
     return _present(codes, [*ends, NOT_KNOWN])
 
 
-def _present(codes: Whole, names: Sequence[str]) -> Grouping:
+def _present(codes: IntArray, names: Sequence[str]) -> Grouping:
     """Only the groups that any item is in."""
     held, found = np.unique(codes, return_inverse=True)
     return Grouping([names[code] for code in held], found)

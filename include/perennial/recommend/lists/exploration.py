@@ -13,33 +13,21 @@ from datetime import date
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field
 
-from perennial.foundation.config import Part
-from perennial.recommend.data.catalogue import Names, Whole
-from perennial.recommend.lists.eligibility import Flags, Rules
+from perennial.foundation.arrays import BoolArray, FloatArray, IntArray, RealArray, StringArray
+from perennial.recommend.lists.eligibility import EligibilityRules
 
-Numbers = NDArray[np.float64]
 Keys = NDArray[np.uint64]
 _LEAST = 1e-12
 
 
-class ExplorationSettings(Part):
-    """How much room new items get."""
-
-    one_in: int | None = Field(20, ge=2, description="every so-manieth place of a list; null: none")
-    few_buyers: int = Field(5, ge=0, description="what more customers bought is not new any more")
-    items: int = Field(1000, ge=1, description="new items that are considered, those of much bought kinds")
-    named: int = Field(20, ge=1, description="… and of these, so many for each customer")
-
-
 @dataclass(frozen=True)
-class Chance:
+class KeyedChance:
     """A die that a customer, an item and a day decide: thrown again, it falls the same way.
 
     Args:
         customers: `keys` of the customers of a block.
-        items: `keys` of the items of the shelf.
+        items: `keys` of the items of the catalogue.
         day: the day.
     """
 
@@ -47,28 +35,28 @@ class Chance:
     items: Keys
     day: date
 
-    def of(self, rows: Whole, items: Whole) -> Numbers:
+    def of(self, rows: IntArray, items: IntArray) -> FloatArray:
         """A number for each pair, uniform in (0, 1) and independent of all others."""
         customers = _mixed(self.customers + np.uint64(self.day.toordinal()))
         bits = _mixed(customers[rows] ^ self.items[items]) >> np.uint64(11)
         return (bits.astype(np.float64) + 0.5) / 2.0**53
 
 
-def keys(names: Names) -> Keys:
+def keys(names: StringArray) -> Keys:
     """Names as numbers of 64 bits, the same on every machine."""
     return pd.util.hash_array(names)
 
 
-def explore(
-    lists: Whole,
-    rows: Whole,
-    items: Whole,
-    scores: NDArray[np.floating],
-    new: Flags,
-    rules: Rules,
-    chance: Chance,
+def insert_new_items(
+    lists: IntArray,
+    rows: IntArray,
+    items: IntArray,
+    scores: RealArray,
+    new: BoolArray,
+    rules: EligibilityRules,
+    chance: KeyedChance,
     one_in: int,
-) -> tuple[Whole, Numbers]:
+) -> tuple[IntArray, FloatArray]:
     """The lists with new items in every `one_in`-th place, and the probability of each item to be there.
 
     A new item comes in only where the rules let it stand beside the whole list, whatever else is drawn. Where
@@ -77,11 +65,11 @@ def explore(
     Args:
         lists: positions of the chosen candidates, −1 for none, shape (customers, k).
         rows: row of the customer of each eligible candidate, ascending, shape (n,), as the next three.
-        items: row of its item on the shelf.
+        items: row of its item in the catalogue.
         scores: not negative.
         new: is the item new?
         rules: the limits of a list.
-        chance: of the same customers and shelf.
+        chance: of the same customers and catalogue.
         one_in: a list has room for k // one_in of them.
 
     Returns:
@@ -101,7 +89,7 @@ def explore(
     return _inserted(lists, rows[found[drawn]], found[drawn], probability, one_in)
 
 
-def _draw(lots: Whole, scores: NDArray[np.floating], chance: Numbers) -> tuple[Whole, Numbers]:
+def _draw(lots: IntArray, scores: RealArray, chance: FloatArray) -> tuple[IntArray, FloatArray]:
     """One position of each lot, by lot, and how likely it was."""
     weights = np.maximum(scores.astype(np.float64), _LEAST)
     group = np.unique(lots, return_inverse=True)[1]
@@ -111,8 +99,8 @@ def _draw(lots: Whole, scores: NDArray[np.floating], chance: Numbers) -> tuple[W
 
 
 def _inserted(
-    lists: Whole, rows: Whole, drawn: Whole, probability: Numbers, one_in: int
-) -> tuple[Whole, Numbers]:
+    lists: IntArray, rows: IntArray, drawn: IntArray, probability: FloatArray, one_in: int
+) -> tuple[IntArray, FloatArray]:
     """The lists with what was drawn in its places; what was there moves down, and out at the end."""
     number = np.arange(len(rows)) - np.searchsorted(rows, rows)
     lengths = (lists >= 0).sum(axis=1)

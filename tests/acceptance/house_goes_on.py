@@ -17,7 +17,7 @@ from datetime import date
 from pathlib import Path
 
 from perennial.demo import complete_journey, drive_days, servers
-from perennial.demo.environment import State
+from perennial.demo.environment import REPOSITORY, State
 from perennial.demo.errors import TroubleError
 from perennial.foundation.modelling.model_log import KEPT, PROMOTED, Record, records
 from perennial.foundation.modelling.promotion import MODELS
@@ -160,6 +160,7 @@ def _made_once(of: str) -> Path:
             "PERENNIAL_MLFLOW_PORT": str(ports[1]),
         }
         environment.pop("PYTHONPATH")
+        _share_install(clone)
         began = time.monotonic()
         try:
             _make(clone, environment, "run")
@@ -168,6 +169,14 @@ def _made_once(of: str) -> Path:
         print(f"  make run of {of[:12]}: {time.monotonic() - began:.0f} s", flush=True)
         place.rename(pristine)
     return pristine
+
+
+def _share_install(clone: Path) -> None:
+    """Where both pin the same packages, the clone works with what is installed here."""
+    pins = ("requirements.txt", "constraints.txt")
+    same = all((clone / name).read_bytes() == (REPOSITORY / name).read_bytes() for name in pins)
+    if same and (REPOSITORY / ".venv").exists() and not (clone / ".venv").exists():
+        (clone / ".venv").symlink_to((REPOSITORY / ".venv").resolve())
 
 
 def _make(clone: Path, environment: dict[str, str], target: str) -> None:

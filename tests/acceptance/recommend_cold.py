@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from perennial.foundation.arrays import Float32Array, IntArray, StringArray
 from perennial.recommend.data.history import PurchaseHistory
-from perennial.recommend.evaluation.metrics import evaluate, judge, over_months, top_items
+from perennial.recommend.evaluation.metrics import evaluate, judge, top_items
 from perennial.recommend.evaluation.ranking_task import Slice
 from perennial.recommend.features.matrix import HALF_LIFE_DAYS, CustomerBlock
 from perennial.recommend.settings import PurchaseWeighting, recommender_settings
@@ -21,6 +21,7 @@ from perennial.recommend.sources.new_items import NewItems
 from perennial.recommend.sources.retrieval import CandidateSources
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least
+from tests.acceptance.month_intervals import over_months
 from tests.acceptance.recommend_peers import filled
 from tests.acceptance.recommend_shop import MONTHS, TESTED, Month, Past
 

@@ -22,11 +22,11 @@ from perennial.recommend.evaluation.metrics import (
     diversity,
     judge,
     novelty,
-    over_months,
 )
 from perennial.recommend.evaluation.ranking_task import Slice
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least, at_most
+from tests.acceptance.month_intervals import over_months
 from tests.acceptance.recommend_peers import RANKED, Peer, tuned
 from tests.acceptance.recommend_shop import MONTHS, TESTED, TUNED_ON, Month
 

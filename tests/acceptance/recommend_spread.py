@@ -10,12 +10,11 @@ import numpy as np
 from perennial.foundation.arrays import IntArray
 from perennial.recommend.data.window_purchases import purchase_matrix
 from perennial.recommend.evaluation.metrics import diversity
-from perennial.recommend.exposure import pictures
-from perennial.recommend.exposure.shares import Step, cost_curve
 from perennial.recommend.lists.selection import ListSelector
 from perennial.recommend.settings import DiversitySettings, ExplorationSettings
-from tests.acceptance import recommend_shop
+from tests.acceptance import recommend_cost_curve, recommend_shop
 from tests.acceptance.lines import Line, at_least, at_most
+from tests.acceptance.recommend_cost_curve import Step, cost_curve
 from tests.acceptance.recommend_shop import TUNED_ON, Month
 
 K = 10
@@ -35,7 +34,7 @@ def spread() -> Iterator[Line]:
     ):
         steps, varied = _curve(month, values, settings)
         picture = folder / f"{name}.svg"
-        picture.write_text(pictures.cost(steps, name.replace("_", " ")))
+        picture.write_text(recommend_cost_curve.picture(steps, name.replace("_", " ")))
         for step, variety in zip(steps, varied, strict=True):
             change, wide = step.change, step.spread
             print(

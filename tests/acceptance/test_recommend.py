@@ -69,7 +69,7 @@ def month() -> Month:
     }
     counted = pa.table(pairs).group_by(["customer_id", "item_id"]).aggregate([([], "count_all")])
     table = counted.rename_columns(["customer_id", "item_id", "times"])
-    truth = RankingTask.of(table, pa.array(SHELF.item_ids, pa.string()), pasts[0].after)
+    truth = RankingTask.from_purchases(table, pa.array(SHELF.item_ids, pa.string()), pasts[0].after)
     unseen = WindowPurchases.of(pa.table({"customer_id": ["000", "001"], "item_id": ["mead", "crib"]}))
     return Month(date(2017, 9, 1), truth, SHELF, pasts[0], pasts[1:], shelf_of(GOODS | NEW), unseen, 0.0)
 

@@ -234,7 +234,7 @@ def test_an_item_without_a_vector_is_recommended_all_the_same(lake: Lake):
     model, truth = fitted(bare)
     assert len(model.served.sources.catalogue.vectors) == 0
     assert everyone(model).num_rows == CUSTOMERS * TOP
-    assert scorecards(model.judged, truth, {"": model.judged.probability})[""].outcome.ndcg.mean() > 0.2
+    assert scorecards(model.judged, truth, {"": model.judged.probability})[""].metrics.ndcg.mean() > 0.2
 
 
 def test_saving_and_loading_changes_no_answer(trained: tuple[Recommender, WindowPurchases], tmp_path: Path):

@@ -110,7 +110,7 @@ def test_parquet_is_read_by_its_types(tmp_path: Path):
             {"named": {Role.TIME: "when"}},
             "found no column 'when' (TIME=); allowed are user",
         ),
-        ("user,item,ts\n,b,1\n", {}, "no row that can be used: left out: 1 of 1 rows with no customer"),
+        ("user,item,ts\n,b,1\n", {}, "no row can be used: left out: 1 of 1 rows with no customer"),
         ("", {}, "found no first line"),
     ],
 )
@@ -152,4 +152,4 @@ def test_a_category_may_be_several_columns_and_the_first_row_of_an_item_counts(t
         "category": ["food > dairy", "wear"],
         "brand": [None, None],
     }
-    assert notes[1] == "left out: 1 rows of no item, or of one that an earlier row describes"
+    assert notes[1] == "left out: 1 rows without an item, or of an item with an earlier row"

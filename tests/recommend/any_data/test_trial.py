@@ -89,7 +89,7 @@ def test_the_report_says_who_wins_and_what_was_read(shop: Path):
     assert "sure, 95 %: " in report
     assert "Cold items (under 10): " in report
     assert "![Who wins where](who_wins.svg)" in report
-    assert f"Looked at: {CUSTOMERS} customers" in report
+    assert f"Customers used: {CUSTOMERS}." in report
     assert (shop / "out" / "who_wins.svg").read_text().startswith("<svg")
 
 
@@ -114,8 +114,8 @@ def test_films_that_nobody_watches_twice_leave_the_repeat_slice_empty(
     assert run(tmp_path / "out", data, SPLIT="leave-last", MIN_RATING=2) == 0
     said = capsys.readouterr().out
     assert "rows with no rating of 2 or more" in said
-    assert "nothing is known of the items but who bought them" in said
-    assert "Bought before: Nobody bought anything again" in said
+    assert "of the items, only their purchases are known" in said
+    assert "Bought before: No customer bought an item again" in said
     found = figures(tmp_path / "out")
     worth = {(part, way): row["value"] for (part, way, name), row in found.items() if name == "ndcg_10"}
     assert not {way for part, way in worth if part == "repeat"}
@@ -141,7 +141,7 @@ def test_the_same_table_gives_the_same_figures_and_orders_need_no_time(tmp_path:
     [
         ({"SPLIT": "random"}, "found SPLIT=random; allowed are temporal, leave-last"),
         ({"FROM": "soon"}, "found FROM=soon; allowed is a day as YYYY-MM-DD"),
-        ({"FROM": "2030-01-01"}, "2030-01-01 as the first day to foresee"),
+        ({"FROM": "2030-01-01"}, "2030-01-01 as the first day to predict"),
         ({"MIN_RATING": "good"}, "found MIN_RATING=good; allowed is a number"),
         ({"ITEMS": "absent.csv"}, "absent.csv: there is no such file"),
         ({"TIME": "when"}, "found no column 'when' (TIME=)"),

@@ -77,7 +77,7 @@ def test_every_way_is_judged_on_every_slice_it_has_something_to_say_of(fit: Fit,
         assert {way for where, way in ways if where == part} == {"ranker", "frequency", *of_sources}
     cold = {way for where, way in ways if where == "cold"}
     assert cold == {"new items", "popularity", "popularity of the kind", "chance"}
-    assert found.cold == 1
+    assert found.cold_items == 1
     assert row(found, "cold", "chance", "hit_10")["customers"] == 20
 
 
@@ -85,7 +85,7 @@ def test_a_source_is_judged_by_its_scores_over_all_items(fit: Fit, found: Compar
     history, names = fit.history, ["customer_id", "item_id", "times"]
     pairs = [history.customer_ids[history.customers], SHELF.item_ids[history.items]]
     counted = pa.table(pairs, names[:2]).group_by(names[:2]).aggregate([([], "count_all")])
-    split = RankingTask.of(counted.rename_columns(names), pa.array(SHELF.item_ids), truth(0))
+    split = RankingTask.from_purchases(counted.rename_columns(names), pa.array(SHELF.item_ids), truth(0))
     popular = fit.sources.item_features.buyers_lately
     often = history.weights(90).toarray() + np.float32(1e-6) / popular.max() * popular
     habits = np.full(often.shape, -1e9)
@@ -127,10 +127,10 @@ def test_a_probability_is_compared_with_what_came_true(found: Comparison):
 
 
 def test_of_many_customers_some_are_judged(fit: Fit, found: Comparison):
-    fewer = comparison.compare(fit, truth(0), truth(0), most=25)
+    fewer = comparison.compare(fit, truth(0), truth(0), max_customers=25)
     assert row(fewer, "all", "ranker", "ndcg_10")["customers"] == 25
-    assert fewer.of_all == found.of_all == len(CUSTOMERS)
-    assert "25 of 60 customers were judged, drawn by chance." in report.summary(fewer)
+    assert fewer.customers == found.customers == len(CUSTOMERS)
+    assert "25 of 60 customers were judged, a random sample." in report.summary(fewer)
 
 
 def test_the_picture_has_a_panel_for_each_slice_and_a_row_for_each_way(found: Comparison):
@@ -158,7 +158,7 @@ def test_words_call_a_difference_sure_only_if_its_interval_excludes_none(found: 
         "All items: the ranker is ahead with NDCG@10 0.5000, of 60 customers; next is needs kind with "
         "0.4000. The difference +0.1000 (+25.0%) is not sure, 95 %: -0.0100 to +0.2000."
     )
-    assert report.summary(planted)[1].startswith("Bought before: Nobody bought anything again")
+    assert report.summary(planted)[1].startswith("Bought before: No customer bought an item again")
     surely = [one | ({"high": -0.05} if one["value"] == -0.1 else {}) for one in kept]
     planted = replace(found, figures=pa.Table.from_pylist(surely, comparison.SCHEMA))
     assert "the ranker wins" in report.summary(planted)[0]

@@ -13,7 +13,6 @@ from perennial.recommend.evaluation.metrics import (
     interval,
     judge,
     novelty,
-    over_months,
     top_items,
 )
 from perennial.recommend.evaluation.ranking_task import RankingTask, Slice
@@ -56,24 +55,6 @@ def test_a_small_difference_shows_where_rankings_are_compared_paired():
     ours = theirs + random.normal(0.01, 0.02, 400)
     assert interval(ours).low < theirs.mean()
     assert interval(ours - theirs).low > 0
-
-
-def test_months_of_one_customer_that_are_alike_count_once():
-    random = np.random.default_rng(0)
-    first, names = random.normal(size=200), [f"{n:03}" for n in range(200)]
-    alike, others = [f"{n:03}" for n in reversed(range(200))], [f"{n}" for n in range(500, 700)]
-    alone, same = interval(first), over_months([first, first[::-1]], [names, alike])
-    apart = over_months([first, random.permutation(first)], [names, others])
-    assert alone.mean == pytest.approx(same.mean)
-    assert same.high - same.low == pytest.approx(alone.high - alone.low, rel=0.1)
-    assert apart.high - apart.low == pytest.approx((alone.high - alone.low) / math.sqrt(2), rel=0.1)
-
-
-def test_months_count_alike_however_many_customers_they_have():
-    found = over_months(
-        [np.ones(90), np.zeros(10)], [[f"{n}" for n in range(90)], [f"{n}" for n in range(10)]]
-    )
-    assert found.mean == found.low == found.high == 0.5
 
 
 def test_what_few_bought_is_new_and_what_is_alike_is_not_varied():

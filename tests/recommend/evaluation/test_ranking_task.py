@@ -22,7 +22,9 @@ def made(
     rows = [(customer, item) for customer in sorted(wanted) for item in sorted(wanted[customer])]
     names = ("customer_id", "item_id")
     columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
-    return RankingTask.of(before, pa.array(catalogue), WindowPurchases.of(pa.table(columns, names)))
+    return RankingTask.from_purchases(
+        before, pa.array(catalogue), WindowPurchases.of(pa.table(columns, names))
+    )
 
 
 PAST = {("a", "soup"): 12, ("a", "hat"): 2, ("b", "bread"): 12, ("c", "soup"): 1}

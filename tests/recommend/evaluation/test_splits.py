@@ -28,12 +28,12 @@ def on(day: date, hour: int = 12) -> datetime:
 
 
 def known(cut: Cutoff) -> set[tuple[str, str, int]]:
-    rows = cut.lines().to_pylist()
+    rows = cut.order_lines().to_pylist()
     return {(row["customer_id"], row["item_id"], row["age"]) for row in rows}
 
 
 def foreseen(cut: Cutoff, length: timedelta | None = None) -> set[tuple[str, str]]:
-    found = cut.bought(pa.array(["a", "b", "c", "d"]), length)
+    found = cut.purchases_after(pa.array(["a", "b", "c", "d"]), length)
     return set(zip(found.customer_ids[found.rows], found.item_ids.to_pylist(), strict=True))
 
 
@@ -45,7 +45,7 @@ def test_a_temporal_cut_knows_what_came_before_and_foresees_what_came_after():
     found = splits.temporal(events(YEAR), windows=2, every_days=28)
     ends = [cut.day - BEGIN for cut in (found.test, *found.past)]
     assert [end.days for end in ends] == [171, 143, 115]
-    assert found.tested.days == 28
+    assert found.test_length.days == 28
     assert sorted(age for _, _, age in known(found.past[0])) == list(range(144))
     assert foreseen(found.test) == {("x", "a")}
 
@@ -54,14 +54,14 @@ def test_the_first_day_may_be_said_and_the_foreseen_time_is_all_that_follows():
     first = BEGIN + timedelta(days=150)
     found = splits.temporal(events(YEAR), windows=2, every_days=14, first=first)
     assert found.test.day == first - timedelta(days=1)
-    assert found.tested.days == 50
+    assert found.test_length.days == 50
     assert found.test.window.days == 28
     assert [(found.test.day - cut.day).days for cut in found.past] == [28, 42]
 
 
 def test_short_pasts_get_short_windows_and_too_short_ones_are_refused():
     found = splits.temporal(events(YEAR[:20]), windows=2, every_days=28)
-    assert (found.tested.days, found.test.window.days) == (5, 5)
+    assert (found.test_length.days, found.test.window.days) == (5, 5)
     with pytest.raises(TooShortError, match="at least 3 days before it"):
         splits.temporal(events(YEAR[:20]), windows=2, every_days=28, first=BEGIN + timedelta(days=1))
 

@@ -8,7 +8,7 @@ from tests.recommend.goods import shelf_of
 
 
 def shop(size: int):
-    """Items of two categories and a brand each ten items; the later, the more buyers and the dearer."""
+    """Items of two categories, ten items a brand; later items have more buyers and higher prices."""
     goods = {
         f"i{number:03}": ("Food > Bread" if number % 2 else "Toys", f"m{number // 10:02}" if number else None)
         for number in range(size)
@@ -23,7 +23,7 @@ def by_group(table: pa.Table, dimension: str) -> dict[str, tuple[float, float, f
     }
 
 
-def test_shares_stand_beside_those_of_catalogue_and_purchases():
+def test_shares_of_recommendations_are_compared_with_catalogue_and_purchases():
     catalogue, buyers, prices = shop(200)
     lists = np.array([[199, 198, -1], [199, 0, 1]])
     shown = counts(lists, 200)
@@ -48,12 +48,12 @@ def test_shares_stand_beside_those_of_catalogue_and_purchases():
     assert bands["not known"] == pytest.approx((1 / 200, 3 / 19_900, 0))
     picture = pictures.shares(table)
     assert picture.startswith("<svg")
-    for said in ("m19", "10 (least bought)", "of recommendations", next(iter(bands))):
-        assert said in picture
+    for text in ("m19", "10 (least bought)", "of recommendations", next(iter(bands))):
+        assert text in picture
     assert pictures.shares(table) == picture
 
 
-def test_the_dimensions_of_which_nothing_is_known_say_so():
+def test_dimensions_without_data_have_the_group_not_known():
     catalogue = shelf_of({"a": (None, None), "b": (None, None)})
     table = exposure(
         groupings(catalogue, np.zeros(2, int), np.full(2, np.nan)), np.zeros(2, int), np.zeros(2)
@@ -67,5 +67,5 @@ def test_spread_by_hand():
     assert gini(np.array([0, 0, 0, 8])) == pytest.approx(0.75)
     assert gini(np.array([1, 3])) == pytest.approx(0.25)
     assert gini(np.zeros(3, int)) == 0
-    found = Spread.of(np.array([3, 0, *[1] * 7, 0]), np.array([9, *[1] * 9]))
-    assert (found.coverage, found.head) == pytest.approx((0.8, 0.3))
+    spread = Spread.of(np.array([3, 0, *[1] * 7, 0]), np.array([9, *[1] * 9]))
+    assert (spread.coverage, spread.head) == pytest.approx((0.8, 0.3))

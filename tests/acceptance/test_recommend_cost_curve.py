@@ -4,7 +4,7 @@ from scipy import sparse
 
 from perennial.recommend.lists.diversity import penalise_popularity, select_diverse
 from tests.acceptance.recommend_cost_curve import cost_curve, picture
-from tests.recommend.goods import rules_of, shelf_of
+from tests.recommend.goods import catalogue_of, rules_of
 
 
 def test_a_penalty_on_popularity_spreads_what_is_shown_and_its_cost_is_measured_paired():
@@ -13,7 +13,7 @@ def test_a_penalty_on_popularity_spreads_what_is_shown_and_its_cost_is_measured_
     buyers = np.sort(random.integers(0, 2000, size))
     wanted = random.random((customers, size)) < np.where(buyers > 1000, 0.1, 0.01)
     wanted[0] = False
-    catalogue = shelf_of({f"i{number:03}": (None, None) for number in range(size)})
+    catalogue = catalogue_of({f"i{number:03}": (None, None) for number in range(size)})
     rows, items = np.repeat(np.arange(customers), size), np.tile(np.arange(size), customers)
     scores = (buyers / 2000)[items] * random.random(len(items)) ** 0.5
 

@@ -27,7 +27,7 @@ GOODS: Goods = {
 }
 
 
-def shelf_of(goods: Goods = GOODS) -> Catalogue:
+def catalogue_of(goods: Goods = GOODS) -> Catalogue:
     """Items with a category and a brand."""
     columns = {
         "item_id": list(goods),
@@ -63,7 +63,7 @@ def rules_of(written: Mapping[str, object], catalogue: Catalogue) -> Eligibility
     )
 
 
-class Plain:
+class PlainRules:
     """The same rules for one item and one customer at a time, by names instead of codes."""
 
     def __init__(self, written: Mapping[str, object], goods: Goods) -> None:

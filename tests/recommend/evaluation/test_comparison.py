@@ -16,9 +16,9 @@ from perennial.recommend.features.matrix import CustomerBlock
 from perennial.recommend.fit import Fit, TrainingWindow, fit_recommender
 from perennial.recommend.settings import recommender_settings
 from perennial.recommend.sources.retrieval import CandidateSources
-from tests.recommend.goods import GOODS, history_of, shelf_of
+from tests.recommend.goods import GOODS, catalogue_of, history_of
 
-SHELF = shelf_of()
+CATALOGUE = catalogue_of()
 CUSTOMERS = [f"{number:03}" for number in range(60)]
 RARE = "thing"
 
@@ -58,9 +58,9 @@ def fit() -> Fit:
     network = settings.ranker.network.model_copy(update={"least_steps": 20})
     ranker = settings.ranker.model_copy(update={"network": network})
     settings = settings.model_copy(update={"ranker": ranker})
-    histories = [history_of(SHELF, bought(seed)) for seed in range(3)]
-    offered = np.array([name != RARE for name in SHELF.item_ids])
-    sources = [CandidateSources.fit(history, SHELF, offered, settings) for history in histories]
+    histories = [history_of(CATALOGUE, bought(seed)) for seed in range(3)]
+    offered = np.array([name != RARE for name in CATALOGUE.item_ids])
+    sources = [CandidateSources.fit(history, CATALOGUE, offered, settings) for history in histories]
     windows = [TrainingWindow(sources[seed], histories[seed], truth(seed)) for seed in (1, 2)]
     return fit_recommender(sources[0], histories[0], windows)
 
@@ -88,17 +88,17 @@ def test_every_method_is_judged_on_every_slice_that_it_scores(fit: Fit, compared
 
 def test_a_source_is_judged_by_its_scores_over_all_items(fit: Fit, compared: Comparison):
     history, names = fit.history, ["customer_id", "item_id", "times"]
-    pairs = [history.customer_ids[history.customers], SHELF.item_ids[history.items]]
+    pairs = [history.customer_ids[history.customers], CATALOGUE.item_ids[history.items]]
     counted = pa.table(pairs, names[:2]).group_by(names[:2]).aggregate([([], "count_all")])
-    task = RankingTask.from_purchases(counted.rename_columns(names), pa.array(SHELF.item_ids), truth(0))
+    task = RankingTask.from_purchases(counted.rename_columns(names), pa.array(CATALOGUE.item_ids), truth(0))
     popular = fit.sources.item_features.buyers_lately
     frequency = history.weights(90).toarray() + np.float32(1e-6) / popular.max() * popular
     habits = np.full(frequency.shape, -1e9)
     habits[:, fit.sources.pool] = fit.sources.scores(
-        CustomerBlock(history, SHELF, fit.sources.item_features)
+        CustomerBlock(history, CATALOGUE, fit.sources.item_features)
     )["habits_ever"]
     for name, of_items in {"habits_ever": habits, "frequency": frequency}.items():
-        scores = of_items[:, SHELF.find(pa.array(task.item_ids))]
+        scores = of_items[:, CATALOGUE.find(pa.array(task.item_ids))]
         for part in (Slice.ALL, Slice.REPEAT, Slice.EXPLORE):
             judged = judge(task, part, scores.__getitem__)
             expected = interval(judged.at[10].ndcg)

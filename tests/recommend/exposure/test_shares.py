@@ -4,7 +4,7 @@ import pytest
 
 from perennial.recommend.exposure import pictures
 from perennial.recommend.exposure.shares import Spread, counts, exposure, gini, groupings
-from tests.recommend.goods import shelf_of
+from tests.recommend.goods import catalogue_of
 
 
 def shop(size: int):
@@ -13,7 +13,7 @@ def shop(size: int):
         f"i{number:03}": ("Food > Bread" if number % 2 else "Toys", f"m{number // 10:02}" if number else None)
         for number in range(size)
     }
-    return shelf_of(goods), np.arange(size), np.where(np.arange(size) == 3, np.nan, np.arange(size) / 10)
+    return catalogue_of(goods), np.arange(size), np.where(np.arange(size) == 3, np.nan, np.arange(size) / 10)
 
 
 def by_group(table: pa.Table, dimension: str) -> dict[str, tuple[float, float, float]]:
@@ -54,7 +54,7 @@ def test_shares_of_recommendations_are_compared_with_catalogue_and_purchases():
 
 
 def test_dimensions_without_data_have_the_group_not_known():
-    catalogue = shelf_of({"a": (None, None), "b": (None, None)})
+    catalogue = catalogue_of({"a": (None, None), "b": (None, None)})
     table = exposure(
         groupings(catalogue, np.zeros(2, int), np.full(2, np.nan)), np.zeros(2, int), np.zeros(2)
     )

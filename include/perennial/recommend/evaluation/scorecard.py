@@ -22,7 +22,7 @@ _SHORT = {BOUGHT: "repeat", NEW: "explore"}
 
 @dataclass(frozen=True)
 class Scorecard:
-    """How good a way to rank is.
+    """How good a scoring rule is.
 
     Args:
         metrics: the measures at `JUDGED_AT` of each customer, in the order of the test cases.
@@ -58,12 +58,12 @@ class _Lists:
 
 
 def scorecards(fit: Fit, truth: WindowPurchases, rules: Mapping[str, ScoringRule]) -> dict[str, Scorecard]:
-    """The scorecards of several ways to rank the same candidates.
+    """The scorecards of several scoring rules for the same candidates.
 
     Args:
         fit: it names the candidates.
         truth: what was bought afterwards.
-        rules: the ways to rank, by name.
+        rules: by name.
     """
     history, catalogue = fit.history_of(truth.customer_ids), fit.sources.catalogue
     lists = {name: _Lists() for name in rules}

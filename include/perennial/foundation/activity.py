@@ -6,12 +6,14 @@ null.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 import ibis
 import ibis.expr.types as ir
+
+from perennial.foundation.time_zones import local_date
 
 
 class Unit(StrEnum):
@@ -55,36 +57,6 @@ def contacts(events: ir.Table, zone: ZoneInfo, first: date, last: date) -> ir.Ta
         "occurred_at",
         on=local_date(told.occurred_at, zone, first, last),
     )
-
-
-def local_date(instant: ir.TimestampValue, zone: ZoneInfo, first: date, last: date) -> ir.DateValue:
-    """The day of an instant (UTC) in a zone, for instants between two days, on every engine alike."""
-    changes = _offsets(zone, first - timedelta(days=2), last + timedelta(days=2))
-    seconds = ibis.literal(changes[0][1])
-    for since, offset in changes[1:]:
-        seconds = ibis.ifelse(instant >= ibis.literal(since), ibis.literal(offset), seconds)
-    return (instant + seconds.as_interval("s")).date()
-
-
-def _offsets(zone: ZoneInfo, first: date, last: date) -> list[tuple[datetime, int]]:
-    """From when on a zone is how many seconds ahead of UTC; found to the minute."""
-    start = datetime.combine(first, datetime.min.time(), UTC)
-    found = [(start, _ahead(zone, start))]
-    for day in range((last - first).days):
-        low, high = (start + timedelta(days=day + more) for more in (0, 1))
-        if _ahead(zone, low) == _ahead(zone, high):
-            continue
-        while high - low > timedelta(minutes=1):
-            middle = low + (high - low) / 2
-            middle = middle.replace(second=0, microsecond=0)
-            low, high = (middle, high) if _ahead(zone, middle) == found[-1][1] else (low, middle)
-        found.append((high, _ahead(zone, high)))
-    return found
-
-
-def _ahead(zone: ZoneInfo, instant: datetime) -> int:
-    offset = instant.astimezone(zone).utcoffset()
-    return int(offset.total_seconds()) if offset is not None else 0
 
 
 def counts(members: ir.Table, orders: ir.Table, contacts: ir.Table) -> ir.Table:

@@ -18,9 +18,9 @@ from typing import Any
 
 import requests
 
-from perennial.demo import days, servers
+from perennial.demo import drive_days, servers
 from perennial.demo.airflow_api import Run
-from perennial.demo.state import REPOSITORY, USER, State
+from perennial.demo.environment import REPOSITORY, USER, State
 from tests.acceptance.arena import Arena, free_ports, until
 from tests.acceptance.lines import Line, none_of
 from tests.ingestion.drops import drop_all, purchase
@@ -33,10 +33,10 @@ def clear() -> Iterator[Line]:
     """A failed task of `ingest` is cleared by REST and by the command line, and succeeds."""
     with _shop() as shop:
         api = shop.api()
-        days.await_dags(api, shop.state.root / "dags")
+        drive_days.await_dags(api, shop.state.root / "dags")
         for day, (name, way) in zip(_DAYS, WAYS.items(), strict=True):
             _land(shop, day, broken=True)
-            api.backfill(days.DAILY_DAG, day, day, 1)
+            api.backfill(drive_days.DAILY_DAG, day, day, 1)
             failed = _ended(shop, day)
             yield _is(f"day.clear_{name}_before", failed.state, "failed")
             _land(shop, day, broken=False)
@@ -45,7 +45,7 @@ def clear() -> Iterator[Line]:
             if answer != "ok":
                 return
             yield _is(f"day.clear_{name}_after", _ended(shop, day, cleared=failed).state, "success")
-            until(lambda: not api.backfill_is_active(days.DAILY_DAG), PATIENCE_SECONDS)
+            until(lambda: not api.backfill_is_active(drive_days.DAILY_DAG), PATIENCE_SECONDS)
         deadlines = shop.ask_airflow("SELECT id FROM deadline")
         yield none_of("day.clear_deadlines", "rows", [str(row) for row in deadlines])
 
@@ -93,7 +93,7 @@ def _shop() -> Iterator[Arena]:
     with tempfile.TemporaryDirectory(prefix="perennial-clear-") as folder:
         root = Path(folder) / "state"
         (root / "dags").mkdir(parents=True)
-        shutil.copy(REPOSITORY / "dags" / f"{days.DAILY_DAG}.py", root / "dags")
+        shutil.copy(REPOSITORY / "dags" / f"{drive_days.DAILY_DAG}.py", root / "dags")
         shop = Arena(State(root, *free_ports()))
         with _dags_folder(root / "dags"):
             servers.start(shop.state, lambda _: None)
@@ -134,11 +134,11 @@ def _ended(shop: Arena, day: date, cleared: Run | None = None) -> Run:
     """
     api, deadline = shop.api(), time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        for run in api.runs(days.DAILY_DAG):
+        for run in api.runs(drive_days.DAILY_DAG):
             if run.key == str(day) and run.state.over and (cleared is None or run.ended != cleared.ended):
                 return run
         time.sleep(1)
-    raise TimeoutError(f"{days.DAILY_DAG} of {day} is not over after {PATIENCE_SECONDS} s")
+    raise TimeoutError(f"{drive_days.DAILY_DAG} of {day} is not over after {PATIENCE_SECONDS} s")
 
 
 def _post(shop: Arena, path: str, body: dict[str, Any]) -> str:

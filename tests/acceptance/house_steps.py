@@ -44,7 +44,7 @@ _PLACES = {
     ),
     "promote": (
         "perennial.foundation.modelling.promotion.promote",
-        "perennial.foundation.promotion.promote",
+        "perennial.foundation.modelling.promotion.promote",
     ),
 }
 

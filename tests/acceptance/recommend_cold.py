@@ -47,7 +47,7 @@ def new_items(tested: Sequence[Month]) -> Iterator[Line]:
         everybody, items, wanted, customers = unseen(month)
         asked = everybody.of(everybody.find(pa.array(customers, pa.string())))
         new = NewItems.fit(everybody, month.wider, items, TASTE)
-        ways = {OURS: new.scores(asked), "text alone": new.content.scores(asked)}
+        ways = {OURS: new.scores(asked), "text alone": new.content.cosines(asked)}
         ways |= by_category(everybody, month, items, len(asked))
         for name, said in ways.items():
             hits = np.take_along_axis(wanted, top_items(said, DEPTH), axis=1)
@@ -162,7 +162,7 @@ def _everybody_says(month: Month, wide: CandidateSources, cut: PurchaseHistory) 
     """Scores of all warm items for the customers, by the recommender and by each source alone."""
     columns = np.full(len(month.catalogue), -1)
     columns[month.warm] = np.arange(len(month.warm))
-    said = {name: np.full((len(cut), len(month.warm)), -np.inf, np.float32) for name in wide.names}
+    said = {name: np.full((len(cut), len(month.warm)), -np.inf, np.float32) for name in wide.score_names}
     for start in range(0, len(cut), _BLOCK):
         rows = np.arange(start, min(start + _BLOCK, len(cut)))
         for name, one in wide.scores(

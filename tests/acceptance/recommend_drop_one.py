@@ -6,11 +6,9 @@ bar is on what never was.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 
-from perennial.foundation.arrays import Float32Array
 from perennial.recommend.evaluation.ranking_task import Slice
-from perennial.recommend.features.matrix import CustomerBlock
 from perennial.recommend.fit import fit_recommender
 from perennial.recommend.sources.retrieval import CandidateSources
 from tests.acceptance import recommend_shop
@@ -23,32 +21,16 @@ KEPT = "popularity"
 """The source that never goes: something has to name candidates."""
 
 
-@dataclass(frozen=True)
-class Fewer(CandidateSources):
-    """Sources of which some are silent.
-
-    Args:
-        silent: how their names begin.
-    """
-
-    silent: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, sources: CandidateSources, silent: tuple[str, ...]) -> "Fewer":
-        """All but some."""
-        chosen = sources.chosen
-        named = {name: count for name, count in chosen.candidates.items() if not name.startswith(silent)}
-        held = {field.name: getattr(sources, field.name) for field in fields(sources)}
-        return cls(**held | {"chosen": chosen.model_copy(update={"candidates": named})}, silent=silent)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Those that are left."""
-        return tuple(name for name in super().names if not name.startswith(self.silent))
-
-    def scores(self, block: CustomerBlock) -> dict[str, Float32Array]:
-        """What they say."""
-        return {name: said for name, said in super().scores(block).items() if name in self.names}
+def fewer(sources: CandidateSources, silent: tuple[str, ...]) -> CandidateSources:
+    """All sources but those whose names begin so."""
+    candidates = {
+        name: count for name, count in sources.settings.candidates.items() if not name.startswith(silent)
+    }
+    return replace(
+        sources,
+        settings=sources.settings.model_copy(update={"candidates": candidates}),
+        sources=tuple(source for source in sources.sources if not source.name.startswith(silent)),
+    )
 
 
 def drop_one() -> Iterator[Line]:
@@ -59,13 +41,14 @@ def drop_one() -> Iterator[Line]:
 def without(month: Month) -> Iterator[Line]:
     """The table of a month."""
     whole = _standing(month, ())
-    kinds = sorted({name.split("_")[0] for name in month.sources.names} - {KEPT})
+    kinds = sorted({source.name.split("_")[0] for source in month.sources.sources} - {KEPT})
     for silent in [*((kind,) for kind in kinds), tuple(kinds)]:
-        fewer, name = _standing(month, silent), " and ".join(silent)
+        without_them, name = _standing(month, silent), " and ".join(silent)
         for part in RANKED:
-            less = paired([whole], [fewer], part)
+            less = paired([whole], [without_them], part)
             print(
-                f"  without {name}, {part}: {ndcg([fewer], part):.4f}; all less without {less.mean:+.4f}, "
+                f"  without {name}, {part}: {ndcg([without_them], part):.4f}; "
+                f"all less without {less.mean:+.4f}, "
                 f"95 % {less.low:+.4f} to {less.high:+.4f}, paired",
                 flush=True,
             )
@@ -77,6 +60,6 @@ def _standing(month: Month, silent: tuple[str, ...]) -> Standing:
     if not silent:
         learned, seconds = month.learned
     else:
-        windows = [replace(one, sources=Fewer.of(one.sources, silent)) for one in month.windows()]
-        learned, seconds = fit_recommender(Fewer.of(month.sources, silent), month.eve.history, windows), 0.0
+        windows = [replace(one, sources=fewer(one.sources, silent)) for one in month.windows()]
+        learned, seconds = fit_recommender(fewer(month.sources, silent), month.eve.history, windows), 0.0
     return Standing.of(month, month.probabilities(learned, month.asked), seconds)

@@ -17,7 +17,7 @@ import torch
 from perennial.embeddings import pipeline as embeddings
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.modelling import promotion, tracking
-from perennial.recommend import pipeline
+from perennial.recommend import pipeline, registration
 from perennial.recommend.data.window_purchases import WindowPurchases
 from perennial.recommend.evaluation.scorecard import NEW
 from perennial.recommend.fit import Fit
@@ -110,7 +110,7 @@ def _played(asked: Situation, model: Recommender, truth: WindowPurchases) -> str
 def _train(endpoint: Endpoint, day: date, model: Recommender, truth: WindowPurchases) -> None:
     chosen = recommender_settings()
     with tracking.run(endpoint, NAME, f"{NAME} {day}", {"day": str(day)}) as run:
-        registered = pipeline.register(run, model, truth)
+        registered = registration.register(run, model, truth)
         margins = {"margin": chosen.margin, "group_margin": chosen.group_margin}
         run.log(params=margins, metrics={}, model=registered.model_id)
     tracking.set_aliases(endpoint, NAME, {tracking.CHALLENGER: registered.version})

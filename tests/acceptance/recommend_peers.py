@@ -21,6 +21,7 @@ from perennial.recommend.settings import CustomerNeighboursSettings, ItemNeighbo
 from perennial.recommend.sources.customer_neighbours import CustomerNeighbours
 from perennial.recommend.sources.item_neighbours import EVER, ItemNeighbours
 from tests.acceptance.recommend_shop import Month
+from tests.recommend.exact import block_of, exact_scores
 
 RANKED = (Slice.ALL, Slice.REPEAT, Slice.EXPLORE)
 _TIE = 1e-6
@@ -65,7 +66,8 @@ def frequency(month: Month, half_life_days: float) -> Float32Array:
 def tifu(month: Month, **chosen: float) -> Float32Array:
     """TIFU-KNN (Hu et al., 2020)."""
     settings = CustomerNeighboursSettings.model_validate(chosen)
-    return filled(month, CustomerNeighbours.fit(month.eve.history, month.warm, settings).scores(month.asked))
+    model = CustomerNeighbours.fit(month.eve.history, month.warm, settings)
+    return filled(month, model.scores(block_of(month.asked, month.catalogue))[model.name])
 
 
 def up_cf(month: Month, orders: int, locality: float) -> Float32Array:
@@ -86,7 +88,8 @@ def ease(month: Month, half_life_days: float | None, power: float, ridge: float)
     """EASE (Steck, 2019) of purchases to a power, newer ones counting more."""
     weighing = PurchaseWeighting(half_life_days=half_life_days, power=power)
     settings = ItemNeighboursSettings(weighing=weighing, ridge=ridge)
-    return ItemNeighbours.fit(month.eve.history, month.warm, settings).scores(month.asked)[EVER]
+    model = ItemNeighbours.fit("ease", month.eve.history, month.warm, settings)
+    return exact_scores(model, month.asked)[EVER].astype(np.float32)
 
 
 def als(month: Month, half_life_days: float | None, **chosen: float) -> Float32Array:

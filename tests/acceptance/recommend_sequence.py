@@ -150,7 +150,7 @@ def _of_new_items(month: Month) -> dict[str, tuple[FloatArray, StringArray]]:
     everybody, items, wanted, customers = unseen(month)
     asked = everybody.of(everybody.find(pa.array(customers, pa.string())))
     new = NewItems.fit(everybody, month.wider, items, TASTE)
-    ways = {"new items": new.scores(asked), "text alone": new.content.scores(asked)}
+    ways = {"new items": new.scores(asked), "text alone": new.content.cosines(asked)}
     ways |= by_category(everybody, month, items, len(asked))
     return {name: (_recall(said, wanted), customers) for name, said in ways.items()}
 

@@ -94,7 +94,7 @@ class Month:
     @cached_property
     def vectors(self) -> Float32Array:
         """Of each warm item's text, of unit length, zeros for none, shape (warm, width)."""
-        return self.catalogue.meanings_of(self.warm)
+        return self.catalogue.unit_text_vectors(self.warm)
 
     @cached_property
     def shares(self) -> FloatArray:

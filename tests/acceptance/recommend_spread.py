@@ -52,7 +52,7 @@ def spread() -> Iterator[Line]:
             last, first = steps[-1].spread, steps[0].spread
             yield at_least("recommend.coverage_gained", last.coverage / first.coverage, 1.05, "x")
     shipped, _ = _curve(
-        month, (0.0, 1.0), lambda on: month.sources.chosen.diversity if on else DiversitySettings()
+        month, (0.0, 1.0), lambda on: month.sources.settings.diversity if on else DiversitySettings()
     )
     yield at_most("recommend.shipped_cost", -shipped[1].change.mean / shipped[0].ndcg.mean, MOST_COST, "")
 
@@ -67,17 +67,17 @@ def _curve(
         for _, block, candidates in learned.sources.candidates(month.asked)
     ]
     varied: list[float] = []
-    directions = month.catalogue.directions[month.catalogue.texts]
+    directions = month.catalogue.text_directions[month.catalogue.texts]
 
     def lists(value: float) -> IntArray:
-        chosen = learned.sources.chosen.model_copy(
+        chosen = learned.sources.settings.model_copy(
             update={"diversity": settings(value), "exploration": ExplorationSettings(one_in=None)}
         )
         eve = month.first - timedelta(days=1)
         how = ListSelector.of(
             chosen, learned.sources, learned.new_items, np.ones(len(month.catalogue), bool), eve
         )
-        rankings = [how.choose(*one, np.ones(len(one[0].history), bool), K) for one in found]
+        rankings = [how.select(*one, np.ones(len(one[0].history), bool), K) for one in found]
         shown = np.concatenate([ranking.items for ranking in rankings])
         varied.append(float(diversity(shown, directions).mean()))
         return shown

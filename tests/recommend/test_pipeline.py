@@ -265,7 +265,7 @@ def test_the_gate_sees_customers_by_the_length_of_their_history(
     truth.save(tmp_path / "paper.parquet")
     groups = model.answers(tmp_path / "paper.parquet").groups
     assert np.sum(list(groups.values()), axis=0).tolist() == [1] * len(truth.customer_ids)
-    times = np.diff(model.judged.of(truth.customer_ids).starts)
+    times = np.diff(model.judged.history_of(truth.customer_ids).starts)
     short, _, long = groups.values()
     assert times[short].max() < times[long].min()
     assert 0.2 < short.mean() < 0.45
@@ -275,7 +275,7 @@ def test_the_gate_sees_customers_by_the_length_of_their_history(
     assert np.nanmean(again) < np.nanmean(new)
     assert answers.coverage is not None
     assert 0.5 < answers.coverage <= 1
-    assert len(model.judged.of(np.array(["nobody"], object)).items) == 0
+    assert len(model.judged.history_of(np.array(["nobody"], object)).items) == 0
 
 
 def test_training_needs_a_past(lake: Lake):

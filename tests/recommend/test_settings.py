@@ -5,7 +5,7 @@ import yaml
 
 from perennial.foundation.config import ConfigError
 from perennial.foundation.settings import settings
-from perennial.recommend.settings import recommender_settings
+from perennial.recommend.settings import RecommenderSettings, recommender_settings
 
 
 def test_candidates_of_a_source_that_is_not_there_are_refused_with_those_that_are(
@@ -24,5 +24,26 @@ def test_candidates_of_a_source_that_is_not_there_are_refused_with_those_that_ar
             recommender_settings()
     chosen["recommender"]["sequence"] = {"seconds": 5}
     (tmp_path / "models.yaml").write_text(yaml.safe_dump(chosen))
-    assert "sequence" in recommender_settings().sources
+    assert "sequence" in recommender_settings().score_names
     settings.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (("content", "habits"), "content"),
+        (("sequence",), "sequence"),
+        (("needs_text",), "needs_text"),
+        (("a", "a_ever"), "a_ever"),
+    ],
+)
+def test_a_model_of_item_neighbours_may_not_take_the_name_of_another_score(
+    names: tuple[str, ...], taken: str
+):
+    written = recommender_settings().model_dump()
+    model = written["item_neighbours"]["habits"]
+    written |= {"item_neighbours": dict.fromkeys(names, model), "candidates": {"popularity": 1}}
+    with pytest.raises(
+        ValueError, match=f"item_neighbours: '{taken}' names another score too; allowed is any"
+    ):
+        RecommenderSettings.model_validate(written)

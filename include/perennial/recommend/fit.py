@@ -1,14 +1,14 @@
-"""What is learned as of a day: sources, a ranker of what they name, and what customers had bought by then."""
+"""What is learned as of a day: sources, a ranker of their candidates, and the purchases until then."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from perennial.foundation.arrays import FloatArray, IntArray, StringArray
+from perennial.recommend.arrays.parallel import map_blocks
 from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.data.window_purchases import WindowPurchases, purchase_matrix
 from perennial.recommend.features.matrix import CustomerBlock
@@ -19,13 +19,13 @@ from perennial.recommend.sources.new_items import NewItems
 from perennial.recommend.sources.retrieval import CandidateSources
 
 ScoringRule = Callable[[CustomerBlock, Candidates], FloatArray]
-"""How much each candidate of a block is wanted."""
-Found = TypeVar("Found")
+"""From the candidates of a block to a score for each of them."""
+NO_ITEMS = np.zeros(0, np.int64)
 
 
-def popularity(block: CustomerBlock, found: Candidates) -> FloatArray:
-    """What many customers bought in the last 28 days."""
-    return block.item_features.buyers_lately[found.items].astype(np.float64)
+def popularity(block: CustomerBlock, candidates: Candidates) -> FloatArray:
+    """How many customers bought each candidate in the last 28 days."""
+    return block.item_features.buyers_lately[candidates.items].astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -37,52 +37,32 @@ class Fit:
     history: PurchaseHistory
     new_items: NewItems
 
-    def probability(self, block: CustomerBlock, found: Candidates) -> FloatArray:
+    def probability(self, block: CustomerBlock, candidates: Candidates) -> FloatArray:
         """P(bought within the window) for each candidate.
 
-        Of customers who never bought anything the ranker learned nothing: to them an item is as likely as
-        to anybody, by who bought it in the last 28 days.
+        The ranker learned nothing about customers without purchases: they get the item's share of buyers in
+        the last 28 days.
         """
-        said = self.ranker.probability(block, found)
-        unknown = (np.diff(block.history.starts) == 0)[found.rows]
-        said[unknown] = popularity(block, found)[unknown] / len(self.history)
-        return said
+        probabilities = self.ranker.probability(block, candidates)
+        is_unknown = (np.diff(block.history.starts) == 0)[candidates.rows]
+        share_of_buyers = popularity(block, candidates)[is_unknown] / len(self.history)
+        probabilities[is_unknown] = share_of_buyers
+        return probabilities
 
-    def each(
-        self,
-        history: PurchaseHistory,
-        work: Callable[[IntArray, CustomerBlock, Candidates, FloatArray], Found],
-    ) -> Iterator[Found]:
-        """What becomes of the candidates of each block of customers and their probabilities, in order."""
-        return self.sources.each(
-            history, lambda rows, block, found: work(rows, block, found, self.probability(block, found))
-        )
+    def candidates(
+        self, history: PurchaseHistory
+    ) -> Iterator[tuple[IntArray, CustomerBlock, Candidates, FloatArray]]:
+        """Block by block: rows of the history, customers of the block, candidates, probabilities."""
 
-    def of(self, customer_ids: StringArray) -> PurchaseHistory:
-        """What customers had bought; nothing of unknown ones."""
+        def of_block(rows: IntArray) -> tuple[IntArray, CustomerBlock, Candidates, FloatArray]:
+            block, candidates = self.sources.candidates_of(history.of(rows))
+            return rows, block, candidates, self.probability(block, candidates)
+
+        return map_blocks(len(history), of_block)
+
+    def history_of(self, customer_ids: StringArray) -> PurchaseHistory:
+        """What these customers had bought; unknown ones have bought nothing."""
         return self.history.of(self.history.find(pa.array(customer_ids, pa.string())), customer_ids)
-
-
-def training_lists(
-    before: CandidateSources, history: PurchaseHistory, after: WindowPurchases
-) -> list[TrainingLists]:
-    """What the sources said before a window, and what was bought in it.
-
-    Args:
-        before: as of the day before the window.
-        history: of the customers to learn from, as of that day.
-        after: what was bought in the window.
-    """
-    wanted, chosen = purchase_matrix(after, history, before.catalogue), before.chosen.ranker
-
-    def one(rows: IntArray, block: CustomerBlock, found: Candidates) -> TrainingLists:
-        bought = np.asarray(wanted[rows[found.rows], found.items]).ravel()
-        return TrainingLists.of(block, found, bought, chosen, seed=int(rows[0]))
-
-    return list(before.each(history, one))
-
-
-NO_ITEMS = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -92,17 +72,25 @@ class TrainingWindow:
     Args:
         sources: as of the day before it.
         history: of the customers to learn from, as of that day.
-        after: what was bought in it.
+        purchases: of those customers in the window.
     """
 
     sources: CandidateSources
     history: PurchaseHistory
-    after: WindowPurchases
+    purchases: WindowPurchases
 
     @cached_property
-    def lessons(self) -> list[TrainingLists]:
-        """What is to be learned from it."""
-        return training_lists(self.sources, self.history, self.after)
+    def lists(self) -> list[TrainingLists]:
+        """The candidates as of the day before, with what was bought of them, block by block."""
+        bought = purchase_matrix(self.purchases, self.history, self.sources.catalogue)
+        settings = self.sources.settings.ranker
+
+        def of_block(rows: IntArray) -> TrainingLists:
+            block, candidates = self.sources.candidates_of(self.history.of(rows))
+            labels = np.asarray(bought[rows[candidates.rows], candidates.items]).ravel()
+            return TrainingLists.of(block, candidates, labels, settings, seed=int(rows[0]))
+
+        return list(map_blocks(len(self.history), of_block))
 
 
 def with_sequence_model(
@@ -110,43 +98,47 @@ def with_sequence_model(
     histories: Sequence[PurchaseHistory],
     warm: SequenceModel | None = None,
 ) -> list[CandidateSources]:
-    """The same with a sequence model, if the settings ask for one.
+    """The same sources with a sequence model, if the settings ask for one.
 
-    It learns once, on the oldest day, so that no window is known to it; what is read is as of each day.
+    It learns once, on the oldest day, so that it knows no window; what it reads is as of each day.
 
     Args:
         sources: as of several days, the newest first.
         histories: of the same days.
-        warm: a sequence model that learned on no later day than the oldest, to start from.
+        warm: a sequence model to start from; it learned on no later day than the oldest.
     """
-    chosen = sources[0].chosen.sequence
-    if chosen is None:
+    settings = sources[0].settings.sequence
+    if settings is None:
         return list(sources)
-    oldest = SequenceModel.fit(histories[-1], sources[-1].catalogue, chosen, warm)
+    oldest = SequenceModel.fit(histories[-1], sources[-1].catalogue, settings, warm)
     return [
-        replace(one, sequence=oldest.on(history, one.catalogue))
-        for one, history in zip(sources, histories, strict=True)
+        of_day.with_sequence(oldest.on(history, of_day.catalogue))
+        for of_day, history in zip(sources, histories, strict=True)
     ]
 
 
 def fit_recommender(
-    now: CandidateSources,
+    sources: CandidateSources,
     history: PurchaseHistory,
     windows: Sequence[TrainingWindow],
     new_items: IntArray = NO_ITEMS,
 ) -> Fit:
-    """Learn to rank from past windows; then look from now.
+    """Learn to rank from past windows, for recommendations as of a day.
 
     Args:
-        now: as of the day from which to recommend; all windows have ended by then.
-        history: of everybody, as of that day.
+        sources: as of the day; all windows have ended by then.
+        history: of all customers, as of the day.
         windows: of the same catalogue.
-        new_items: rows of the items that are new on that day.
+        new_items: rows of the items that are new on the day.
     """
-    if now.chosen.sequence is not None and now.sequence is None:
-        days = [history, *(window.history for window in windows)]
-        now, *before = with_sequence_model([now, *(window.sources for window in windows)], days)
-        windows = [replace(one, sources=then) for one, then in zip(windows, before, strict=True)]
-    learned = [lesson for window in windows for lesson in window.lessons]
-    ranker = Ranker.fit(learned, now.names, now.chosen.ranker)
-    return Fit(now, ranker, history, NewItems.fit(history, now.catalogue, new_items, now.chosen.content))
+    if sources.settings.sequence is not None and sources.sequence is None:
+        histories = [history, *(window.history for window in windows)]
+        without = [sources, *(window.sources for window in windows)]
+        sources, *of_windows = with_sequence_model(without, histories)
+        windows = [
+            replace(window, sources=of_window) for window, of_window in zip(windows, of_windows, strict=True)
+        ]
+    lists = [lists for window in windows for lists in window.lists]
+    ranker = Ranker.fit(lists, sources.score_names, sources.settings.ranker)
+    taste = sources.settings.content
+    return Fit(sources, ranker, history, NewItems.fit(history, sources.catalogue, new_items, taste))

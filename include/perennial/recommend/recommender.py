@@ -15,19 +15,18 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from perennial.foundation.arrays import BoolArray, FloatArray, IntArray
+from perennial.foundation.arrays import BoolArray, IntArray
 from perennial.foundation.modelling.gate import Answers
 from perennial.foundation.modelling.registered import check_layout, write_layout
+from perennial.recommend.arrays.parallel import map_blocks
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.data.window_purchases import WindowPurchases
 from perennial.recommend.evaluation.scorecard import scorecards
-from perennial.recommend.features.matrix import CustomerBlock
-from perennial.recommend.features.pairs import Candidates
 from perennial.recommend.fit import Fit
-from perennial.recommend.lists import reasons
 from perennial.recommend.lists.eligibility import known_adults
 from perennial.recommend.lists.phrases import Languages
+from perennial.recommend.lists.reasons import SCHEMA, recommendation_table
 from perennial.recommend.lists.selection import ListSelector
 from perennial.recommend.ranking.ranker import Ranker
 from perennial.recommend.settings import RecommenderSettings
@@ -47,17 +46,17 @@ _HISTORIES = tuple(f"customers with a {length} history" for length in ("short", 
 
 @dataclass(frozen=True)
 class Customers:
-    """Who gets lists.
+    """The customers who get lists.
 
     Args:
         history: what they bought.
         adult: who is known to be an adult, shape (customers,).
-        spoken: the place of each one's language among those of reasons.yaml.
+        languages: the place of each customer's language in reasons.yaml, shape (customers,).
     """
 
     history: PurchaseHistory
     adult: BoolArray
-    spoken: IntArray
+    languages: IntArray
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,8 @@ class Recommender:
         """Write the model into a folder: arrays, numbers and trees as text, no pickle."""
         folder.mkdir(parents=True, exist_ok=True)
         write_layout(folder, LAYOUT)
-        chosen = self.served.sources.chosen
-        (folder / "settings.json").write_text(chosen.model_dump_json(indent=1))
+        settings = self.served.sources.settings
+        (folder / "settings.json").write_text(settings.model_dump_json(indent=1))
         self.served.sources.catalogue.save(folder / "shelf.npz")
         (folder / "languages.json").write_text(self.languages.model_dump_json(indent=1))
         np.savez(folder / "day.npz", day=str(self.day), available=self.available)
@@ -103,34 +102,34 @@ class Recommender:
         """
         check_layout(folder, LAYOUT)
         catalogue = Catalogue.load(folder / "shelf.npz")
-        chosen = RecommenderSettings.model_validate_json((folder / "settings.json").read_text())
+        settings = RecommenderSettings.model_validate_json((folder / "settings.json").read_text())
         fits = {
             name: Fit(
-                CandidateSources.load(folder / name, catalogue, chosen),
+                CandidateSources.load(folder / name, catalogue, settings),
                 Ranker.load(folder / name),
                 PurchaseHistory.load(folder / name / "history.npz"),
-                NewItems.load(folder / name / "new_items.npz", catalogue, chosen.content),
+                NewItems.load(folder / name / "new_items.npz", catalogue, settings.content),
             )
             for name in FITS
         }
         languages = Languages.model_validate_json((folder / "languages.json").read_text())
-        with np.load(folder / "day.npz") as held:
-            day = date.fromisoformat(str(held["day"]))
-            return cls(**fits, available=held["available"], day=day, languages=languages)
+        with np.load(folder / "day.npz") as arrays:
+            day = date.fromisoformat(str(arrays["day"]))
+            return cls(**fits, available=arrays["available"], day=day, languages=languages)
 
     def answers(self, examination: Path) -> Answers:
         """1 − NDCG@10 of the judged fit for each customer of an examination, in its order.
 
-        The groups are thirds of the customers by how many purchases the fit remembers of them; the parts of
-        the question are what they bought before and what is new to them.
+        The groups are thirds of the customers by how many purchases the fit knows of them; the parts are what
+        they bought before and what is new to them.
         """
         truth = WindowPurchases.load(examination)
-        times = np.diff(self.judged.of(truth.customer_ids).starts)
-        third = np.searchsorted(np.quantile(times, [1 / 3, 2 / 3]), times)
+        purchases = np.diff(self.judged.history_of(truth.customer_ids).starts)
+        third = np.searchsorted(np.quantile(purchases, [1 / 3, 2 / 3]), purchases)
         groups = {name: third == number for number, name in enumerate(_HISTORIES)}
-        found = scorecards(self.judged, truth, {NAME: self.judged.probability})[NAME]
-        parts = {name: 1 - ndcg for name, ndcg in found.parts.items()}
-        return Answers(1 - found.outcome.ndcg, groups, parts=parts, coverage=found.coverage)
+        scorecard = scorecards(self.judged, truth, {NAME: self.judged.probability})[NAME]
+        parts = {name: 1 - ndcg for name, ndcg in scorecard.parts.items()}
+        return Answers(1 - scorecard.outcome.ndcg, groups, parts=parts, coverage=scorecard.coverage)
 
     def recommend(
         self,
@@ -146,24 +145,25 @@ class Recommender:
             customer_ids: whose.
             k: length of a list.
             fit: "served" or "judged".
-            ages: their age bands; of whom it is not known nobody says that they are adults.
-            locales: how to speak to them.
+            ages: their age bands; customers without an age band do not count as adults.
+            locales: in which languages the reasons are given.
         """
-        lists, nothing = self._lists[fit], pa.nulls(len(customer_ids), pa.string())
-        chosen: Fit = getattr(self, fit)
-        asked = Customers(
-            chosen.of(customer_ids.to_numpy(zero_copy_only=False)),
-            known_adults(nothing if ages is None else ages, lists.chosen.eligibility.adult_age),
-            self.languages.of(nothing if locales is None else locales),
+        selector, missing = self._selectors[fit], pa.nulls(len(customer_ids), pa.string())
+        chosen_fit: Fit = getattr(self, fit)
+        adult_age = selector.settings.eligibility.adult_age
+        customers = Customers(
+            chosen_fit.history_of(customer_ids.to_numpy(zero_copy_only=False)),
+            known_adults(missing if ages is None else ages, adult_age),
+            self.languages.of(missing if locales is None else locales),
         )
-        return recommend(chosen, asked, lists, self.languages, k)
+        return recommend(chosen_fit, customers, selector, self.languages, k)
 
     @cached_property
-    def _lists(self) -> dict[str, ListSelector]:
-        """How the lists of each fit are chosen; it does not depend on who asks."""
+    def _selectors(self) -> dict[str, ListSelector]:
+        """How the lists of each fit are selected; the same for all customers."""
         fits: dict[str, Fit] = {name: getattr(self, name) for name in FITS}
         return {
-            name: ListSelector.of(fit.sources.chosen, fit.sources, fit.new_items, self.available, self.day)
+            name: ListSelector.of(fit.sources.settings, fit.sources, fit.new_items, self.available, self.day)
             for name, fit in fits.items()
         }
 
@@ -175,34 +175,37 @@ class Recommender:
                 get what is popular.
             params: `k`, items for each customer (20); `fit`, "served" (default) or "judged".
         """
-        asked: dict[str, Any] = {"k": 20, "fit": "served", **(params or {})}
-        held = {
+        options: dict[str, Any] = {"k": 20, "fit": "served", **(params or {})}
+        columns = {
             name: pa.array(frame[name], pa.string(), from_pandas=True) if name in frame else None
             for name in ("age", "locale")
         }
-        ids = pa.array(frame["customer_id"].astype(str), pa.string())
-        found = self.recommend(ids, int(asked["k"]), str(asked["fit"]), held["age"], held["locale"])
-        return found.to_pandas()
+        customer_ids = pa.array(frame["customer_id"].astype(str), pa.string())
+        k, fit = int(options["k"]), str(options["fit"])
+        return self.recommend(customer_ids, k, fit, columns["age"], columns["locale"]).to_pandas()
 
 
-def recommend(fit: Fit, asked: Customers, lists: ListSelector, languages: Languages, k: int) -> pa.Table:
+def recommend(
+    fit: Fit, customers: Customers, selector: ListSelector, languages: Languages, k: int
+) -> pa.Table:
     """The lists of customers, as rows of `reasons.SCHEMA`, by customer and rank.
 
     Args:
         fit: what was learned.
-        asked: whose.
-        lists: how they are chosen.
-        languages: what is said.
+        customers: whose.
+        selector: how the lists are selected.
+        languages: the sentences of the reasons.
         k: length of a list.
     """
 
-    def one(rows: IntArray, block: CustomerBlock, found: Candidates, said: FloatArray) -> pa.Table:
-        ranking = lists.choose(block, found, said, asked.adult[rows], k)
-        return reasons.recommendation_table(
-            ranking, fit.sources, fit.new_items, languages, asked.spoken[rows]
-        )
+    def recommend_block(rows: IntArray) -> pa.Table:
+        block, candidates = fit.sources.candidates_of(customers.history.of(rows))
+        probabilities = fit.probability(block, candidates)
+        lists = selector.select(block, candidates, probabilities, customers.adult[rows], k)
+        languages_of_block = customers.languages[rows]
+        return recommendation_table(lists, fit.sources, fit.new_items, languages, languages_of_block)
 
-    return pa.concat_tables([reasons.SCHEMA.empty_table(), *fit.each(asked.history, one)])
+    return pa.concat_tables([SCHEMA.empty_table(), *map_blocks(len(customers.history), recommend_block)])
 
 
 def _load_pyfunc(folder: str) -> Recommender:

@@ -19,12 +19,8 @@ from perennial.recommend.recommender import NAME, Recommender
 from perennial.recommend.settings import RecommenderSettings
 
 _EXAMPLE_CUSTOMERS = 3
-
-
-_COMPARED = 500
-"""Customers on whom every source is judged alone, every day."""
-
-
+_COMPARED_CUSTOMERS = 500
+"""For so many customers every source is judged alone, every day."""
 _PROTOCOL = (
     "different merchandise items bought in the 28 days, warm or cold, by customers who had bought before; "
     "every sellable item ranked, none sampled"
@@ -32,14 +28,51 @@ _PROTOCOL = (
 
 
 def register(run: tracking.Run, model: Recommender, truth: WindowPurchases) -> Registered:
-    """Register a model, with its examination beside it."""
+    """Register a model, with the purchases that it is judged by beside it."""
     with tempfile.TemporaryDirectory() as folder:
         truth.save(Path(folder) / "bought.parquet")
         run.log_file(Path(folder) / "bought.parquet", tracking.EXAMINATION)
-        return run.register(_packed(model, Path(folder) / NAME))
+        return run.register(_pyfunc(model, Path(folder) / NAME))
 
 
-def _packed(model: Recommender, folder: Path) -> Pyfunc:
+def log(
+    run: tracking.Run,
+    model: Recommender,
+    truth: WindowPurchases,
+    settings: RecommenderSettings,
+    model_id: str,
+) -> None:
+    """Log parameters, and the figures of the judged fit and of two simple rules on the newest window."""
+    params = {
+        **_by_path(settings.model_dump(exclude={"excluded_categories"})),
+        "excluded_categories": ", ".join(sorted(settings.excluded_categories)),
+        "protocol": _PROTOCOL,
+        "customers_examination": len(truth.customer_ids),
+        "items_on_shelf": len(model.served.sources.catalogue),
+        "texts_on_shelf": len(model.served.sources.catalogue.vectors),
+    }
+    by_rule = scorecards(model.judged, truth, {"": model.judged.probability, **RULES})
+    metrics = {
+        f"{name}_{figure}".strip("_"): value
+        for name, scorecard in by_rule.items()
+        for figure, value in scorecard.figures().items()
+    }
+    run.log(params=params, metrics=metrics, model=model_id)
+
+
+def log_comparison(run: tracking.Run, model: Recommender, truth: WindowPurchases) -> None:
+    """Log a run within the run for the ranker and each source alone, and the picture of who wins where."""
+    compared = comparison.compare(model.judged, truth, truth, most=_COMPARED_CUSTOMERS)
+    for method, metrics in comparison.by_method(compared.figures).items():
+        with run.child(method, {"way": method}) as child:
+            child.log(metrics=metrics)
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / report.PICTURE
+        picture.write_text(pictures.who_wins(compared.figures, report.labels(compared)))
+        run.log_file(picture)
+
+
+def _pyfunc(model: Recommender, folder: Path) -> Pyfunc:
     model.save(folder)
     example = pd.DataFrame({"customer_id": model.served.history.customer_ids[:_EXAMPLE_CUSTOMERS]})
     return Pyfunc(
@@ -53,43 +86,10 @@ def _packed(model: Recommender, folder: Path) -> Pyfunc:
     )
 
 
-def _log(
-    run: tracking.Run, model: Recommender, truth: WindowPurchases, chosen: RecommenderSettings, logged: str
-) -> None:
-    """Parameters, and the figures of the judged fit and of two simple rules on the newest window."""
-    params = {
-        **_flat(chosen.model_dump(exclude={"excluded_categories"})),
-        "excluded_categories": ", ".join(sorted(chosen.excluded_categories)),
-        "protocol": _PROTOCOL,
-        "customers_examination": len(truth.customer_ids),
-        "items_on_shelf": len(model.served.sources.catalogue),
-        "texts_on_shelf": len(model.served.sources.catalogue.vectors),
-    }
-    found = scorecards(model.judged, truth, {"": model.judged.probability, **RULES})
-    metrics = {
-        f"{name}_{figure}".strip("_"): value
-        for name, marks in found.items()
-        for figure, value in marks.figures().items()
-    }
-    run.log(params=params, metrics=metrics, model=logged)
-
-
-def _log_comparison(run: tracking.Run, model: Recommender, truth: WindowPurchases) -> None:
-    """A run within the run for the ranker and each source alone, and the picture of who wins where."""
-    found = comparison.compare(model.judged, truth, truth, most=_COMPARED)
-    for way, metrics in comparison.by_method(found.figures).items():
-        with run.child(way, {"way": way}) as child:
-            child.log(metrics=metrics)
-    with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / report.PICTURE
-        picture.write_text(pictures.who_wins(found.figures, report.labels(found)))
-        run.log_file(picture)
-
-
-def _flat(held: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Settings within settings by their path, as MLflow takes them."""
-    found: dict[str, Any] = {}
-    for name, value in held.items():
-        inner = _flat(value, f"{before}{name}.") if isinstance(value, Mapping) else {f"{before}{name}": value}
-        found |= inner
-    return found
+def _by_path(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted path, as MLflow takes them."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        path = f"{prefix}{name}"
+        flat |= _by_path(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
+    return flat

@@ -91,7 +91,9 @@ class EligibilitySettings(Part):
 class ExplorationSettings(Part):
     """How much room new items get."""
 
-    one_in: int | None = Field(20, ge=2, description="every so-manieth place of a list; null: none")
+    one_in: int | None = Field(
+        20, ge=2, description="one new item in every so many places of a list; null: none"
+    )
     few_buyers: int = Field(5, ge=0, description="what more customers bought is not new any more")
     items: int = Field(1000, ge=1, description="new items that are considered, those of much bought kinds")
     named: int = Field(20, ge=1, description="… and of these, so many for each customer")
@@ -106,6 +108,8 @@ class DiversitySettings(Part):
     )
 
 
+SEQUENCE = "sequence"
+"""The name of the sequence model among the sources."""
 EVER = "ever"
 """The question of item neighbours that is always asked: what goes with a history at all."""
 
@@ -192,21 +196,45 @@ class RecommenderSettings(Part):
     group_margin: float = Field(0.02, ge=0, description="extra mean loss that a large group may bear")
 
     @property
-    def sources(self) -> tuple[str, ...]:
-        """The names of the sources in the order of their scores."""
-        neighbours = (
-            f"{name}_{question}" for name, one in self.item_neighbours.items() for question in one.questions
-        )
+    def scores_by_source(self) -> dict[str, tuple[str, ...]]:
+        """The names of the scores that each source gives, by the name of the source, in their order."""
+        neighbours = {
+            name: tuple(f"{name}_{question}" for question in of_model.questions)
+            for name, of_model in self.item_neighbours.items()
+        }
+        return neighbours | {name: (name,) for name in self._other_sources}
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """The names of the scores of all sources in their order."""
+        return tuple(name for names in self.scores_by_source.values() for name in names)
+
+    @property
+    def _other_sources(self) -> tuple[str, ...]:
         by_group = (f"needs_{group}" for group in POPULARITY_GROUPS)
-        followed = () if self.sequence is None else ("sequence",)
-        return *neighbours, "customer_neighbours", "content", *by_group, *followed, "popularity"
+        sequence = () if self.sequence is None else (SEQUENCE,)
+        return "customer_neighbours", "content", *by_group, *sequence, "popularity"
 
     @model_validator(mode="after")
-    def _candidates_are_of_sources(self) -> Self:
-        unknown = [name for name in self.candidates if name not in self.sources]
+    def _each_name_means_one_score(self) -> Self:
+        reserved = {*self._other_sources, SEQUENCE}
+        names = [name for model in self.item_neighbours for name in (model, *self.scores_by_source[model])]
+        taken = [name for name in names if name in reserved or names.count(name) > 1]
+        if taken:
+            raise ValueError(
+                f"item_neighbours: {taken[0]!r} names another score too; allowed is any name but those of "
+                f"{', '.join(sorted(reserved))}, and of scores of other models"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _candidates_are_of_scores(self) -> Self:
+        unknown = [name for name in self.candidates if name not in self.score_names]
         if unknown:
-            off = " (sequence is null: off)" if unknown[0] == "sequence" else ""
-            raise ValueError(f"candidates: found {unknown[0]!r}{off}; allowed are {', '.join(self.sources)}")
+            off = " (sequence is null: off)" if unknown[0] == SEQUENCE else ""
+            raise ValueError(
+                f"candidates: found {unknown[0]!r}{off}; allowed are {', '.join(self.score_names)}"
+            )
         return self
 
 

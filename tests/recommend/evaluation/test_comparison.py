@@ -73,7 +73,7 @@ def row(found: Comparison, part: str, way: str, measure: str = "ndcg_10") -> dic
 def test_every_way_is_judged_on_every_slice_it_has_something_to_say_of(fit: Fit, found: Comparison):
     ways = {(one["slice"], one["way"]) for one in found.figures.to_pylist() if one["measure"] == "ndcg_10"}
     for part in ("all", "repeat", "explore"):
-        of_sources = set(fit.sources.names) - {"content", "needs_text"}
+        of_sources = set(fit.sources.score_names) - {"content", "needs_text"}
         assert {way for where, way in ways if where == part} == {"ranker", "frequency", *of_sources}
     cold = {way for where, way in ways if where == "cold"}
     assert cold == {"new items", "popularity", "popularity of the kind", "chance"}

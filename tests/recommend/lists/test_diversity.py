@@ -50,7 +50,9 @@ def test_what_two_items_above_say_together_is_not_said_again():
 def test_lists_are_those_of_the_plain_definition(strength: float):
     random = np.random.default_rng(int(100 * strength))
     catalogue = with_texts(random.normal(size=(80, 12)) + 0.5, random.integers(-1, 80, 200))
-    vectors = np.where(catalogue.texts[:, None] >= 0, catalogue.meanings[catalogue.texts], 0).astype(float)
+    vectors = np.where(catalogue.texts[:, None] >= 0, catalogue.text_vectors[catalogue.texts], 0).astype(
+        float
+    )
     customers, k = 20, 6
     sizes = random.integers(1, 3 * k + 1, customers)
     rows = np.repeat(np.arange(customers), sizes)
@@ -80,7 +82,7 @@ def test_more_variety_is_more_varied_and_less_what_is_wanted():
     distance, worth = [], []
     for strength in (0.0, 0.1, 0.3, 0.6, 1.0):
         found = select_diverse(rows, items, scores, 30, 10, rules_of({}, catalogue), catalogue, strength)
-        texts = catalogue.meanings[items[found]]
+        texts = catalogue.text_vectors[items[found]]
         distance.append(1 - np.mean(texts @ texts.transpose(0, 2, 1)))
         worth.append(scores[found].sum())
     assert distance == sorted(distance)

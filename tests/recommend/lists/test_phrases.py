@@ -44,3 +44,13 @@ def test_a_sentence_without_its_braces_or_with_others_is_refused(tmp_path: Path)
     (tmp_path / "reasons.yaml").write_text("{}")
     with pytest.raises(ConfigError, match="at least 1"):
         load("reasons", Languages, tmp_path)
+
+
+def test_without_a_sentence_of_its_own_the_sequence_speaks_as_item_neighbours(tmp_path: Path):
+    assert languages()[0].like("sequence", "ale") == "often bought after ale"
+    whole = (settings().config / "reasons.yaml").read_text()
+    lines = [line for line in whole.splitlines() if not line.startswith("  sequence:")]
+    (tmp_path / "reasons.yaml").write_text("\n".join(lines))
+    english, german = load("reasons", Languages, tmp_path).root.values()
+    assert english.like("sequence", "ale") == "often bought with ale"
+    assert german.like("sequence", "Bier") == "oft zusammen gekauft mit Bier"

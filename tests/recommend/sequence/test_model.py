@@ -15,6 +15,7 @@ from perennial.recommend.sequence.popularity import ItemTrends
 from perennial.recommend.sequence.training import TrainingData, initialise, loss
 from perennial.recommend.settings import SequenceSettings, recommender_settings
 from perennial.recommend.sources.retrieval import CandidateSources
+from perennial.recommend.sources.source import Reason
 
 CUSTOMERS, PAIRS, WEEKS = 120, 6, 30
 ITEMS = 2 * PAIRS + 2
@@ -193,6 +194,7 @@ def test_as_a_source_it_learns_on_the_oldest_day_and_reads_as_of_each(learnt: Se
     )
     days = [planted(), aged(planted(), 70)]
     fits = [CandidateSources.fit(one, catalogue(), np.ones(ITEMS, bool), chosen) for one in days]
+    before_sequence = fits[0]
     now, before = with_sequence_model(fits, days)
     assert now.sequence is not None
     assert before.sequence is not None
@@ -201,11 +203,11 @@ def test_as_a_source_it_learns_on_the_oldest_day_and_reads_as_of_each(learnt: Se
     assert torch.equal(before.sequence.prior, oldest.prior)
     assert not torch.equal(now.sequence.prior, oldest.prior)
 
-    learned = replace(now, sequence=learnt.on(planted(), catalogue()))
+    learned = before_sequence.with_sequence(learnt.on(planted(), catalogue()))
     learned.save(tmp_path)
     block = CustomerBlock(planted(), catalogue(), now.item_features)
     said = CandidateSources.load(tmp_path, catalogue(), chosen).scores(block)["sequence"]
-    assert tuple(learned.scores(block)) == learned.names
+    assert tuple(learned.scores(block)) == learned.score_names
     np.testing.assert_array_equal(said, learned.scores(block)["sequence"])
     never = planted().bought.toarray()[:, now.pool] == 0
     less = (np.log(said) - learnt.scores(planted())[:, now.pool])[never]
@@ -213,7 +215,9 @@ def test_as_a_source_it_learns_on_the_oldest_day_and_reads_as_of_each(learnt: Se
     np.testing.assert_allclose(less, less[np.searchsorted(rows, rows)], atol=1e-4)
 
     asked, items = np.arange(CUSTOMERS), np.full(CUSTOMERS, now.pool[0])
-    proofs = learned.evidence("sequence", block, asked, items)
+    source = learned.source_of("sequence")
+    assert source.reason is Reason.SEQUENCE
+    proofs = source.evidence(block, asked, items)
     assert (proofs >= 0).mean() > 0.5
     assert planted().bought.toarray()[asked, proofs][proofs >= 0].all()
 

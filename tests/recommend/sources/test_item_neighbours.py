@@ -4,6 +4,7 @@ import pytest
 from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.settings import ItemNeighboursSettings, PurchaseWeighting
 from perennial.recommend.sources.item_neighbours import EVER, ItemNeighbours
+from tests.recommend.exact import exact_scores
 from tests.recommend.goods import GOODS, history_of, shelf_of
 
 RIDGE = 3.0
@@ -30,16 +31,16 @@ def test_the_dual_solution_is_the_textbook_one_for_known_and_for_unknown_custome
     items = -inverse / np.diag(inverse)
     np.fill_diagonal(items, 0)
     pool = np.array([7, 1, 4])
-    found = ItemNeighbours.fit(known, pool, ItemNeighboursSettings(weighing=weighing, ridge=RIDGE))
+    found = ItemNeighbours.fit("model", known, pool, ItemNeighboursSettings(weighing=weighing, ridge=RIDGE))
     for history in (known, others):
         wanted = history.weighted(weighing).toarray() @ items[:, pool]
-        np.testing.assert_allclose(found.scores(history)[EVER], wanted, atol=1e-5)
+        np.testing.assert_allclose(exact_scores(found, history)[EVER], wanted, atol=1e-5)
 
 
 def test_a_purchase_says_nothing_of_the_item_itself():
     chosen = ItemNeighboursSettings(weighing=EVERY, ridge=RIDGE, lately_days=(91,), new_days=(28,))
-    found = ItemNeighbours.fit(histories(40, 0), np.arange(len(GOODS)), chosen)
+    found = ItemNeighbours.fit("model", histories(40, 0), np.arange(len(GOODS)), chosen)
     alone = history_of(shelf_of(), {"one": [("ale", 5)], "nobody": []})
-    for said in found.scores(alone).values():
+    for said in exact_scores(found, alone).values():
         assert said[0, sorted(GOODS).index("ale")] == pytest.approx(0, abs=1e-6)
         assert (said[1] == 0).all()

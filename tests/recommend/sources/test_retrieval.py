@@ -24,6 +24,7 @@ from perennial.recommend.sources.customer_neighbours import CustomerNeighbours
 from perennial.recommend.sources.item_neighbours import EVER, ItemNeighbours
 from perennial.recommend.sources.retrieval import CandidateSources
 from tests.recommend.data.test_history import catalogue, known, random_rows
+from tests.recommend.exact import block_of, exact_scores
 
 ALL = np.arange(12)
 
@@ -36,10 +37,12 @@ def test_item_neighbours_are_the_textbook_ease_also_for_unknown_customers():
     weights = -inverse / np.diag(inverse)
     np.fill_diagonal(weights, 0)
     for part in (ALL, np.array([2, 5, 7])):
-        model = ItemNeighbours.fit(held, part, chosen)
+        model = ItemNeighbours.fit("model", held, part, chosen)
         for block in (held, others):
             wanted = block.weighted(chosen.weighing).toarray() @ weights
-            np.testing.assert_allclose(model.scores(block)[EVER], wanted[:, part], atol=2e-5)
+            np.testing.assert_allclose(exact_scores(model, block)[EVER], wanted[:, part], atol=2e-5)
+            scores = model.scores(block_of(block, catalogue(12)))[f"model_{EVER}"]
+            np.testing.assert_allclose(scores, wanted[:, part], rtol=2e-2, atol=2e-2)
 
 
 def test_what_was_bought_lately_is_a_ridge_regression_in_which_no_item_speaks_for_itself():
@@ -52,12 +55,13 @@ def test_what_was_bought_lately_is_a_ridge_regression_in_which_no_item_speaks_fo
         "60_days": held.weights(window_days=60).toarray() > 0,
         "new_in_60_days": PurchasedPairs.of(held).first_since(60).toarray(),
     }
-    model = ItemNeighbours.fit(held, ALL, chosen)
+    model = ItemNeighbours.fit("model", held, ALL, chosen)
     for name, target in targets.items():
         for item in range(12):
             others = np.delete(bought, item, axis=1)
             weights = np.linalg.solve(others.T @ others + 3 * np.eye(11), others.T @ target[:, item])
-            np.testing.assert_allclose(model.scores(held)[name][:, item], others @ weights, atol=2e-5)
+            scores = exact_scores(model, held)[name][:, item]
+            np.testing.assert_allclose(scores, others @ weights, atol=2e-5)
 
 
 def test_customer_neighbours_are_a_plain_tifu_knn(tmp_path: Path):
@@ -68,18 +72,19 @@ def test_customer_neighbours_are_a_plain_tifu_knn(tmp_path: Path):
     rates = held.weights(60).toarray() / np.array(mass)[:, None]
     unit = rates / np.linalg.norm(rates, axis=1, keepdims=True)
     model = CustomerNeighbours.fit(held, ALL, chosen)
+    (scores,) = model.scores(block_of(held, catalogue(12))).values()
     for row in range(len(held)):
         alike = unit @ unit[row]
         alike[row] = -1
         nearest = np.argsort(-alike)[:3]
         wanted = 0.6 * rates[row] + 0.4 * rates[nearest].mean(axis=0)
         # What the others buy is multiplied to three digits.
-        np.testing.assert_allclose(model.scores(held)[row], wanted, rtol=8e-3, atol=1e-6)
-    model.save(tmp_path / "model.npz")
-    again = CustomerNeighbours.load(tmp_path / "model.npz", chosen)
-    np.testing.assert_array_equal(again.scores(held), model.scores(held))
+        np.testing.assert_allclose(scores[row], wanted, rtol=8e-3, atol=1e-6)
+    model.save(tmp_path)
+    (again,) = CustomerNeighbours.load(tmp_path, chosen).scores(block_of(held, catalogue(12))).values()
+    np.testing.assert_array_equal(again, scores)
     stranger = held.of(np.array([-1]), np.array(["nobody"], object))
-    assert not model.scores(stranger).any()
+    assert not model.scores(block_of(stranger, catalogue(12)))["customer_neighbours"].any()
 
 
 def test_content_finds_the_text_most_like_a_taste_and_shrugs_at_items_without_one():
@@ -89,12 +94,13 @@ def test_content_finds_the_text_most_like_a_taste_and_shrugs_at_items_without_on
     goods = Catalogue.of(pa.Table.from_pylist(rows), hashes, vectors)
     held = known([("a", "i00", "o1", 1, 1.0)], 4)
     content = Content(goods, np.arange(4), PurchaseWeighting(half_life_days=90, power=3))
-    said = content.scores(held)[0]
-    assert said[0] > said[1] > said[3] == 0 > said[2]
-    assert content.evidence(held, np.array([0]), np.array([1])).tolist() == [0]
+    block = block_of(held, goods)
+    scores = content.scores(block)["content"][0]
+    assert scores[0] > scores[1] > scores[3] == 0 > scores[2]
+    assert content.evidence(block, np.array([0]), np.array([1])).tolist() == [0]
 
 
-def test_needs_are_met_by_what_is_most_bought_of_the_kind():
+def test_category_popularity_names_what_is_most_bought_of_the_kind():
     rows = [
         ("a", "i00", "o1", 1, 1.0),
         ("b", "i04", "o2", 1, 1.0),
@@ -103,11 +109,10 @@ def test_needs_are_met_by_what_is_most_bought_of_the_kind():
     ]
     held, goods = known(rows), catalogue(12)
     item_features = ItemFeatures.of(held, goods)
-    needs, block = CategoryPopularity(item_features, ALL), CustomerBlock(held, goods, item_features)
-    said = needs.scores(block)["kind"][0]
-    assert said.argmax() == 4
-    assert needs.evidence(block, "kind", np.array([0]), np.array([4])).tolist() == [0]
-    assert needs.evidence(block, "kind", np.array([0]), np.array([1])).tolist() == [-1]
+    source, block = CategoryPopularity("kind", item_features, ALL), CustomerBlock(held, goods, item_features)
+    assert source.scores(block)["needs_kind"][0].argmax() == 4
+    assert source.evidence(block, np.array([0]), np.array([4])).tolist() == [0]
+    assert source.evidence(block, np.array([0]), np.array([1])).tolist() == [-1]
 
 
 def test_candidates_are_what_was_bought_and_the_best_of_what_never_was():

@@ -29,7 +29,10 @@ RHYTHMS = ("regular", "random", "bursty")
 DRIFT_LEVELS = ("steady", "shifting", "shifted")
 ARMS = ("treatment", "holdout", "none")
 CHANNELS = ("email", "sms", "push")
-SOURCES = ("repeat", "item_neighbours", "customer_neighbours", "content", "kind", "popularity", "new_item")
+SOURCES = (
+    *("repeat", "item_neighbours", "customer_neighbours", "content", "kind", "sequence", "popularity"),
+    "new_item",
+)
 
 
 @dataclass(frozen=True)

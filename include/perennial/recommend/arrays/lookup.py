@@ -12,19 +12,20 @@ def sample_rows(count: int, most: int) -> IntArray:
     return np.sort(np.random.default_rng(0).permutation(count)[:most])
 
 
-def find(wanted: pa.Array | pa.ChunkedArray, among: StringArray) -> IntArray:
-    """The place of each name among others, −1 for those that are not there."""
-    found = pc.index_in(wanted, pa.array(among, pa.string()))
-    if isinstance(found, pa.ChunkedArray):
-        found = found.combine_chunks()
-    return pc.fill_null(found, -1).cast(pa.int64()).to_numpy()
+def find(names: pa.Array | pa.ChunkedArray, known: StringArray) -> IntArray:
+    """The place of each name among the known ones, −1 for unknown ones, shape (n,)."""
+    places = pc.index_in(names, pa.array(known, pa.string()))
+    if isinstance(places, pa.ChunkedArray):
+        places = places.combine_chunks()
+    return pc.fill_null(places, -1).cast(pa.int64()).to_numpy()
 
 
 def sort_keys(keys: IntArray) -> tuple[IntArray, IntArray]:
-    """Which places put not negative keys in order, equals in theirs, and the keys in order, shape (n,) each.
+    """The places of keys (0 or above) in ascending order, and the keys in that order, shape (n,) each.
 
-    Numbers without equals need no stable sort, which takes ten times as long.
+    Ties keep their order: the place is a part of the number that is sorted. A stable sort would take ten
+    times as long.
     """
     bits = len(keys).bit_length()
-    found = np.sort(keys << bits | np.arange(len(keys)))
-    return found & ((1 << bits) - 1), found >> bits
+    keys_and_places = np.sort(keys << bits | np.arange(len(keys)))
+    return keys_and_places & ((1 << bits) - 1), keys_and_places >> bits

@@ -1,4 +1,4 @@
-"""Lists of different lengths, one behind the other in an array, as a table with a row for each."""
+"""Lists of different lengths, one after the other in an array, as a table with a row for each list."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +10,7 @@ from perennial.foundation.arrays import Float32Array, Int32Array, IntArray, Real
 
 @dataclass(frozen=True)
 class RaggedLists:
-    """Where the entries of lists lie.
+    """The entries of lists.
 
     Args:
         rows: the list of each entry, ascending, shape (n,).
@@ -38,17 +38,17 @@ class RaggedLists:
 
     def table(self, values: RealArray, fill: float) -> RealArray:
         """Values of the entries, and `fill` behind them, shape (count, width)."""
-        found = np.full(self.count * self.width, fill, values.dtype)
-        found[self.place] = values
-        return found.reshape(self.count, self.width)
+        table = np.full(self.count * self.width, fill, values.dtype)
+        table[self.place] = values
+        return table.reshape(self.count, self.width)
 
     def best(self, values: RealArray, k: int) -> IntArray:
-        """The entries with the k largest values of each list, equals in their order, shape (count, k); −1."""
+        """Entries with the k largest values of each list, ties in their order; else −1. Shape (count, k)."""
         order = self._falling(values)[1][:, :k]
-        found = np.full((self.count, k), -1, np.int64)
+        best = np.full((self.count, k), -1, np.int64)
         lengths = np.diff(self.starts)[:, None]
-        found[:, : order.shape[1]] = np.where(order < lengths, order + self.starts[:-1, None], -1)
-        return found
+        best[:, : order.shape[1]] = np.where(order < lengths, order + self.starts[:-1, None], -1)
+        return best
 
     def ranks(self, values: RealArray) -> Float32Array:
         """How many others of the list have at least each value, shape (n,)."""
@@ -56,18 +56,18 @@ class RaggedLists:
         last = np.full(order.shape, self.width - 1, np.int32)
         last[:, :-1] = np.where(ordered[:, 1:] > ordered[:, :-1], np.arange(self.width - 1), self.width - 1)
         equal = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
-        found = np.empty(order.size, np.float32)
-        found[order + np.arange(self.count)[:, None] * self.width] = equal
-        return found[self.place]
+        ranks = np.empty(order.size, np.float32)
+        ranks[order + np.arange(self.count)[:, None] * self.width] = equal
+        return ranks[self.place]
 
     def _falling(self, values: RealArray) -> tuple[IntArray, IntArray]:
-        """Each list from its largest value on: numbers that grow as values fall, and the columns.
+        """Each list from its largest value on: keys that grow as values fall, and the columns.
 
-        Values are told apart in single precision. Numbers without equals need no stable sort, which takes
-        five times as long: the bits of a float, read as an integer (those of a negative one turned around),
-        are in its order, and the column goes behind them.
+        Values are compared in single precision. The bits of a float, read as an integer (inverted for
+        negative ones), are in the order of the floats; the column is appended to them, so that no two
+        numbers are equal. A stable sort would take five times as long.
         """
         bits = self.table(np.float32(0) - values.astype(np.float32), np.inf).view(np.int32)
         rising = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64)
-        found = np.sort(rising << 32 | np.arange(self.width), axis=1)
-        return found >> 32, found & 0xFFFFFFFF
+        keys = np.sort(rising << 32 | np.arange(self.width), axis=1)
+        return keys >> 32, keys & 0xFFFFFFFF

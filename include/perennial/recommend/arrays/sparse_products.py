@@ -19,8 +19,8 @@ def times_sparse(rows: sparse.csr_array, others: sparse.csr_array) -> Float32Arr
     # Without MKL torch cannot; scikit-learn is as quick, but two threads of it take turns.
     if not torch.backends.mkl.is_available():
         return np.asarray(safe_sparse_dot(rows, others, dense_output=True))
-    found = torch.zeros(rows.shape[0], others.shape[1])
-    return np.asarray(torch.addmm(found, _in_torch(rows), _in_torch(others), beta=0))
+    zeros = torch.zeros(rows.shape[0], others.shape[1])
+    return np.asarray(torch.addmm(zeros, _in_torch(rows), _in_torch(others), beta=0))
 
 
 def _in_torch(rows: sparse.csr_array) -> torch.Tensor:
@@ -30,7 +30,7 @@ def _in_torch(rows: sparse.csr_array) -> torch.Tensor:
 
 def weighted_bags(rows: sparse.csr_array, table: torch.Tensor) -> Float32Array:
     """`rows @ table`, in the precision of the table: each row is a weighted bag of rows of the table."""
-    found = torch.nn.functional.embedding_bag(
+    sums = torch.nn.functional.embedding_bag(
         torch.from_numpy(rows.indices),
         table,
         torch.from_numpy(rows.indptr),
@@ -38,7 +38,7 @@ def weighted_bags(rows: sparse.csr_array, table: torch.Tensor) -> Float32Array:
         per_sample_weights=torch.from_numpy(rows.data).to(table.dtype),
         include_last_offset=True,
     )
-    return np.asarray(found.float())
+    return np.asarray(sums.float())
 
 
 def to_fast(table: Float32Array) -> torch.Tensor:

@@ -15,8 +15,9 @@ from perennial.recommend.arrays.lookup import find
 from perennial.recommend.settings import LEVELS
 
 GROUPS = ("family", "kind", "brand", "brand_line", "text")
-"""How items are grouped: by the second and the third level of the category, by brand, by brand within a
-family, and by what their text says. Items that belong to none of a sort are together in one."""
+"""How items are grouped: by the second level of the category (family), by the third (kind), by brand, by
+brand
+within a family, and by text. Items without a category, a brand or a text are one group."""
 
 
 @dataclass(frozen=True)
@@ -48,34 +49,31 @@ class Catalogue:
         return len(self.item_ids)
 
     @cached_property
-    def meanings(self) -> Float32Array:
-        """The vectors in the precision that the processor multiplies quickly."""
+    def text_vectors(self) -> Float32Array:
+        """The vectors in single precision, shape (texts, width)."""
         return self.vectors.astype(np.float32)
 
     @cached_property
-    def text_meanings(self) -> Float32Array:
-        """The same, and behind them zeros for no text, shape (texts + 1, width)."""
-        return np.pad(self.meanings, [(0, 1), (0, 0)])
+    def text_vectors_or_zeros(self) -> Float32Array:
+        """The same, and a last row of zeros for items without a text, shape (texts + 1, width)."""
+        return np.pad(self.text_vectors, [(0, 1), (0, 0)])
 
     @cached_property
-    def directions(self) -> Float32Array:
-        """The vectors, seen from the middle of all texts, of unit length, and behind them zeros for no text.
+    def text_directions(self) -> Float32Array:
+        """The vectors less their mean, of unit length, and a last row of zeros, shape (texts + 1, width)."""
+        middle = self.text_vectors.sum(axis=0) / max(1, len(self.text_vectors))
+        return _unit_and_zeros(self.text_vectors - middle)
 
-        Shape (texts + 1, width).
-        """
-        middle = self.meanings.sum(axis=0) / max(1, len(self.meanings))
-        return _of_length_one(self.meanings - middle)
-
-    def meanings_of(self, rows: IntArray) -> Float32Array:
+    def unit_text_vectors(self, rows: IntArray) -> Float32Array:
         """The vector of each item's text, of unit length; zeros without a text. Shape (n, width)."""
-        return _of_length_one(self.meanings)[self.texts[rows]]
+        return _unit_and_zeros(self.text_vectors)[self.texts[rows]]
 
     @cached_property
     def groups(self) -> dict[str, Int32Array]:
         """The number of each item's group, from 0, for each of `GROUPS`."""
         family, kind, brand = self.levels[:, 1] + 1, self.levels[:, 2] + 1, self.brands + 1
-        both = family.astype(np.int64) * (int(brand.max(initial=0)) + 1) + brand
-        line = np.unique(both, return_inverse=True)[1].astype(np.int32)
+        family_and_brand = family.astype(np.int64) * (int(brand.max(initial=0)) + 1) + brand
+        line = np.unique(family_and_brand, return_inverse=True)[1].astype(np.int32)
         return dict(zip(GROUPS, (family, kind, brand, line, (self.texts + 1).astype(np.int32)), strict=True))
 
     def find(self, item_ids: pa.Array | pa.ChunkedArray) -> IntArray:
@@ -93,21 +91,23 @@ class Catalogue:
         """
         items = items.sort_by("item_id")
         item_ids = items["item_id"].to_numpy()
-        texts, held = np.full(len(item_ids), -1, np.int64), np.zeros((0, 1), np.float16)
+        texts, text_vectors = np.full(len(item_ids), -1, np.int64), np.zeros((0, 1), np.float16)
         if hashes is not None and vectors is not None and vectors.num_rows:
-            at = find(hashes["item_id"], item_ids)
-            of_text = find(hashes["text_hash"], vectors["text_hash"].to_numpy())
-            texts[at[at >= 0]] = of_text[at >= 0]
+            item_rows = find(hashes["item_id"], item_ids)
+            text_rows = find(hashes["text_hash"], vectors["text_hash"].to_numpy())
+            texts[item_rows[item_rows >= 0]] = text_rows[item_rows >= 0]
             flat = vectors["vector"].combine_chunks().flatten().to_numpy()
-            held = flat.reshape(vectors.num_rows, -1).astype(np.float16)
-        levels, level_names = zip(*(_level(items["category"], one) for one in range(LEVELS)), strict=True)
+            text_vectors = flat.reshape(vectors.num_rows, -1).astype(np.float16)
+        levels, level_names = zip(*(_level(items["category"], level) for level in range(LEVELS)), strict=True)
         brands, brand_names = _coded(items["brand"])
         titles = items["title"].to_numpy()
-        return cls(item_ids, titles, np.stack(levels, 1), level_names, brands, brand_names, texts, held)
+        return cls(
+            item_ids, titles, np.stack(levels, 1), level_names, brands, brand_names, texts, text_vectors
+        )
 
     def save(self, path: Path) -> None:
         """Write it as one compressed file, without pickle."""
-        names = {f"level_{number}": held.astype(str) for number, held in enumerate(self.level_names)}
+        names = {f"level_{level}": paths.astype(str) for level, paths in enumerate(self.level_names)}
         np.savez_compressed(
             path,
             item_ids=self.item_ids.astype(str),
@@ -123,21 +123,21 @@ class Catalogue:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote."""
-        with np.load(path) as held:
+        with np.load(path) as arrays:
             return cls(
-                item_ids=held["item_ids"].astype(object),
-                titles=held["titles"].astype(object),
-                levels=held["levels"],
-                level_names=tuple(held[f"level_{number}"].astype(object) for number in range(LEVELS)),
-                brands=held["brands"],
-                brand_names=held["brand_names"].astype(object),
-                texts=held["texts"].astype(np.int64),
-                vectors=held["vectors"],
+                item_ids=arrays["item_ids"].astype(object),
+                titles=arrays["titles"].astype(object),
+                levels=arrays["levels"],
+                level_names=tuple(arrays[f"level_{level}"].astype(object) for level in range(LEVELS)),
+                brands=arrays["brands"],
+                brand_names=arrays["brand_names"].astype(object),
+                texts=arrays["texts"].astype(np.int64),
+                vectors=arrays["vectors"],
             )
 
 
-def _of_length_one(vectors: Float32Array) -> Float32Array:
-    """The vectors, and behind them zeros, which stand for none."""
+def _unit_and_zeros(vectors: Float32Array) -> Float32Array:
+    """The vectors scaled to unit length, and a last row of zeros."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.vstack([vectors / np.maximum(lengths, 1e-9), np.zeros((1, vectors.shape[1]), np.float32)])
 
@@ -149,8 +149,8 @@ def _level(category: pa.ChunkedArray, level: int) -> tuple[Int32Array, StringArr
 
 
 def _coded(names: pa.ChunkedArray) -> tuple[Int32Array, StringArray]:
-    """Names as codes in the order of the names, −1 for none."""
-    found = names.combine_chunks()
-    known = pc.unique(found.drop_null()).sort()
+    """Names as codes in the order of the names, −1 for missing ones; and the name of each code."""
+    column = names.combine_chunks()
+    known = pc.unique(column.drop_null()).sort()
     known_names = known.to_numpy(zero_copy_only=False).astype(object)
-    return find(found, known_names).astype(np.int32), known_names
+    return find(column, known_names).astype(np.int32), known_names

@@ -24,7 +24,7 @@ class PurchaseHistory:
         starts: where each customer's lines begin, shape (customers + 1,).
         width: how many items the catalogue has.
         items: row of the item in the catalogue, shape (lines,), as all that follow.
-        ages: whole days since, 0 for the very day.
+        ages: whole days since the purchase, 0 for the day itself.
         orders: number of the order, ascending along the lines.
         quantities: pieces.
         paid: what the shop received, in currency.
@@ -53,9 +53,9 @@ class PurchaseHistory:
     @cached_property
     def bought(self) -> sparse.csr_array:
         """1 where a customer ever bought an item, shape (customers, items), float32."""
-        found = self.weights()
-        found.data[:] = 1
-        return found
+        bought = self.weights()
+        bought.data[:] = 1
+        return bought
 
     def weights(
         self,
@@ -71,18 +71,20 @@ class PurchaseHistory:
             window_days: only purchases of so many last days; None: all.
             newest_only: only the newest purchase of each item.
         """
-        counted = np.ones(len(self.ages)) if half_life_days is None else decay(self.ages, half_life_days)
+        weight_of_line = (
+            np.ones(len(self.ages)) if half_life_days is None else decay(self.ages, half_life_days)
+        )
         if window_days is not None:
-            counted *= self.ages < window_days
+            weight_of_line *= self.ages < window_days
         if newest_only:
-            data = counted[self.by_pair[np.append(self.pair_starts, len(counted))[1:] - 1]]
+            data = weight_of_line[self.by_pair[np.append(self.pair_starts, len(weight_of_line))[1:] - 1]]
         else:
-            data = np.bincount(self.pair_of_line, counted, minlength=len(self.pair_starts))
+            data = np.bincount(self.pair_of_line, weight_of_line, minlength=len(self.pair_starts))
         starts, items = self._pairs_of, self.pair_items
         if window_days is not None:
-            kept = data > 0
-            starts = np.append(0, np.cumsum(kept, dtype=np.int32))[starts]
-            data, items = data[kept], items[kept]
+            is_positive = data > 0
+            starts = np.append(0, np.cumsum(is_positive, dtype=np.int32))[starts]
+            data, items = data[is_positive], items[is_positive]
         return sparse.csr_array((data.astype(np.float32), items, starts), shape=(len(self), self.width))
 
     def weighted(self, weighting: PurchaseWeighting) -> sparse.csr_array:
@@ -115,27 +117,27 @@ class PurchaseHistory:
     @cached_property
     def pair_of_line(self) -> IntArray:
         """The number of each line's pair."""
-        found = np.empty(len(self.items), np.int64)
-        lengths = np.diff(self.pair_starts, append=len(found))
-        found[self.by_pair] = np.repeat(np.arange(len(lengths)), lengths)
-        return found
+        pairs = np.empty(len(self.items), np.int64)
+        lengths = np.diff(self.pair_starts, append=len(pairs))
+        pairs[self.by_pair] = np.repeat(np.arange(len(lengths)), lengths)
+        return pairs
 
     def find(self, customer_ids: pa.Array | pa.ChunkedArray) -> IntArray:
         """The rows of customers, −1 for unknown ones."""
         return find(customer_ids, self.customer_ids)
 
     def sample(self, customers: int) -> "PurchaseHistory":
-        """At most so many of the customers, drawn by chance, the same ones for the same history."""
+        """No more than so many of the customers, drawn by chance; the same ones for the same history."""
         if len(self) <= customers:
             return self
         return self.of(sample_rows(len(self), customers))
 
     def of(self, rows: IntArray, customer_ids: StringArray | None = None) -> "PurchaseHistory":
-        """The histories of some customers, in the order asked for; of row −1 an empty one.
+        """The histories of some customers, in the order of the rows; an empty one for row −1.
 
         Args:
-            rows: which; −1 for one that is not here.
-            customer_ids: their names; None: as they are called here.
+            rows: of the customers; −1 for an unknown one.
+            customer_ids: their ids; None: as they are here.
         """
         known = np.where(rows >= 0, rows, 0)
         lengths = np.where(rows >= 0, (self.starts[1:] - self.starts[:-1])[known], 0)
@@ -148,16 +150,16 @@ class PurchaseHistory:
 
     def save(self, path: Path) -> None:
         """Write it as one compressed file, without pickle."""
-        held = {field.name: getattr(self, field.name) for field in fields(self)}
-        np.savez_compressed(path, **held | {"customer_ids": self.customer_ids.astype(str)})
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        np.savez_compressed(path, **arrays | {"customer_ids": self.customer_ids.astype(str)})
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote."""
-        with np.load(path) as held:
-            found = {field.name: held[field.name] for field in fields(cls)}
+        with np.load(path) as file:
+            arrays = {field.name: file[field.name] for field in fields(cls)}
         return cls(
-            **found | {"customer_ids": found["customer_ids"].astype(object), "width": int(found["width"])}
+            **arrays | {"customer_ids": arrays["customer_ids"].astype(object), "width": int(arrays["width"])}
         )
 
     @classmethod
@@ -168,7 +170,7 @@ class PurchaseHistory:
         coded = lines["customer_id"].combine_chunks().dictionary_encode()
         rows = coded.indices.to_numpy()
         orders = lines["order_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-        changed = np.r_[True, (orders[1:] != orders[:-1]) | (rows[1:] != rows[:-1])] if len(rows) else []
+        is_new_order = np.r_[True, (orders[1:] != orders[:-1]) | (rows[1:] != rows[:-1])] if len(rows) else []
         numbers = {name: lines[name].to_numpy().astype(np.float32) for name in ("quantity", "paid", "listed")}
         return cls(
             customer_ids=coded.dictionary.to_numpy(zero_copy_only=False),
@@ -176,7 +178,7 @@ class PurchaseHistory:
             width=len(catalogue),
             items=items.astype(np.int32),
             ages=lines["age"].to_numpy().astype(np.int32),
-            orders=(np.cumsum(changed) - 1).astype(np.int32),
+            orders=(np.cumsum(is_new_order) - 1).astype(np.int32),
             quantities=numbers["quantity"],
             paid=numbers["paid"],
             listed=numbers["listed"],
@@ -187,5 +189,5 @@ _ARRAYS = ("items", "ages", "orders", "quantities", "paid", "listed")
 
 
 def decay(ages: Int32Array, half_life_days: float) -> FloatArray:
-    """What purchases of these ages count, if they count half after so many days."""
+    """The weight of purchases of these ages: it halves after so many days."""
     return np.exp2(ages * (-1 / half_life_days))

@@ -1,4 +1,4 @@
-"""What customers bought in a past window: what a recommender should have said, had it been asked before."""
+"""What customers bought in a past window: the truth that recommendations made before it are judged by."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -23,8 +23,8 @@ class WindowPurchases:
 
     Args:
         customer_ids: shape (customers,), ascending.
-        rows: the customer's row of each wanted item, ascending.
-        item_ids: the wanted items.
+        rows: the customer's row of each item bought, ascending.
+        item_ids: the items bought.
     """
 
     customer_ids: StringArray
@@ -45,11 +45,11 @@ class WindowPurchases:
 
     def among(self, customer_ids: StringArray) -> "WindowPurchases":
         """Only those of these customers."""
-        kept = np.isin(self.customer_ids[self.rows].astype(str), customer_ids.astype(str))
-        return WindowPurchases.of(self._table().filter(pa.array(kept)))
+        is_kept = np.isin(self.customer_ids[self.rows].astype(str), customer_ids.astype(str))
+        return WindowPurchases.of(self._table().filter(pa.array(is_kept)))
 
     def save(self, path: Path) -> None:
-        """Write it as one Parquet file, so that other models can be asked the same."""
+        """Write it as one Parquet file, so that other models can be judged by the same."""
         pq.write_table(self._table(), path, compression="zstd")
 
     @classmethod
@@ -62,16 +62,20 @@ class WindowPurchases:
         return pa.table({"customer_id": customers, "item_id": self.item_ids})
 
 
-def purchases_in_window(bought: ir.Table, items: ir.Table, day: date, window: timedelta) -> WindowPurchases:
+def purchases_in_window(
+    purchases: ir.Table, items: ir.Table, day: date, window: timedelta
+) -> WindowPurchases:
     """The different items each customer bought in the window that follows the day.
 
     Args:
-        bought: `catalogue.purchases` as known at the end of the window or later.
+        purchases: `tables.purchases` as known at the end of the window or later.
         items: the items that count.
         day: the day before the window.
         window: how long it is.
     """
-    inside = bought.filter(bought.occurred_at >= end_of(day), bought.occurred_at < end_of(day + window))
+    inside = purchases.filter(
+        purchases.occurred_at >= end_of(day), purchases.occurred_at < end_of(day + window)
+    )
     pairs = inside.semi_join(items, "item_id").select("customer_id", "item_id").distinct()
     return WindowPurchases.of(pairs.order_by("customer_id", "item_id").to_pyarrow())
 
@@ -80,8 +84,8 @@ def purchase_matrix(
     truth: WindowPurchases, history: PurchaseHistory, catalogue: Catalogue
 ) -> sparse.csr_array:
     """Which items of the catalogue customers of a history bought in the window, shape (customers, items)."""
-    asked = history.find(pa.array(truth.customer_ids, pa.string()))[truth.rows]
+    customers = history.find(pa.array(truth.customer_ids, pa.string()))[truth.rows]
     items = catalogue.find(truth.item_ids)
-    both = (asked >= 0) & (items >= 0)
-    at = asked[both], items[both]
-    return sparse.csr_array((np.ones(int(both.sum()), bool), at), shape=(len(history), len(catalogue)))
+    is_known = (customers >= 0) & (items >= 0)
+    cells = customers[is_known], items[is_known]
+    return sparse.csr_array((np.ones(int(is_known.sum()), bool), cells), shape=(len(history), len(catalogue)))

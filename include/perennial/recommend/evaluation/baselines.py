@@ -77,7 +77,7 @@ def cold_item_scorers(fit: Fit, whole: Catalogue, items: IntArray) -> Scorers:
         shape, block = (len(asked), len(items)), on_wider_catalogue(whole, asked, catalogue)
         found = {name: np.broadcast_to(said.astype(np.float32), shape) for name, said in of_all.items()}
         found["new items"] = new.scores(block)
-        return found | ({"content": new.content.scores(block)} if len(whole.vectors) else {})
+        return found | ({"content": new.content.cosines(block)} if len(whole.vectors) else {})
 
     return ways
 
@@ -102,7 +102,7 @@ def _silent(catalogue: Catalogue) -> set[str]:
 def _probabilities(fit: Fit, asked: PurchaseHistory, columns: IntArray, width: int) -> Float32Array:
     """Of the ranker's candidates, −∞ for all others."""
     said = np.full((len(asked), width), -np.inf, np.float32)
-    for rows, found, probability in fit.each(asked, lambda rows, _, *rest: (rows, *rest)):
+    for rows, _, found, probability in fit.candidates(asked):
         at = columns[found.items]
         said[rows[found.rows][at >= 0], at[at >= 0]] = probability[at >= 0]
     return said

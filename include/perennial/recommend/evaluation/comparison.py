@@ -104,7 +104,7 @@ def compare(
     everybody = _split(fit.history, catalogue, whole, truth)
     split = _drawn(everybody, most)
     rows = catalogue.find(pa.array(split.item_ids[: split.warm], pa.string()))
-    asked = fit.of(split.customer_ids)
+    asked = fit.history_of(split.customer_ids)
     found = _judged(split, RANKED, asked, baselines.warm_item_scorers(fit, wide or fit.sources, rows), told)
     if split.warm < len(split.item_ids):
         items = whole.find(pa.array(split.item_ids[split.warm :], pa.string()))
@@ -130,7 +130,7 @@ def widened(sources: CandidateSources, history: PurchaseHistory) -> CandidateSou
         sources: as of the end of a day.
         history: of all customers, as known then.
     """
-    chosen = sources.chosen
+    chosen = sources.settings
     if len(sources.pool) < chosen.pool:
         return sources
     learners = min(len(history), max(one.customers for one in chosen.item_neighbours.values()))
@@ -250,7 +250,7 @@ class _Spread:
         catalogue = fit.sources.catalogue
         buyers = np.bincount(fit.history.bought.indices, minlength=len(catalogue))[rows]
         if len(catalogue.vectors):
-            found = catalogue.meanings_of(rows)
+            found = catalogue.unit_text_vectors(rows)
         else:
             kinds = catalogue.levels[rows, 2]
             found = np.eye(int(kinds.max(initial=0)) + 1, dtype=np.float32)[kinds] * (kinds >= 0)[:, None]
@@ -313,7 +313,7 @@ def _calibration(fit: Fit, after: WindowPurchases, most: int) -> Iterator[dict[s
     asked = fit.history.sample(most)
     wanted = purchase_matrix(after, asked, fit.sources.catalogue)
     told: dict[str, list[FloatArray]] = {str(part): [] for part in RANKED[1:]}
-    for rows, found, said in fit.each(asked, lambda rows, _, *rest: (rows, *rest)):
+    for rows, _, found, said in fit.candidates(asked):
         both = np.stack([np.asarray(wanted[rows[found.rows], found.items]).ravel(), said])
         for part, kept in zip(told, (found.pair >= 0, found.pair < 0), strict=True):
             told[part].append(both[:, kept])

@@ -64,7 +64,7 @@ def scorecards(fit: Fit, truth: WindowPurchases, rules: Mapping[str, ScoringRule
         truth: what was bought afterwards.
         rules: by name.
     """
-    asked, catalogue = fit.of(truth.customer_ids), fit.sources.catalogue
+    asked, catalogue = fit.history_of(truth.customer_ids), fit.sources.catalogue
     lists = {name: _Lists() for name in rules}
     for _, block, found in fit.sources.candidates(asked):
         for name, rule in rules.items():

@@ -31,49 +31,54 @@ class ItemFeatures:
     table: Float32Array
 
     def __post_init__(self) -> None:
-        """Facts of other code are refused."""
+        """Refuse features that other code saved."""
         if self.table.shape[1] != len(NAMES):
             raise ValueError(f"facts: found {self.table.shape[1]} columns; allowed are {len(NAMES)}")
 
     @classmethod
     def of(cls, history: PurchaseHistory, catalogue: Catalogue, promoted: Float32Array | None = None) -> Self:
-        """From the purchases of all customers of a history, and what `promotions` says; None: of nothing.
+        """From the purchases of all customers of a history, and promotions.
 
-        Shares of a group are of those who bought anything of it in the last 28 days; a trend compares the
-        last days with the 13 weeks, that of 28 days with all that is known.
+        Shares within a group count buyers of the last 28 days. A trend compares the last days with the last
+        13 weeks; that of 28 days with all known days.
+
+        Args:
+            history: of all customers.
+            catalogue: the items.
+            promoted: `promotions.NAMES` of each item; None: nothing is promoted.
         """
-        size, pairs = history.width, PurchasedPairs.of(history)
-        lately = {days: _counted(pairs, pairs.last, days) for days in WINDOWS}
-        buyers, new = np.bincount(pairs.items, minlength=size), _counted(pairs, pairs.first, 28)
-        lines = np.bincount(history.items, minlength=size)
+        items, pairs = history.width, PurchasedPairs.of(history)
+        buyers_in = {days: _counted(pairs, pairs.last, days) for days in WINDOWS}
+        buyers, new = np.bincount(pairs.items, minlength=items), _counted(pairs, pairs.first, 28)
+        lines = np.bincount(history.items, minlength=items)
         recent = history.ages < 28
-        first, last = np.zeros(size), np.full(size, float(NEVER))
+        first, last = np.zeros(items), np.full(items, float(NEVER))
         np.maximum.at(first, history.items, history.ages)
         np.minimum.at(last, history.items, history.ages)
-        pieces = np.bincount(history.items, history.quantities, minlength=size)
-        listed = np.bincount(history.items, history.listed, minlength=size)
+        pieces = np.bincount(history.items, history.quantities, minlength=items)
+        listed = np.bincount(history.items, history.listed, minlength=items)
         price = np.log(np.maximum(listed / np.maximum(pieces, 1), 0.05))
         kind, line = catalogue.groups["kind"], catalogue.groups["brand_line"]
-        known = max(28, int(history.ages.max(initial=0)))
+        known_days = max(28, int(history.ages.max(initial=0)))
         columns = [
-            *(np.log1p(one) for one in lately.values()),
-            *(np.log1p(buyers), np.log1p(new), (new + 1) / (lately[28] + 4)),
+            *(np.log1p(buyers_of_days) for buyers_of_days in buyers_in.values()),
+            *(np.log1p(buyers), np.log1p(new), (new + 1) / (buyers_in[28] + 4)),
             *(
                 lines / np.maximum(buyers, 1),
-                np.bincount(history.items[recent], minlength=size) / np.maximum(lately[28], 1),
+                np.bincount(history.items[recent], minlength=items) / np.maximum(buyers_in[28], 1),
             ),
-            *(np.log1p(lately[days]) - np.log1p(lately[91] * days / 91) for days in (7, 14)),
-            np.log1p(lately[28]) - np.log1p(buyers * 28 / known),
+            *(np.log1p(buyers_in[days]) - np.log1p(buyers_in[91] * days / 91) for days in (7, 14)),
+            np.log1p(buyers_in[28]) - np.log1p(buyers * 28 / known_days),
             *(np.log1p(first), np.log1p(last)),
             *(price, price - _mean(kind, price, buyers)),
             *(_discount(history, history.ages < days) for days in (7, 28, NEVER)),
-            *(np.log(_share(group, lately[28] + 0.1) + 1e-4) for group in catalogue.groups.values()),
+            *(np.log(_share(group, buyers_in[28] + 0.1) + 1e-4) for group in catalogue.groups.values()),
             np.log(_share(kind, new + 0.05)),
             *(
-                _trend(group, lately[days], lately[91] * days / 91)
+                _trend(group, buyers_in[days], buyers_in[91] * days / 91)
                 for group, days in ((kind, 7), (kind, 28), (line, 14))
             ),
-            np.zeros((size, len(promotions.NAMES))) if promoted is None else promoted,
+            np.zeros((items, len(promotions.NAMES))) if promoted is None else promoted,
         ]
         return cls(np.column_stack(columns).astype(np.float32))
 
@@ -98,7 +103,7 @@ class ItemFeatures:
 
 
 def _counted(pairs: PurchasedPairs, ages: Int32Array, days: int) -> IntArray:
-    """Of how many customers each item's age is under so many days."""
+    """How many customers there are for each item with an age below so many days."""
     return np.bincount(pairs.items[ages < days], minlength=pairs.history.width)
 
 
@@ -114,12 +119,12 @@ def _mean(group: Int32Array, values: np.ndarray, weights: np.ndarray) -> np.ndar
     return _sum(group, values * weights) / np.maximum(_sum(group, weights.astype(float)), 1e-9)
 
 
-def _trend(group: Int32Array, lately: np.ndarray, usual: np.ndarray) -> np.ndarray:
-    return np.log((_sum(group, lately) + 2) / (_sum(group, usual) + 2))
+def _trend(group: Int32Array, recent: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    return np.log((_sum(group, recent) + 2) / (_sum(group, usual) + 2))
 
 
-def _discount(history: PurchaseHistory, kept: BoolArray) -> np.ndarray:
-    """Share of the list price that was taken off, of what was bought."""
-    listed = np.bincount(history.items[kept], history.listed[kept], minlength=history.width)
-    paid = np.bincount(history.items[kept], history.paid[kept], minlength=history.width)
+def _discount(history: PurchaseHistory, is_counted: BoolArray) -> np.ndarray:
+    """Discount as a share of the list value of what was bought."""
+    listed = np.bincount(history.items[is_counted], history.listed[is_counted], minlength=history.width)
+    paid = np.bincount(history.items[is_counted], history.paid[is_counted], minlength=history.width)
     return np.where(listed > 0, 1 - paid / np.maximum(listed, 0.1), 0)

@@ -1,6 +1,6 @@
-"""What a ranker is told of a candidate: of the customer, the item, both, and what the sources say of it.
+"""The features of candidates: of the customer, of the item, of both together, and the scores of the sources.
 
-Counts, shares and ages come as logarithms: trees do not mind, and a network needs them.
+Counts, shares and ages are logarithms: trees do not mind, and a network needs them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -49,17 +49,17 @@ _LEAST_SHARE = 1e-4
 
 
 def feature_names(sources: Sequence[str], *, bought: bool) -> tuple[str, ...]:
-    """The columns of `Block.features`."""
+    """The columns of `CustomerBlock.features`."""
     parts = () if bought else ("", "_to_best", "_rank")
-    said = [f"{source}{part}" for part in parts for source in sources]
+    of_scores = [f"{source}{part}" for part in parts for source in sources]
     of_item = (f"item_{name}" for name in item_features.NAMES)
     rest = (*TOGETHER_BOUGHT, *OWN) if bought else TOGETHER_NEW
-    return (*said, *of_item, *CUSTOMER, *rest)
+    return (*of_scores, *of_item, *CUSTOMER, *rest)
 
 
 @dataclass(frozen=True)
 class CustomerBlock:
-    """What is known of the customers of a block."""
+    """The customers of a block: what they bought, and what is known of the items."""
 
     history: PurchaseHistory
     catalogue: Catalogue
@@ -73,22 +73,22 @@ class CustomerBlock:
     def features(self, candidates: Candidates, *, bought: bool) -> Float32Array:
         """One row for each candidate, columns as in `feature_names`; `bought`: all or none were before."""
         columns = feature_names([str(source) for source in range(candidates.scores.shape[1])], bought=bought)
-        found = np.empty((len(columns), len(candidates)), np.float32)
-        told = dict(zip(columns, found, strict=True))
-        # One column after the other, so that what each takes to work out stays close to the processor.
-        for column, values in zip(found, self._columns(candidates, told, bought=bought), strict=True):
+        table = np.empty((len(columns), len(candidates)), np.float32)
+        by_name = dict(zip(columns, table, strict=True))
+        # One column after the other: the arrays of each stay in the cache.
+        for column, values in zip(table, self._columns(candidates, by_name, bought=bought), strict=True):
             column[:] = values
-        return found.T
+        return table.T
 
     def _columns(
-        self, candidates: Candidates, told: Mapping[str, Float32Array], *, bought: bool
+        self, candidates: Candidates, by_name: Mapping[str, Float32Array], *, bought: bool
     ) -> Iterator[RealArray]:
-        """The columns in the order of `feature_names`; each is in `told` when the next is asked for."""
+        """The columns in the order of `feature_names`; each is in `by_name` when the next is needed."""
         rows, items, pair = candidates.rows, candidates.items, candidates.pair
         if not bought:
-            yield from _said(candidates, len(self.history))
-        yield from (one[items] for one in self.item_features.columns)
-        yield from (one[rows] for one in self.customers.T)
+            yield from _score_features(candidates, len(self.history))
+        yield from (column[items] for column in self.item_features.columns)
+        yield from (column[rows] for column in self.customers.T)
         if bought:
             cells = {name: self._own_cells(name, pair) for name in BOUGHT_GROUPS}
         else:
@@ -97,22 +97,22 @@ class CustomerBlock:
         yield from (self._together(name, rows, cells) for name in together[:-1])
         yield self.item_features.column("dearer_than_kind")[items] - self._dearer[rows]
         if bought:
-            yield from self._own(rows, pair, told)
+            yield from self._own(rows, pair, by_name)
 
     @cached_property
     def customers(self) -> Float32Array:
         """`CUSTOMER`, shape (customers, len(CUSTOMER))."""
         history, size = self.history, len(self.history)
-        first = np.diff(history.orders, prepend=-1) != 0
-        of_order, age = history.customers[first], history.ages[first]
-        some, held = np.diff(history.starts) > 0, np.append(history.ages, NEVER)
+        is_first_line = np.diff(history.orders, prepend=-1) != 0
+        of_order, age = history.customers[is_first_line], history.ages[is_first_line]
+        has_history, ages = np.diff(history.starts) > 0, np.append(history.ages, NEVER)
         listed = np.bincount(history.customers, history.listed, minlength=size)
         paid = np.bincount(history.customers, history.paid, minlength=size)
         counts = [
             *(np.bincount(of_order[age < days], minlength=size) for days in (14, 28, 91, NEVER)),
             np.bincount(history.customers[history.ages < 28], minlength=size),
-            np.where(some, held[history.starts[1:] - 1], NEVER),
-            np.where(some, held[history.starts[:-1]], NEVER),
+            np.where(has_history, ages[history.starts[1:] - 1], NEVER),
+            np.where(has_history, ages[history.starts[:-1]], NEVER),
             np.bincount(self.pairs.rows, minlength=size),
             np.bincount(self.pairs.rows[self.pairs.first < 28], minlength=size),
         ]
@@ -121,14 +121,16 @@ class CustomerBlock:
 
     def share_of(self, name: str, items: IntArray) -> Float32Array:
         """The share of each item's group in what a customer buys, above 0, shape (customers, items)."""
-        own, asked, size = self._numbered(name, items)
-        weight = np.bincount(own, self._worth["weight"], len(self.history) * size).reshape(-1, size)
+        cell_of_pair, group_of_item, groups = self._numbered(name, items)
+        weight = np.bincount(cell_of_pair, self._sums_of_pair["weight"], len(self.history) * groups).reshape(
+            -1, groups
+        )
         share = weight / self._total[:, None] + _LEAST_SHARE
-        return np.take(share.astype(np.float32), asked, axis=1)
+        return np.take(share.astype(np.float32), group_of_item, axis=1)
 
     @cached_property
-    def _worth(self) -> dict[str, RealArray]:
-        """What a pair adds to the sums of its groups."""
+    def _sums_of_pair(self) -> dict[str, RealArray]:
+        """What a pair adds to the sums of its groups, by the name of the sum."""
         pairs = self.pairs
         return {
             "weight": pairs.weight(HALF_LIFE_DAYS),
@@ -140,64 +142,75 @@ class CustomerBlock:
 
     @cached_property
     def _total(self) -> RealArray:
-        weight = np.bincount(self.pairs.rows, self._worth["weight"], minlength=len(self.history))
+        weight = np.bincount(self.pairs.rows, self._sums_of_pair["weight"], minlength=len(self.history))
         return np.maximum(weight, 1e-6)
 
     @cached_property
     def _dearer(self) -> RealArray:
-        """How much dearer than their kind the things are that the customer buys, in log price."""
-        dearer = self._worth["weight"] * self.item_features.column("dearer_than_kind")[self.pairs.items]
+        """How much dearer than their kind the items are that the customer buys, in log price."""
+        dearer = (
+            self._sums_of_pair["weight"] * self.item_features.column("dearer_than_kind")[self.pairs.items]
+        )
         return np.bincount(self.pairs.rows, dearer, minlength=len(self.history)) / self._total
 
     def _cells(self, name: str, rows: IntArray, items: IntArray) -> "_Cells":
-        """By customer and group of some items; whatever else they buy is one more group."""
-        own, asked, size = self._numbered(name, items)
-        return _Cells(own, rows * size + asked, len(self.history) * size)
+        """Cells by customer and group of some items; all other purchases are one more group."""
+        cell_of_pair, group_of_item, groups = self._numbered(name, items)
+        return _Cells(cell_of_pair, rows * groups + group_of_item, len(self.history) * groups)
 
     def _numbered(self, name: str, items: IntArray) -> tuple[IntArray, IntArray, int]:
         """The cell of each pair, the number of each item's group, and how many groups there are."""
         group = self.catalogue.groups[name]
-        held = np.flatnonzero(np.bincount(group[items]))
-        number = np.full(int(group.max(initial=0)) + 1, len(held))
-        number[held] = np.arange(len(held))
-        size = len(held) + 1
-        return self.pairs.rows * np.int64(size) + number[group[self.pairs.items]], number[group[items]], size
+        present = np.flatnonzero(np.bincount(group[items]))
+        number = np.full(int(group.max(initial=0)) + 1, len(present))
+        number[present] = np.arange(len(present))
+        groups = len(present) + 1
+        return (
+            self.pairs.rows * np.int64(groups) + number[group[self.pairs.items]],
+            number[group[items]],
+            groups,
+        )
 
     def _own_cells(self, name: str, pair: IntArray) -> "_Cells":
-        """By customer and group of an item that they bought."""
+        """Cells by customer and group of an item that they bought."""
         group = self.catalogue.groups[name]
         keys = self.pairs.rows * (np.int64(group.max(initial=0)) + 1) + group[self.pairs.items]
         order, ordered = sort_keys(keys)
-        own = np.empty(len(keys), np.int64)
-        own[order] = np.cumsum(np.diff(ordered, prepend=-1) != 0) - 1
-        return _Cells(own, own[pair], int(own.max(initial=-1)) + 1)
+        cell_of_pair = np.empty(len(keys), np.int64)
+        cell_of_pair[order] = np.cumsum(np.diff(ordered, prepend=-1) != 0) - 1
+        return _Cells(cell_of_pair, cell_of_pair[pair], int(cell_of_pair.max(initial=-1)) + 1)
 
     def _together(self, name: str, rows: IntArray, cells: Mapping[str, "_Cells"]) -> RealArray:
         """A column named `<part>_of_<group>`, as logarithms."""
         part, _, group = name.partition("_of_")
-        known = cells[group]
+        of_group = cells[group]
         if part == "share":
-            return np.log(known.total(self._worth["weight"])[known.asked] / self._total[rows] + _LEAST_SHARE)
+            return np.log(
+                of_group.total(self._sums_of_pair["weight"])[of_group.of_candidate] / self._total[rows]
+                + _LEAST_SHARE
+            )
         if part == "last":
-            return np.log1p(self._newest(known)[known.asked])
-        return np.log1p(known.total(self._worth[part])[known.asked])
+            return np.log1p(self._newest(of_group)[of_group.of_candidate])
+        return np.log1p(of_group.total(self._sums_of_pair[part])[of_group.of_candidate])
 
     def _newest(self, cells: "_Cells") -> RealArray:
         """Days since the newest purchase of each cell."""
-        found = np.full(cells.count, float(NEVER))
-        # The oldest line of a customer comes first, so the newest age is what stays.
-        found[cells.own[self.history.pair_of_line]] = self.history.ages
-        return found
+        days = np.full(cells.count, float(NEVER))
+        # Lines are from old to new: the newest age is written last and stays.
+        days[cells.of_pair[self.history.pair_of_line]] = self.history.ages
+        return days
 
-    def _own(self, rows: IntArray, pair: IntArray, told: Mapping[str, Float32Array]) -> Iterator[RealArray]:
+    def _own(
+        self, rows: IntArray, pair: IntArray, by_name: Mapping[str, Float32Array]
+    ) -> Iterator[RealArray]:
         """`OWN` of pairs."""
         pairs, lines = self.pairs, self.history
         times, last, first = pairs.times[pair], pairs.last[pair], pairs.first[pair]
         listed, paid = pairs.total(lines.listed)[pair], pairs.total(lines.paid)[pair]
         gap = np.where(times > 1, (first - last) / np.maximum(times - 1, 1), _NO_GAP)
         since_first = pairs.orders_since_first[pair]
-        yield from (np.log1p(one) for one in (times, last, first, pairs.one_before[pair]))
-        yield from (np.log1p(one) for one in (pairs.orders_since_last[pair], since_first))
+        yield from (np.log1p(count) for count in (times, last, first, pairs.one_before[pair]))
+        yield from (np.log1p(count) for count in (pairs.orders_since_last[pair], since_first))
         yield from (np.log1p(pairs.weight(days)[pair]) for days in (7, 14, 30, 90))
         yield from (np.log1p(pairs.total(lines.ages < days)[pair]) for days in (28, 91))
         yield np.log1p(pairs.total(lines.quantities)[pair] / times)
@@ -207,9 +220,9 @@ class CustomerBlock:
         yield np.log1p(np.maximum(pairs.one_before[pair] - last, 0))
         yield np.where(listed > 0, 1 - paid / np.maximum(listed, 0.1), 0)
         yield times / np.maximum(since_first, 1)
-        share = self._worth["weight"][pair] / self._total[rows]
-        yield from (share / np.exp(told[f"share_of_{name}"]) for name in ("kind", "family"))
-        yield np.log1p(last) - told["last_of_kind"]
+        share = self._sums_of_pair["weight"][pair] / self._total[rows]
+        yield from (share / np.exp(by_name[f"share_of_{name}"]) for name in ("kind", "family"))
+        yield np.log1p(last) - by_name["last_of_kind"]
 
 
 @dataclass(frozen=True)
@@ -217,26 +230,26 @@ class _Cells:
     """Customers by groups of items.
 
     Args:
-        own: the cell of each pair.
-        asked: the cell of each candidate.
+        of_pair: the cell of each pair.
+        of_candidate: the cell of each candidate.
         count: how many cells.
     """
 
-    own: IntArray
-    asked: IntArray
+    of_pair: IntArray
+    of_candidate: IntArray
     count: int
 
     def total(self, of_pairs: np.ndarray) -> np.ndarray:
         """The sum over the pairs of each cell."""
-        return np.bincount(self.own, of_pairs, self.count)
+        return np.bincount(self.of_pair, of_pairs, self.count)
 
 
-def _said(candidates: Candidates, customers: int) -> Iterator[Float32Array]:
-    """Each source's score, how it compares with its best of the same customer, and its rank (logarithms)."""
+def _score_features(candidates: Candidates, customers: int) -> Iterator[Float32Array]:
+    """Each score, its difference to the customer's best, and its rank (logarithms)."""
     lists = RaggedLists(candidates.rows, customers)
     starts = np.flatnonzero(np.diff(candidates.rows, prepend=-1))
     lengths = np.diff(starts, append=len(candidates))
-    said = [np.log(np.maximum(one, _LEAST)) for one in candidates.scores.T]
-    yield from said
-    yield from (one - np.repeat(np.maximum.reduceat(one, starts), lengths) for one in said)
-    yield from (np.log1p(lists.ranks(one)) for one in said)
+    log_scores = [np.log(np.maximum(column, _LEAST)) for column in candidates.scores.T]
+    yield from log_scores
+    yield from (column - np.repeat(np.maximum.reduceat(column, starts), lengths) for column in log_scores)
+    yield from (np.log1p(lists.ranks(column)) for column in log_scores)

@@ -91,9 +91,9 @@ class _Variety:
         customers, pool = texts.shape
         self.strength, self.pool = strength, pool
         likeness = torch.empty(customers, pool, pool)
-        meanings = torch.from_numpy(catalogue.text_meanings)
+        text_vectors = torch.from_numpy(catalogue.text_vectors_or_zeros)
         for some, found in zip(torch.from_numpy(texts).split(_BLOCK), likeness.split(_BLOCK), strict=True):
-            vectors = torch.nn.functional.embedding(some, meanings)
+            vectors = torch.nn.functional.embedding(some, text_vectors)
             torch.bmm(vectors, vectors.mT, out=found)
         self.likeness = likeness.numpy()
         self.left = np.ones((customers, pool), np.float32)

@@ -16,7 +16,7 @@ Forms = tuple[str, str]
 """For one, and for many: `{n}` is the number."""
 _HELD = {
     **{name: {"n"} for name in ("days_ago", "every", "times", "popularity")},
-    **{name: {"item"} for name in ("item_neighbours", "content", "kind", "new_item_like")},
+    **{name: {"item"} for name in ("item_neighbours", "content", "kind", "sequence", "new_item_like")},
     "regular": {"every", "ago"},
     "bought": {"times", "ago"},
 }
@@ -39,15 +39,16 @@ class Phrases(Part):
     popularity: Forms
     new_item_like: str
     new_item: str
+    sequence: str | None = Field(None, description="missing: the sentence of item_neighbours")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         for name in type(self).model_fields:
-            said = getattr(self, name)
+            sentence = getattr(self, name)
             allowed = _HELD.get(name, set())
-            for form in (said,) if isinstance(said, str) else said:
-                held = {key for _, key, *_ in Formatter().parse(form) if key is not None}
-                if held - allowed or (isinstance(said, str) and allowed - held):
+            for form in (sentence,) if isinstance(sentence, str) else sentence or ():
+                keys = {key for _, key, *_ in Formatter().parse(form) if key is not None}
+                if keys - allowed or (isinstance(sentence, str) and allowed - keys):
                     braces = " and ".join(f"{{{key}}}" for key in sorted(allowed)) or "nothing in braces"
                     raise ValueError(f"{name}: {braces} is meant to be in it; found {form!r}")
         return self
@@ -61,6 +62,11 @@ class Phrases(Part):
         if gap is None:
             return self.bought.format(times=_counted(self.times, times), ago=self.ago(days))
         return self.regular.format(every=_counted(self.every, max(1, gap)), ago=self.ago(days))
+
+    def like(self, reason: str, title: str) -> str:
+        """Of something never bought; `reason` is item_neighbours, content, kind or sequence."""
+        sentence = getattr(self, reason) or self.item_neighbours
+        return str(sentence.format(item=title))
 
     def popular(self, buyers: int) -> str:
         """Of something that so many customers bought lately."""

@@ -1,11 +1,11 @@
-"""One sentence with each recommended item, from the source that carried it, and the items it rests on.
+"""One sentence with each recommended item: why it is there, and the purchase behind it.
 
-The sentences are those of reasons.yaml, in the customer's language.
+The reason is that of the source whose score ranks the item highest. The sentences are those of reasons.yaml,
+in the customer's language.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +15,9 @@ from perennial.recommend.arrays.ragged import RaggedLists
 from perennial.recommend.features.matrix import CustomerBlock
 from perennial.recommend.features.pairs import Candidates
 from perennial.recommend.lists.phrases import Languages, Phrases
-
-if TYPE_CHECKING:
-    from perennial.recommend.sources.new_items import NewItems
-    from perennial.recommend.sources.retrieval import CandidateSources
+from perennial.recommend.sources.new_items import NewItems
+from perennial.recommend.sources.retrieval import CandidateSources
+from perennial.recommend.sources.source import Reason
 
 SCHEMA = pa.schema(
     [
@@ -32,147 +31,161 @@ SCHEMA = pa.schema(
         ("propensity", pa.float64()),
     ]
 )
-NEW = ""
-"""In place of a source: what is too new for any."""
+_NO_SCORE = -1
+"""In place of a score: the item is too new for any source to score it."""
 _REGULAR_TIMES = 3
+"""From so many purchases on the sentence names the gap between them."""
 
 
 @dataclass(frozen=True)
 class RankedLists:
-    """The best items of each customer of a block, best first; places that nothing fills hold −1.
+    """The best items of each customer of a block, best first; empty places hold −1.
 
     Args:
         block: the customers.
-        found: all candidates.
-        chosen: position of each recommended item among them, shape (customers, k).
-        scores: probability of buying it within the window, of all candidates.
-        chances: probability with which each place got its item, 1 where chance had no say, as `chosen`.
+        candidates: all of them.
+        positions: of each recommended item among the candidates, shape (customers, k).
+        scores: probability that each candidate is bought within the window.
+        chances: probability with which each place got its item, 1 where it was not drawn, as `positions`.
     """
 
     block: CustomerBlock
-    found: Candidates
-    chosen: IntArray
+    candidates: Candidates
+    positions: IntArray
     scores: FloatArray
     chances: FloatArray
 
     @classmethod
-    def best(cls, block: CustomerBlock, found: Candidates, scores: FloatArray, k: int) -> Self:
-        """The k likeliest candidates of each customer; equals in the order of the items."""
-        chosen = RaggedLists(found.rows, len(block.history)).best(scores, k)
-        return cls(block, found, chosen, scores, np.ones(chosen.shape))
+    def best(cls, block: CustomerBlock, candidates: Candidates, scores: FloatArray, k: int) -> Self:
+        """The k candidates of each customer with the highest scores; ties in the order of the items."""
+        positions = RaggedLists(candidates.rows, len(block.history)).best(scores, k)
+        return cls(block, candidates, positions, scores, np.ones(positions.shape))
 
     @property
     def items(self) -> IntArray:
         """The row of each item in the catalogue, shape (customers, k)."""
-        return np.where(self.chosen >= 0, self.found.items[self.chosen], -1)
+        return np.where(self.positions >= 0, self.candidates.items[self.positions], -1)
 
 
 def recommendation_table(
-    ranking: RankedLists,
-    sources: "CandidateSources",
-    new_items: "NewItems",
+    lists: RankedLists,
+    sources: CandidateSources,
+    new_items: NewItems,
     languages: Languages,
-    spoken: IntArray,
+    language_of: IntArray,
 ) -> pa.Table:
     """A row of `SCHEMA` for each recommended item, by customer and rank.
 
     Args:
-        ranking: the lists.
-        sources: who named the items …
-        new_items: … that are not too new for any.
-        languages: what is said.
-        spoken: the place of each customer's language among them, shape (customers,).
+        lists: of the customers.
+        sources: of the candidates.
+        new_items: the items that may be too new for the sources.
+        languages: the sentences.
+        language_of: the place of each customer's language among them, shape (customers,).
     """
-    rows, places = np.nonzero(ranking.chosen >= 0)
-    at = ranking.chosen[rows, places]
-    found, catalogue, block = ranking.found, sources.catalogue, ranking.block
-    items, pairs = found.items[at], found.pair[at]
-    old, new = np.flatnonzero(pairs >= 0), np.flatnonzero(pairs < 0)
-    carriers = _carriers(found, at[new], sources.names, len(block.history))
-    proofs = items.copy()
-    proofs[new] = _evidence(block, sources, rows[new], items[new], carriers)
-    unknown = new[carriers == NEW]
-    proofs[unknown] = new_items.evidence(block.history, rows[unknown], items[unknown])
-    names, sentences = np.full(len(at), "repeat", object), np.empty(len(at), object)
-    sentences[old] = _bought(block, pairs[old], languages, spoken[rows[old]])
-    for one, carrier, item, proof, place in zip(
-        new, carriers, items[new], proofs[new], spoken[rows[new]], strict=True
-    ):
-        names[one], sentences[one] = _new(sources, item, carrier, proof, languages[place])
-    proofs = np.where(proofs >= 0, proofs, items)
+    customers, places = np.nonzero(lists.positions >= 0)
+    positions = lists.positions[customers, places]
+    candidates, catalogue, block = lists.candidates, sources.catalogue, lists.block
+    items, pairs = candidates.items[positions], candidates.pair[positions]
+    bought, new = np.flatnonzero(pairs >= 0), np.flatnonzero(pairs < 0)
+    scores = _leading_scores(candidates, positions[new], len(block.history))
+    evidence = items.copy()
+    evidence[new] = _evidence(block, sources, new_items, customers[new], items[new], scores)
+    reasons, sentences = np.full(len(items), Reason.REPEAT.value, object), np.empty(len(items), object)
+    sentences[bought] = _repeat_sentences(block, pairs[bought], languages, language_of[customers[bought]])
+    # Behind the reasons of the scores stands that of no score.
+    reason_of_score = [*(sources.source_of(name).reason for name in sources.score_names), Reason.NEW_ITEM]
+    for row, score in zip(new, scores, strict=True):
+        title = catalogue.titles[evidence[row]] if evidence[row] >= 0 else ""
+        buyers = int(sources.item_features.buyers_lately[items[row]])
+        phrases = languages[language_of[customers[row]]]
+        reasons[row], sentences[row] = _new_sentence(reason_of_score[score], title, buyers, phrases)
+    evidence = np.where(evidence >= 0, evidence, items)
     columns = [
-        pa.array(block.history.customer_ids[rows], pa.string()),
+        pa.array(block.history.customer_ids[customers], pa.string()),
         pa.array(places + 1),
         pa.array(catalogue.item_ids[items], pa.string()),
-        pa.array(ranking.scores[at]),
-        pa.array(names, pa.string()),
+        pa.array(lists.scores[positions]),
+        pa.array(reasons, pa.string()),
         pa.array(sentences, pa.string()),
         pa.ListArray.from_arrays(
-            np.arange(len(at) + 1, dtype=np.int32), pa.array(catalogue.item_ids[proofs], pa.string())
+            np.arange(len(items) + 1, dtype=np.int32), pa.array(catalogue.item_ids[evidence], pa.string())
         ),
-        pa.array(ranking.chances[rows, places]),
+        pa.array(lists.chances[customers, places]),
     ]
     return pa.table(columns, SCHEMA)
 
 
-def _bought(block: CustomerBlock, pairs: IntArray, languages: Languages, spoken: IntArray) -> StringArray:
-    """Of things that customers bought before; the same is said once."""
-    times, age, first = (known[pairs] for known in (block.pairs.times, block.pairs.last, block.pairs.first))
-    regular = (times >= _REGULAR_TIMES) & (first > age)
-    gaps = np.rint((first - age) / np.maximum(times - 1, 1)).astype(np.int64)
-    item_features = ((spoken << 1 | regular) << 16 | np.where(regular, gaps, times)) << 16 | age
-    different, places = np.unique(item_features, return_inverse=True)
+def _repeat_sentences(
+    block: CustomerBlock, pairs: IntArray, languages: Languages, language_of: IntArray
+) -> StringArray:
+    """For items bought before; each different sentence is made once."""
+    times, last, first = (
+        column[pairs] for column in (block.pairs.times, block.pairs.last, block.pairs.first)
+    )
+    is_regular = (times >= _REGULAR_TIMES) & (first > last)
+    gaps = np.rint((first - last) / np.maximum(times - 1, 1)).astype(np.int64)
+    # Language, regularity, gap or times, and days in one number each.
+    codes = ((language_of << 1 | is_regular) << 16 | np.where(is_regular, gaps, times)) << 16 | last
+    different, places = np.unique(codes, return_inverse=True)
     parts = (different[:, None] >> np.array([33, 32, 16, 0]) & [0xFFFF, 1, 0xFFFF, 0xFFFF]).tolist()
     phrases = tuple(languages.root.values())
-    said = [phrases[place].repeat(count, ago, count if often else None) for place, often, count, ago in parts]
-    return np.array(said, object)[places]
+    sentences = [
+        phrases[language].repeat(count, days, count if regular else None)
+        for language, regular, count, days in parts
+    ]
+    return np.array(sentences, object)[places]
 
 
-def _new(
-    sources: "CandidateSources", item: int, carrier: str, proof: int, phrases: Phrases
-) -> tuple[str, str]:
-    """Of something the customer never bought."""
-    by, title = carrier.partition("_")[0], sources.catalogue.titles[proof] if proof >= 0 else ""
-    if carrier == NEW:
-        return "new_item", phrases.new_item_like.format(item=title) if title else phrases.new_item
-    if title and by == "content":
-        return "content", phrases.content.format(item=title)
-    if title and by == "needs":
-        return "kind", phrases.kind.format(item=title)
-    if title:
-        return "item_neighbours", phrases.item_neighbours.format(item=title)
-    if by == "customer":
-        return "customer_neighbours", phrases.customer_neighbours
-    return "popularity", phrases.popular(int(sources.item_features.buyers_lately[item]))
+def _new_sentence(reason: Reason, title: str, buyers: int, phrases: Phrases) -> tuple[Reason, str]:
+    """Reason and sentence for an item that the customer never bought.
 
-
-def _carriers(found: Candidates, asked: IntArray, names: Sequence[str], customers: int) -> StringArray:
-    """The source that ranks each new candidate highest among its customer's, shape (asked,).
-
-    One that says the same of all has them all on the last rank. Of what no source knows it is `NEW`.
+    Args:
+        reason: of the source.
+        title: of the purchase behind it; empty where there is none.
+        buyers: of the item, in the last 28 days.
+        phrases: in the customer's language.
     """
-    new = np.flatnonzero(found.pair < 0)
-    lists, rows = RaggedLists(found.rows[new], customers), found.rows[asked]
-    ranks = np.empty((len(asked), len(names)), np.int64)
-    for place, said in enumerate(found.scores.T):
-        ranks[:, place] = np.count_nonzero(lists.table(said[new], -np.inf)[rows] >= said[asked, None], axis=1)
-    known = np.isfinite(found.scores[asked]).all(axis=1)
-    return np.where(known, np.array(names, object)[ranks.argmin(axis=1)], NEW)
+    if reason is Reason.NEW_ITEM:
+        return reason, phrases.new_item_like.format(item=title) if title else phrases.new_item
+    if title:
+        return reason, phrases.like(reason, title)
+    if reason is Reason.CUSTOMER_NEIGHBOURS:
+        return reason, phrases.customer_neighbours
+    return Reason.POPULARITY, phrases.popular(buyers)
+
+
+def _leading_scores(candidates: Candidates, positions: IntArray, customers: int) -> IntArray:
+    """Which score ranks each new candidate highest among those of its customer, shape (n,).
+
+    A score that is the same for all candidates has them all on the last rank. Where the sources give no score
+    it is `_NO_SCORE`.
+    """
+    new = np.flatnonzero(candidates.pair < 0)
+    lists, rows = RaggedLists(candidates.rows[new], customers), candidates.rows[positions]
+    ranks = np.empty((len(positions), candidates.scores.shape[1]), np.int64)
+    for place, scores in enumerate(candidates.scores.T):
+        others = lists.table(scores[new], -np.inf)[rows]
+        ranks[:, place] = np.count_nonzero(others >= scores[positions, None], axis=1)
+    has_scores = np.isfinite(candidates.scores[positions]).all(axis=1)
+    return np.where(has_scores, ranks.argmin(axis=1), _NO_SCORE)
 
 
 def _evidence(
     block: CustomerBlock,
-    sources: "CandidateSources",
-    rows: IntArray,
+    sources: CandidateSources,
+    new_items: NewItems,
+    customers: IntArray,
     items: IntArray,
-    carriers: StringArray,
+    scores: IntArray,
 ) -> IntArray:
-    """The item that the customer bought on which each recommendation of a new one rests, −1 for none."""
-    found = np.full(len(rows), -1, np.int64)
-    # What a model of item neighbours rests on is the same for all of its questions.
-    models = {name: name if name.startswith("needs") else name.partition("_")[0] for name in sources.names}
-    by = np.array([models.get(name, NEW) for name in carriers], object)
-    for name in dict.fromkeys(models.values()):
-        some = np.flatnonzero(by == name)
-        found[some] = sources.evidence(name, block, rows[some], items[some])
-    return found
+    """The purchase behind each recommendation of an item never bought: its row, −1 for none, shape (n,)."""
+    evidence = np.full(len(items), -1, np.int64)
+    names = sources.score_names
+    for source in sources.sources:
+        of_source = [names.index(name) for name in sources.settings.scores_by_source[source.name]]
+        rows = np.flatnonzero(np.isin(scores, of_source))
+        evidence[rows] = source.evidence(block, customers[rows], items[rows])
+    rows = np.flatnonzero(scores == _NO_SCORE)
+    evidence[rows] = new_items.evidence(block.history, customers[rows], items[rows])
+    return evidence

@@ -1,4 +1,4 @@
-"""The lists of a day: what the rules allow, likeliest first, as varied as asked, with drawn new items."""
+"""The list of each customer: likely items that the rules allow, varied, with new items drawn by chance."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -21,17 +21,17 @@ from perennial.recommend.sources.retrieval import CandidateSources
 
 @dataclass(frozen=True)
 class ListSelector:
-    """How the lists of a day are chosen among candidates.
+    """Selects the lists of a day among candidates.
 
     Args:
-        chosen: how varied, and how much room new items get.
-        sources: of the catalogue.
-        new_items: those that chance may show.
+        settings: how varied lists are, and how many new items they show.
+        sources: of the candidates.
+        new_items: those that may be drawn by chance.
         rules: over the catalogue.
-        day: decides how the dice fall.
+        day: a part of the key of chance.
     """
 
-    chosen: RecommenderSettings
+    settings: RecommenderSettings
     sources: CandidateSources
     new_items: NewItems
     rules: EligibilityRules
@@ -40,86 +40,112 @@ class ListSelector:
     @classmethod
     def of(
         cls,
-        chosen: RecommenderSettings,
+        settings: RecommenderSettings,
         sources: CandidateSources,
         new_items: NewItems,
         available: BoolArray,
         day: date,
     ) -> Self:
-        """For a day on which some items of the catalogue are available."""
-        rules = EligibilityRules.of(chosen.eligibility, sources.catalogue, available)
-        return cls(chosen, sources, new_items, rules, day)
+        """For a day; `available` says which items of the catalogue can be sold on it, shape (items,)."""
+        rules = EligibilityRules.of(settings.eligibility, sources.catalogue, available)
+        return cls(settings, sources, new_items, rules, day)
 
     @cached_property
-    def _items(self) -> Keys:
+    def _item_keys(self) -> Keys:
         return keys(self.sources.catalogue.item_ids)
 
     @cached_property
-    def _new(self) -> BoolArray:
-        found = np.zeros(len(self.sources.catalogue), bool)
-        found[self.new_items.items] = True
-        return found
+    def _is_new_item(self) -> BoolArray:
+        is_new = np.zeros(len(self.sources.catalogue), bool)
+        is_new[self.new_items.items] = True
+        return is_new
 
-    def choose(
-        self, block: CustomerBlock, found: Candidates, scores: FloatArray, adult: BoolArray, k: int
+    def select(
+        self,
+        block: CustomerBlock,
+        candidates: Candidates,
+        probabilities: FloatArray,
+        adult: BoolArray,
+        k: int,
     ) -> RankedLists:
         """The lists of the customers of a block.
 
         Args:
             block: the customers.
-            found: what is considered for them.
-            scores: probability of buying it within the window, of each candidate.
+            candidates: of the customers.
+            probabilities: that each candidate is bought within the window.
             adult: which customers are known to be adults.
             k: length of a list.
         """
-        diversity, exploration = self.chosen.diversity, self.chosen.exploration
-        if exploration.one_in is not None:
-            found, scores = self._with_new(block, found, scores)
-        kept = self.rules.eligible(found.rows, found.items, block.history, adult)
-        found, scores = found.where(kept), scores[kept]
-        buyers, catalogue, size = (
-            self.sources.item_features.buyers_lately,
-            self.sources.catalogue,
-            len(block.history),
-        )
-        wanted = penalise_popularity(scores, found.items, buyers, diversity.popularity_penalty)
-        lists = select_diverse(
-            found.rows, found.items, wanted, size, k, self.rules, catalogue, diversity.strength
-        )
+        if self.settings.exploration.one_in is not None:
+            candidates, probabilities = self._with_new_items(block, candidates, probabilities)
+        is_eligible = self.rules.eligible(candidates.rows, candidates.items, block.history, adult)
+        candidates, probabilities = candidates.where(is_eligible), probabilities[is_eligible]
+        lists = self._select_diverse(block, candidates, probabilities, k)
         chances = np.ones(lists.shape)
-        if exploration.one_in is not None:
-            chance = KeyedChance(keys(block.history.customer_ids), self._items, self.day)
-            new = self._new[found.items] & (found.pair < 0)
-            lists, chances = insert_new_items(
-                lists, found.rows, found.items, scores, new, self.rules, chance, exploration.one_in
-            )
-        return RankedLists(block, found, lists, scores, chances)
+        if self.settings.exploration.one_in is not None:
+            lists, chances = self._insert_new_items(block, candidates, probabilities, lists)
+        return RankedLists(block, candidates, lists, probabilities, chances)
 
-    def _with_new(
-        self, block: CustomerBlock, found: Candidates, scores: FloatArray
-    ) -> tuple[Candidates, FloatArray]:
-        """The candidates and, of what each customer never bought, the likeliest new items."""
-        items, width = self.new_items.items, np.int64(len(self.sources.catalogue))
-        count = min(self.chosen.exploration.named, len(items))
-        if not count:
-            return found, scores
-        said = self.new_items.probability(block.history)
-        best = np.sort(np.argpartition(-said, count - 1, axis=1)[:, :count], axis=1)
-        rows, named = np.repeat(np.arange(len(said)), count), items[best.ravel()]
-        asked = rows * width + named
-        there = _among(found.rows * width + found.items, asked) | _among(block.pairs.keys, asked)
-        rows, named, likely = rows[~there], named[~there], said[rows, best.ravel()][~there]
-        order = np.argsort(np.r_[found.rows, rows], kind="stable")
-        nothing = np.full((len(rows), found.scores.shape[1]), np.nan, found.scores.dtype)
-        both = Candidates(
-            np.r_[found.rows, rows][order],
-            np.r_[found.items, named][order],
-            np.concatenate([found.scores, nothing])[order],
-            np.r_[found.pair, np.full(len(rows), -1)][order],
+    def _select_diverse(
+        self, block: CustomerBlock, candidates: Candidates, probabilities: FloatArray, k: int
+    ) -> IntArray:
+        """Positions of the best candidates, varied and within the limits of a list, shape (customers, k)."""
+        diversity, buyers = self.settings.diversity, self.sources.item_features.buyers_lately
+        scores = penalise_popularity(probabilities, candidates.items, buyers, diversity.popularity_penalty)
+        return select_diverse(
+            candidates.rows,
+            candidates.items,
+            scores,
+            len(block.history),
+            k,
+            self.rules,
+            self.sources.catalogue,
+            diversity.strength,
         )
-        return both, np.r_[scores, likely][order]
+
+    def _insert_new_items(
+        self, block: CustomerBlock, candidates: Candidates, probabilities: FloatArray, lists: IntArray
+    ) -> tuple[IntArray, FloatArray]:
+        """Lists in which some places hold a new item drawn by chance, and the probability of each place."""
+        assert self.settings.exploration.one_in is not None
+        return insert_new_items(
+            lists,
+            candidates.rows,
+            candidates.items,
+            probabilities,
+            self._is_new_item[candidates.items] & (candidates.pair < 0),
+            self.rules,
+            KeyedChance(keys(block.history.customer_ids), self._item_keys, self.day),
+            self.settings.exploration.one_in,
+        )
+
+    def _with_new_items(
+        self, block: CustomerBlock, candidates: Candidates, probabilities: FloatArray
+    ) -> tuple[Candidates, FloatArray]:
+        """The candidates, and the likeliest new items among those that each customer never bought."""
+        items, width = self.new_items.items, np.int64(len(self.sources.catalogue))
+        count = min(self.settings.exploration.named, len(items))
+        if not count:
+            return candidates, probabilities
+        of_new = self.new_items.probability(block.history)
+        best = np.sort(np.argpartition(-of_new, count - 1, axis=1)[:, :count], axis=1).ravel()
+        customers = np.repeat(np.arange(len(of_new)), count)
+        keys_of_new = customers * width + items[best]
+        is_known = _is_among(keys_of_new, candidates.rows * width + candidates.items)
+        is_known |= _is_among(keys_of_new, block.pairs.keys)
+        customers, best = customers[~is_known], best[~is_known]
+        order = np.argsort(np.r_[candidates.rows, customers], kind="stable")
+        no_scores = np.full((len(customers), candidates.scores.shape[1]), np.nan, candidates.scores.dtype)
+        with_new = Candidates(
+            np.r_[candidates.rows, customers][order],
+            np.r_[candidates.items, items[best]][order],
+            np.concatenate([candidates.scores, no_scores])[order],
+            np.r_[candidates.pair, np.full(len(customers), -1)][order],
+        )
+        return with_new, np.r_[probabilities, of_new[customers, best]][order]
 
 
-def _among(keys: IntArray, asked: IntArray) -> BoolArray:
-    """Which of the asked are among ascending keys."""
-    return np.append(keys, -1)[np.searchsorted(keys, asked)] == asked
+def _is_among(keys_: IntArray, ascending: IntArray) -> BoolArray:
+    """Which of the keys are among ascending ones."""
+    return np.append(ascending, -1)[np.searchsorted(ascending, keys_)] == keys_

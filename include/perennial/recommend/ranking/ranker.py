@@ -1,9 +1,9 @@
-"""How likely each candidate is bought within the window, from everything that is known of it.
+"""The probability that each candidate is bought within the window.
 
-What was bought before and what never was are two questions. Of the second, a small network compares the
-many things that a customer might try, list by list. The first is one of when and how often: boosted trees
-judge each item by itself, a network compares them, and the mean of their log odds is better than either.
-All say a probability, so the answers to both questions merge.
+There are two kinds of candidates. For items that the customer bought before, boosted trees judge each item
+by itself, a network compares them, and the mean of both log odds is better than either. For items that the
+customer never bought, a network compares the candidates of each customer. All of them are probabilities, so
+both kinds merge into one list.
 """
 
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ from perennial.recommend.features.pairs import Candidates
 from perennial.recommend.ranking.listwise_network import CandidateLists, ListwiseNetwork
 from perennial.recommend.settings import RankerSettings
 
-_FIRST = 24
-"""So many of what a customer bought, by the network, are judged by the trees too, which take their time."""
+_JUDGED_BY_TREES = 24
+"""The trees are slow: they judge only so many items that a customer bought, the best by the network."""
 
 
 class CandidateKind(StrEnum):
-    """Which candidates are asked about."""
+    """Whether the customer bought the candidates before."""
 
     BOUGHT = "bought"
     NEW = "new"
@@ -37,7 +37,7 @@ class CandidateKind(StrEnum):
 
 @dataclass(frozen=True)
 class TrainingLists:
-    """The candidates of a block of customers, with what became of them, for each question."""
+    """The candidates of a block of customers with labels, for each kind."""
 
     lists: dict[CandidateKind, CandidateLists]
 
@@ -45,89 +45,97 @@ class TrainingLists:
     def of(
         cls,
         block: CustomerBlock,
-        found: Candidates,
-        wanted: BoolArray,
-        chosen: RankerSettings,
+        candidates: Candidates,
+        labels: BoolArray,
+        settings: RankerSettings,
         seed: int,
     ) -> Self:
-        """From candidates and whether each was bought; of what was not bought a share is drawn."""
-        kept = wanted | (np.random.default_rng(seed).random(len(found)) < chosen.negatives)
-        return cls({question: _lists(block, found, wanted, question, kept) for question in CandidateKind})
+        """From candidates and whether each was bought; of the others a share is kept, drawn by chance."""
+        is_kept = labels | (np.random.default_rng(seed).random(len(candidates)) < settings.negatives)
+        return cls({kind: _lists(block, candidates, labels, kind, is_kept) for kind in CandidateKind})
 
 
 @dataclass(frozen=True)
 class Ranker:
-    """Trees for what was bought before, and a network for each question."""
+    """Trees for items bought before, and a network for each kind of candidates."""
 
     trees: lightgbm.Booster
     networks: dict[CandidateKind, ListwiseNetwork]
 
     @classmethod
-    def fit(cls, lessons: Sequence[TrainingLists], sources: Sequence[str], chosen: RankerSettings) -> Self:
+    def fit(
+        cls, blocks: Sequence[TrainingLists], score_names: Sequence[str], settings: RankerSettings
+    ) -> Self:
         """Learn from past windows.
 
         Args:
-            lessons: of all blocks of all windows.
-            sources: the names of the sources, in the order of their scores.
-            chosen: how.
+            blocks: all blocks of all windows.
+            score_names: of the sources, in their order.
+            settings: of trees and networks.
         """
-        bought = [one.lists[CandidateKind.BOUGHT] for one in lessons]
-        labels = np.concatenate([one.labels for one in bought]).astype(float)
+        bought = [block.lists[CandidateKind.BOUGHT] for block in blocks]
+        labels = np.concatenate([lists.labels for lists in bought]).astype(float)
         trees = boosting.grow(
-            np.concatenate([one.features for one in bought]),
+            np.concatenate([lists.features for lists in bought]),
             labels,
             "binary",
-            chosen.trees,
-            matrix.feature_names(sources, bought=True),
-            weights=np.where(labels > 0, 1.0, 1 / chosen.negatives),
+            settings.trees,
+            matrix.feature_names(score_names, bought=True),
+            weights=np.where(labels > 0, 1.0, 1 / settings.negatives),
         )
         networks = {
-            question: ListwiseNetwork.fit(
-                [one.lists[question] for one in lessons], chosen.network, chosen.negatives
+            kind: ListwiseNetwork.fit(
+                [block.lists[kind] for block in blocks], settings.network, settings.negatives
             )
-            for question in CandidateKind
+            for kind in CandidateKind
         }
         return cls(trees, networks)
 
-    def probability(self, block: CustomerBlock, found: Candidates) -> FloatArray:
+    def probability(self, block: CustomerBlock, candidates: Candidates) -> FloatArray:
         """P(bought within the window) for each candidate."""
-        said, nothing = np.zeros(len(found)), np.zeros(len(found), bool)
-        for question, network in self.networks.items():
-            asked = (found.pair >= 0) == (question is CandidateKind.BOUGHT)
-            if not asked.any():
+        probabilities = np.zeros(len(candidates))
+        no_labels, all_kept = np.zeros(len(candidates), bool), np.ones(len(candidates), bool)
+        for kind, network in self.networks.items():
+            is_of_kind = _is_of_kind(candidates, kind)
+            if not is_of_kind.any():
                 continue
-            lists = _lists(block, found, nothing, question, ~nothing)
-            odds = network.log_odds(lists.features, lists.starts, lists.customers)
-            if question is CandidateKind.BOUGHT:
-                first = RaggedLists(found.rows[asked], len(block.history)).ranks(odds) < _FIRST
-                by_trees = boosting.predict(self.trees, lists.features[first], raw=True, threads=1)
-                odds[first] = (odds[first] + by_trees) / 2
-            said[asked] = 1 / (1 + np.exp(-odds))
-        return said
+            lists = _lists(block, candidates, no_labels, kind, all_kept)
+            log_odds = network.log_odds(lists.features, lists.starts, lists.customers)
+            if kind is CandidateKind.BOUGHT:
+                ranks = RaggedLists(candidates.rows[is_of_kind], len(block.history)).ranks(log_odds)
+                is_first = ranks < _JUDGED_BY_TREES
+                of_trees = boosting.predict(self.trees, lists.features[is_first], raw=True, threads=1)
+                log_odds[is_first] = (log_odds[is_first] + of_trees) / 2
+            probabilities[is_of_kind] = 1 / (1 + np.exp(-log_odds))
+        return probabilities
 
     def save(self, folder: Path) -> None:
         """Write the trees as text, the networks as arrays."""
         self.trees.save_model(folder / "trees.txt")
-        for question, network in self.networks.items():
-            network.save(folder / f"{question}.npz")
+        for kind, network in self.networks.items():
+            network.save(folder / f"{kind}.npz")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
-        networks = {question: ListwiseNetwork.load(folder / f"{question}.npz") for question in CandidateKind}
+        networks = {kind: ListwiseNetwork.load(folder / f"{kind}.npz") for kind in CandidateKind}
         return cls(lightgbm.Booster(model_file=folder / "trees.txt"), networks)
+
+
+def _is_of_kind(candidates: Candidates, kind: CandidateKind) -> BoolArray:
+    return (candidates.pair >= 0) == (kind is CandidateKind.BOUGHT)
 
 
 def _lists(
     block: CustomerBlock,
-    found: Candidates,
-    wanted: BoolArray,
-    question: CandidateKind,
-    kept: BoolArray,
+    candidates: Candidates,
+    labels: BoolArray,
+    kind: CandidateKind,
+    is_kept: BoolArray,
 ) -> CandidateLists:
-    """The candidates of a question that are kept, list by list."""
-    asked = kept & ((found.pair >= 0) == (question is CandidateKind.BOUGHT))
-    some = found.where(asked)
-    starts = np.flatnonzero(np.diff(some.rows, prepend=-1))
-    rows = block.features(some, bought=question is CandidateKind.BOUGHT)
-    return CandidateLists(rows, starts, wanted[asked], block.customers[some.rows[starts]])
+    """The candidates of a kind that are kept, with their features, list by list."""
+    is_listed = is_kept & _is_of_kind(candidates, kind)
+    listed = candidates.where(is_listed)
+    starts = np.flatnonzero(np.diff(listed.rows, prepend=-1))
+    features = block.features(listed, bought=kind is CandidateKind.BOUGHT)
+    return CandidateLists(features, starts, labels[is_listed], block.customers[listed.rows[starts]])

@@ -118,7 +118,7 @@ class SequenceModel:
             network.trend.device,
             ItemTrends.of(reading.recent_orders(history, chosen.orders), catalogue),
         )
-        texts = torch.from_numpy(catalogue.meanings_of(np.arange(len(catalogue))))
+        texts = torch.from_numpy(catalogue.unit_text_vectors(np.arange(len(catalogue))))
         own = torch.from_numpy(1 + find(pa.array(catalogue.item_ids, pa.string()), own_ids))
         with torch.inference_mode():
             vectors, bias = network.vectors(texts.to(device), own.to(device))

@@ -75,7 +75,7 @@ class TrainingData:
         shares = np.minimum(1, chosen.drawn * wish / max(1, wish.sum()))
         if chosen.drawn >= (times > 0).sum():
             shares = (times > 0).astype(float)
-        texts = torch.from_numpy(catalogue.meanings_of(np.arange(len(catalogue))))
+        texts = torch.from_numpy(catalogue.unit_text_vectors(np.arange(len(catalogue))))
         device, numbers = best_device(), torch.from_numpy(own)
         market = ItemTrends.of(history, catalogue)
         weeks = np.arange(1, 1 + min(chosen.weeks, market.weeks // 2))

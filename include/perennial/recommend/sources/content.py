@@ -6,6 +6,7 @@ texts have in common says nothing of anybody.
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,7 +17,9 @@ from perennial.recommend.arrays import sparse_products
 from perennial.recommend.arrays.nearest_items import nearest_items, strongest_evidence
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.features.matrix import CustomerBlock
 from perennial.recommend.settings import PurchaseWeighting
+from perennial.recommend.sources.source import Reason
 
 
 @dataclass(frozen=True)
@@ -25,38 +28,52 @@ class Content:
 
     Args:
         catalogue: the items.
-        pool: rows of the items asked about, shape (pool,).
-        weighing: of what was bought, in a taste.
+        pool: rows of the items that are scored, ascending, shape (pool,).
+        weighing: of purchases in a taste.
     """
 
+    name = "content"
+    reason = Reason.CONTENT
     catalogue: Catalogue
     pool: IntArray
     weighing: PurchaseWeighting
 
-    def tastes(self, block: PurchaseHistory) -> Float32Array:
+    def tastes(self, history: PurchaseHistory) -> Float32Array:
         """One vector of unit length for each customer, shape (customers, width); zeros without a history."""
-        bought = block.weighted(self.weighing)
+        bought = history.weighted(self.weighing)
         parts = bought.data, self._text_of[bought.indices], bought.indptr
-        by_text = sparse.csr_array(parts, shape=(len(block), len(self.catalogue.directions)))
-        found = sparse_products.weighted_bags(by_text, self._directions)
-        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+        by_text = sparse.csr_array(parts, shape=(len(history), len(self.catalogue.text_directions)))
+        sums = sparse_products.weighted_bags(by_text, self._directions)
+        return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
 
-    def scores(self, block: PurchaseHistory) -> Float32Array:
+    def scores(self, block: CustomerBlock) -> dict[str, Float32Array]:
         """Cosine of taste and text, shape (customers, pool)."""
-        return sparse_products.times_fast(self.tastes(block), self._texts)
+        return {self.name: self.cosines(block.history)}
 
-    def evidence(self, history: PurchaseHistory, rows: IntArray, columns: IntArray) -> IntArray:
-        """The item bought whose text is most like that of an item of the pool, −1 for none, shape (n,)."""
-        return strongest_evidence(self._alike[columns], history.bought[rows])
+    def cosines(self, history: PurchaseHistory) -> Float32Array:
+        """The same for the customers of a history, shape (customers, pool)."""
+        return sparse_products.times_fast(self.tastes(history), self._texts)
+
+    def evidence(self, block: CustomerBlock, customers: IntArray, items: IntArray) -> IntArray:
+        """The item bought whose text is most like the item's text."""
+        return self.nearest_purchase(block.history, customers, items)
+
+    def nearest_purchase(self, history: PurchaseHistory, customers: IntArray, items: IntArray) -> IntArray:
+        """The same for the customers of a history, shape (n,)."""
+        columns = np.searchsorted(self.pool, items)
+        return strongest_evidence(self._alike[columns], history.bought[customers])
+
+    def save(self, folder: Path) -> None:
+        """Nothing is learned: the catalogue and the settings say all."""
 
     @cached_property
     def _text_of(self) -> Int32Array:
         """The row of each item's text among the directions."""
-        return (self.catalogue.texts % len(self.catalogue.directions)).astype(np.int32)
+        return (self.catalogue.texts % len(self.catalogue.text_directions)).astype(np.int32)
 
     @cached_property
     def _directions(self) -> torch.Tensor:
-        return sparse_products.to_fast(self.catalogue.directions)
+        return sparse_products.to_fast(self.catalogue.text_directions)
 
     @cached_property
     def _texts(self) -> torch.Tensor:
@@ -65,7 +82,7 @@ class Content:
 
     @cached_property
     def _alike(self) -> sparse.csr_array:
-        directions, texts = self.catalogue.directions, self.catalogue.texts
+        directions, texts = self.catalogue.text_directions, self.catalogue.texts
         return nearest_items(
             lambda some: (directions @ directions[texts[self.pool[some]]].T)[texts], len(self.pool)
         )

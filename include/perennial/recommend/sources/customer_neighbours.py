@@ -17,85 +17,96 @@ from scipy import sparse
 from perennial.foundation.arrays import Float32Array, IntArray, StringArray
 from perennial.recommend.arrays import csr_storage, sparse_products
 from perennial.recommend.arrays.lookup import find
+from perennial.recommend.arrays.sparse_products import times_fast, times_sparse
 from perennial.recommend.data.history import PurchaseHistory, decay
+from perennial.recommend.features.matrix import CustomerBlock
 from perennial.recommend.settings import CustomerNeighboursSettings
+from perennial.recommend.sources.source import Reason
+
+_FILE = "customer_neighbours.npz"
 
 
 @dataclass(frozen=True)
 class CustomerNeighbours:
-    """Those who may be asked; nobody is a neighbour of their own.
+    """The customers who may be neighbours; nobody is a neighbour of themselves.
 
     Args:
-        chosen: who is asked, and how much it counts.
-        pool: rows of the items asked about, shape (pool,).
+        settings: how many neighbours, and how much they count.
+        pool: rows of the items that are scored, shape (pool,).
         customer_ids: shape (customers,).
         rates: their vectors, shape (customers, items).
     """
 
-    chosen: CustomerNeighboursSettings
+    name = "customer_neighbours"
+    reason = Reason.CUSTOMER_NEIGHBOURS
+    settings: CustomerNeighboursSettings
     pool: IntArray
     customer_ids: StringArray
     rates: sparse.csr_array
 
     @classmethod
-    def fit(cls, history: PurchaseHistory, pool: IntArray, chosen: CustomerNeighboursSettings) -> Self:
-        """Remember the customers of a history, at most so many as the settings say."""
-        asked = history.sample(chosen.customers)
-        return cls(chosen, pool, asked.customer_ids, _rates(asked, chosen.half_life_days))
+    def fit(cls, history: PurchaseHistory, pool: IntArray, settings: CustomerNeighboursSettings) -> Self:
+        """Remember the customers of a history, no more of them than the settings say."""
+        known = history.sample(settings.customers)
+        return cls(settings, pool, known.customer_ids, _rates(known, settings.half_life_days))
 
     @cached_property
     def _directions(self) -> sparse.csr_array:
-        return _unit(self.rates).T.tocsr()
+        return _unit_rows(self.rates).T.tocsr()
 
     @cached_property
-    def _of_pool(self) -> torch.Tensor:
+    def _rates_of_pool(self) -> torch.Tensor:
         return sparse_products.to_fast(self.rates[:, self.pool].toarray())
 
-    def scores(self, block: PurchaseHistory) -> Float32Array:
-        """Shape (customers, pool)."""
-        own = _rates(block, self.chosen.half_life_days)
-        alike = sparse_products.times_sparse(_unit(own), self._directions)
-        itself = find(pa.array(block.customer_ids, pa.string()), self.customer_ids)
-        alike[np.flatnonzero(itself >= 0), itself[itself >= 0]] = -1
-        count = min(self.chosen.neighbours, alike.shape[1])
-        nearest = np.argpartition(alike, -count, axis=1)[:, -count:]
-        asked = np.zeros_like(alike)
-        np.put_along_axis(asked, nearest, 1, axis=1)
-        found = sparse_products.times_fast(asked, self._of_pool)
-        # Nobody is like a customer who never bought anything.
-        some = (np.diff(block.starts) > 0).astype(np.float32)
-        found *= some[:, None] * np.float32((1 - self.chosen.own_share) / count)
-        bought = own[:, self.pool].tocoo()
-        found.ravel()[bought.row * len(self.pool) + bought.col] += (
-            np.float32(self.chosen.own_share) * bought.data
-        )
-        return found
+    def scores(self, block: CustomerBlock) -> dict[str, Float32Array]:
+        """The customer's own rates blended with the neighbours' mean rates, shape (customers, pool)."""
+        history, own_share = block.history, self.settings.own_share
+        own = _rates(history, self.settings.half_life_days)
+        likeness = times_sparse(_unit_rows(own), self._directions)
+        itself = find(pa.array(history.customer_ids, pa.string()), self.customer_ids)
+        likeness[np.flatnonzero(itself >= 0), itself[itself >= 0]] = -1
+        count = min(self.settings.neighbours, likeness.shape[1])
+        nearest = np.argpartition(likeness, -count, axis=1)[:, -count:]
+        is_neighbour = np.zeros_like(likeness)
+        np.put_along_axis(is_neighbour, nearest, 1, axis=1)
+        scores = times_fast(is_neighbour, self._rates_of_pool)
+        # A customer who never bought anything has no neighbours.
+        has_history = (np.diff(history.starts) > 0).astype(np.float32)
+        scores *= has_history[:, None] * np.float32((1 - own_share) / count)
+        own_of_pool = own[:, self.pool].tocoo()
+        cells = own_of_pool.row * len(self.pool) + own_of_pool.col
+        scores.ravel()[cells] += np.float32(own_share) * own_of_pool.data
+        return {self.name: scores}
 
-    def save(self, path: Path) -> None:
+    def evidence(self, block: CustomerBlock, customers: IntArray, items: IntArray) -> IntArray:
+        """None: the score rests on other customers."""
+        return np.full(len(items), -1, np.int64)
+
+    def save(self, folder: Path) -> None:
         """Write it as one file, without pickle."""
-        held = csr_storage.to_arrays("rates", self.rates)
-        held |= {"pool": self.pool, "customer_ids": self.customer_ids.astype(str)}
-        np.savez_compressed(path, **held)  # type: ignore[arg-type]
+        arrays = csr_storage.to_arrays("rates", self.rates)
+        arrays |= {"pool": self.pool, "customer_ids": self.customer_ids.astype(str)}
+        np.savez_compressed(folder / _FILE, **arrays)  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, path: Path, chosen: CustomerNeighboursSettings) -> Self:
+    def load(cls, folder: Path, settings: CustomerNeighboursSettings) -> Self:
         """Read what `save` wrote."""
-        with np.load(path) as held:
-            names = held["customer_ids"].astype(object)
-            return cls(chosen, held["pool"], names, csr_storage.from_arrays("rates", held))
+        with np.load(folder / _FILE) as arrays:
+            customer_ids = arrays["customer_ids"].astype(object)
+            return cls(settings, arrays["pool"], customer_ids, csr_storage.from_arrays("rates", arrays))
 
 
 def _rates(history: PurchaseHistory, half_life_days: float) -> sparse.csr_array:
-    """Decayed purchases of each item for each decayed order."""
-    first = np.diff(history.orders, prepend=-1) != 0
-    counted = decay(history.ages[first], half_life_days)
-    orders = np.bincount(history.customers[first], counted, minlength=len(history))
-    found = history.weights(half_life_days)
-    found.data /= np.repeat(np.maximum(orders, 1e-9), np.diff(found.indptr))
-    return found
+    """Decayed purchases of each item for each decayed order, shape (customers, items)."""
+    is_first_line = np.diff(history.orders, prepend=-1) != 0
+    weight = decay(history.ages[is_first_line], half_life_days)
+    orders = np.bincount(history.customers[is_first_line], weight, minlength=len(history))
+    rates = history.weights(half_life_days)
+    rates.data /= np.repeat(np.maximum(orders, 1e-9), np.diff(rates.indptr))
+    return rates
 
 
-def _unit(rows: sparse.csr_array) -> sparse.csr_array:
+def _unit_rows(rows: sparse.csr_array) -> sparse.csr_array:
     of_row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
     lengths = np.sqrt(np.bincount(of_row, rows.data**2, minlength=rows.shape[0]))
     data = (rows.data / lengths[of_row]).astype(np.float32)

@@ -25,9 +25,12 @@ from scipy.linalg import cho_factor, cho_solve
 from perennial.foundation.arrays import Float32Array, IntArray
 from perennial.recommend.arrays import csr_storage, sparse_products
 from perennial.recommend.arrays.nearest_items import nearest_items, strongest_evidence
+from perennial.recommend.arrays.sparse_products import times_fast, times_sparse, to_fast
 from perennial.recommend.data.history import PurchaseHistory
+from perennial.recommend.features.matrix import CustomerBlock
 from perennial.recommend.features.pairs import PurchasedPairs
 from perennial.recommend.settings import EVER, ItemNeighboursSettings
+from perennial.recommend.sources.source import Reason
 
 
 @dataclass(frozen=True)
@@ -35,34 +38,39 @@ class ItemNeighbours:
     """The regression of the items of a pool on all items.
 
     Args:
-        chosen: how purchases count, λ, and the questions.
-        pool: rows of the items asked about, shape (pool,).
+        name: of the model in the settings.
+        settings: how purchases count, λ, and the questions.
+        pool: rows of the items that are scored, ascending, shape (pool,).
         bought: X, of the customers learned from.
         weights: W of each question, shape (customers, pool).
     """
 
-    chosen: ItemNeighboursSettings
+    reason = Reason.ITEM_NEIGHBOURS
+    name: str
+    settings: ItemNeighboursSettings
     pool: IntArray
     bought: sparse.csr_array
     weights: Mapping[str, Float32Array]
 
     @classmethod
-    def fit(cls, history: PurchaseHistory, pool: IntArray, chosen: ItemNeighboursSettings) -> Self:
-        """Learn from the customers of a history, at most so many as the settings say."""
-        known = history.sample(chosen.customers)
-        bought = known.weighted(chosen.weighing)
+    def fit(
+        cls, name: str, history: PurchaseHistory, pool: IntArray, settings: ItemNeighboursSettings
+    ) -> Self:
+        """Learn from the customers of a history, from no more of them than the settings say."""
+        known = history.sample(settings.customers)
+        bought = known.weighted(settings.weighing)
         alike = sparse_products.times_sparse(bought, bought.T.tocsr())
-        alike[np.diag_indices_from(alike)] += chosen.ridge
+        alike[np.diag_indices_from(alike)] += settings.ridge
         factor = cho_factor(alike, overwrite_a=True, check_finite=False)
-        asked = bought[:, pool].toarray()
-        usual = cho_solve(factor, asked, check_finite=False)
-        alone = 1 - np.einsum("ui,ui->i", asked, usual)
-        weights = [usual / alone]
-        for target in _lately(known, pool, chosen):
-            said = cho_solve(factor, target, overwrite_b=True, check_finite=False)
-            weights.append(said + usual * (np.einsum("ui,ui->i", asked, said) / alone))
-        of_each = zip(chosen.questions, map(np.ascontiguousarray, weights), strict=True)
-        return cls(chosen, pool, bought, dict(of_each))
+        of_pool = bought[:, pool].toarray()
+        solution = cho_solve(factor, of_pool, check_finite=False)
+        diagonal = 1 - np.einsum("ui,ui->i", of_pool, solution)
+        weights = [solution / diagonal]
+        for target in _recent_purchases(known, pool, settings):
+            answer = cho_solve(factor, target, overwrite_b=True, check_finite=False)
+            weights.append(answer + solution * (np.einsum("ui,ui->i", of_pool, answer) / diagonal))
+        of_each = zip(settings.questions, map(np.ascontiguousarray, weights), strict=True)
+        return cls(name, settings, pool, bought, dict(of_each))
 
     @cached_property
     def _of_items(self) -> sparse.csr_array:
@@ -78,53 +86,59 @@ class ItemNeighbours:
         }
 
     @cached_property
-    def _quick(self) -> dict[str, torch.Tensor]:
+    def _fast_weights(self) -> dict[str, torch.Tensor]:
         return {name: sparse_products.to_fast(weights) for name, weights in self.weights.items()}
 
-    def scores(self, block: PurchaseHistory, *, quick: bool = False) -> dict[str, Float32Array]:
-        """For each question, shape (customers, pool); `quick`: three digits are enough."""
-        bought = block.weighted(self.chosen.weighing)
-        alike = sparse_products.times_sparse(bought, self._of_items)
-        known = sparse_products.to_fast(alike)
+    def scores(self, block: CustomerBlock) -> dict[str, Float32Array]:
+        """For each question, shape (customers, pool), right to three digits."""
+        bought = block.history.weighted(self.settings.weighing)
+        likeness = to_fast(times_sparse(bought, self._of_items))
         own = bought[:, self.pool].tocoo()
-        at = own.row * len(self.pool) + own.col
-        found = {}
-        for name, weights in self.weights.items():
-            said = sparse_products.times_fast(known, self._quick[name]) if quick else alike @ weights
-            said.ravel()[at] -= own.data * self._own[name][own.col]
-            found[name] = said
-        return found
+        own_cells = own.row * len(self.pool) + own.col
+        scores = {}
+        for question, weights in self._fast_weights.items():
+            of_question = times_fast(likeness, weights)
+            of_question.ravel()[own_cells] -= own.data * self._own[question][own.col]
+            scores[f"{self.name}_{question}"] = of_question
+        return scores
 
-    def evidence(self, history: PurchaseHistory, rows: IntArray, columns: IntArray) -> IntArray:
-        """The item bought that says most for an item of the pool, −1 where nothing was bought, shape (n,)."""
-        return strongest_evidence(self._near[columns], history.weighted(self.chosen.weighing)[rows])
+    def evidence(self, block: CustomerBlock, customers: IntArray, items: IntArray) -> IntArray:
+        """The item bought that adds most to the score; the same for all questions."""
+        bought = block.history.weighted(self.settings.weighing)[customers]
+        return strongest_evidence(self._near[np.searchsorted(self.pool, items)], bought)
 
     @cached_property
     def _near(self) -> sparse.csr_array:
         weights = self.weights[EVER]
         return nearest_items(lambda some: self._of_items @ weights[:, some], len(self.pool))
 
-    def save(self, path: Path) -> None:
+    def save(self, folder: Path) -> None:
         """Write it as one file, without pickle."""
-        held = csr_storage.to_arrays("bought", self.bought) | {"pool": self.pool}
-        held |= {f"weights_{name}": one for name, one in self.weights.items()}
-        np.savez(path, **held)  # type: ignore[arg-type]
+        arrays = csr_storage.to_arrays("bought", self.bought) | {"pool": self.pool}
+        arrays |= {f"weights_{question}": weights for question, weights in self.weights.items()}
+        np.savez(folder / self._file(self.name), **arrays)  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, path: Path, chosen: ItemNeighboursSettings) -> Self:
+    def load(cls, name: str, folder: Path, settings: ItemNeighboursSettings) -> Self:
         """Read what `save` wrote."""
-        with np.load(path) as held:
-            names = [name.removeprefix("weights_") for name in held.files if name.startswith("weights_")]
-            weights = {name: held[f"weights_{name}"] for name in names}
-            return cls(chosen, held["pool"], csr_storage.from_arrays("bought", held), weights)
+        with np.load(folder / cls._file(name)) as arrays:
+            questions = [
+                file.removeprefix("weights_") for file in arrays.files if file.startswith("weights_")
+            ]
+            weights = {question: arrays[f"weights_{question}"] for question in questions}
+            return cls(name, settings, arrays["pool"], csr_storage.from_arrays("bought", arrays), weights)
+
+    @staticmethod
+    def _file(name: str) -> str:
+        return f"item_neighbours_{name}.npz"
 
 
-def _lately(
-    history: PurchaseHistory, pool: IntArray, chosen: ItemNeighboursSettings
+def _recent_purchases(
+    history: PurchaseHistory, pool: IntArray, settings: ItemNeighboursSettings
 ) -> Iterator[Float32Array]:
     """Who bought what in the last days, and who for the first time then, shape (customers, pool) each."""
-    for days in chosen.lately_days:
+    for days in settings.lately_days:
         yield history.weights(window_days=days)[:, pool].toarray().clip(max=1)
     pairs = PurchasedPairs.of(history)
-    for days in chosen.new_days:
+    for days in settings.new_days:
         yield pairs.first_since(days)[:, pool].toarray()

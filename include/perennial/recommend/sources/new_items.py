@@ -86,7 +86,7 @@ class NewItems:
         total = np.asarray(bought.sum(axis=1), np.float32)[:, None]
         usual = _USUAL_PURCHASES * self._shares
         lift = (own + usual) / ((total + _USUAL_PURCHASES) * self._shares)
-        found: Float32Array = self.luck * lift[:, self._columns[1]] * np.exp(self.content.scores(block))
+        found: Float32Array = self.luck * lift[:, self._columns[1]] * np.exp(self.content.cosines(block))
         return found
 
     def probability(self, block: PurchaseHistory) -> Float32Array:
@@ -97,7 +97,7 @@ class NewItems:
         """The item bought whose text is most like that of an item asked about, −1 for none, shape (n,)."""
         if not len(self.items):
             return items
-        return self.content.evidence(history, rows, np.searchsorted(self.items, items))
+        return self.content.nearest_purchase(history, rows, items)
 
     def save(self, path: Path) -> None:
         """Write it as one file, without pickle; the catalogue is kept by whoever holds it."""

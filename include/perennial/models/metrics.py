@@ -3,6 +3,7 @@
 import numpy as np
 
 from perennial.foundation.arrays import FloatArray
+from perennial.foundation.bootstrap import bounds, resamples
 from perennial.foundation.modelling import calibration
 
 _TINY = 1e-7
@@ -66,7 +67,7 @@ def figures(
                 "accuracy": counts @ right / n,
             }
 
-    picks = np.random.default_rng(0).integers(0, n, (draws, n))
+    picks = list(resamples(n, draws))
     drawn = measured(np.stack([np.bincount(pick, minlength=n) for pick in picks]).astype(float))
     drawn["ece"] = np.array([calibration.error(labels[pick], probabilities[pick]) for pick in picks])
     whole = {name: float(one[0]) for name, one in measured(np.ones((1, n))).items()}
@@ -74,6 +75,6 @@ def figures(
     for name, values in drawn.items():
         known = values[~np.isnan(values)]
         if len(known):
-            low, high = np.quantile(known, [0.025, 0.975])
+            low, high = bounds(known)
             found |= {f"{name}_low": float(low), f"{name}_high": float(high)}
     return {name: value for name, value in found.items() if not np.isnan(value)}

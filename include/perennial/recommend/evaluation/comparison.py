@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from perennial.foundation.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from perennial.foundation.bootstrap import bounds, resample_counts
 from perennial.foundation.modelling import calibration
 from perennial.recommend.arrays.lookup import sample_rows
 from perennial.recommend.data.catalogue import Catalogue
@@ -294,18 +295,16 @@ def _row(
 
 
 def _intervals(values: Mapping[str, FloatArray]) -> dict[str, tuple[float, float]]:
-    """As `evaluation.interval`, of many measures of the same customers at once."""
+    """As `bootstrap.interval`, of many measures of the same customers at once."""
     held = np.stack(list(values.values()), axis=1)
-    low, high = np.quantile(_drawn_again(len(held)) @ held / len(held), [0.025, 0.975], axis=0)
+    low, high = bounds(_drawn_again(len(held)) @ held / len(held), axis=0)
     return {name: (float(low[at]), float(high[at])) for at, name in enumerate(values)}
 
 
 @lru_cache(maxsize=1)
 def _drawn_again(n: int) -> FloatArray:
     """How often each of n customers is in each draw of the bootstrap, shape (draws, n)."""
-    random = np.random.default_rng(0)
-    draws = [np.bincount(random.integers(0, n, n), minlength=n) for _ in range(_DRAWS)]
-    return np.stack(draws).astype(np.float64)
+    return resample_counts(n, _DRAWS)
 
 
 def _calibration(fit: Fit, after: WindowPurchases, most: int) -> Iterator[dict[str, object]]:

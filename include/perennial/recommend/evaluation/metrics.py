@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from perennial.foundation.arrays import BoolArray, Float32Array, FloatArray, IntArray, RealArray, StringArray
+from perennial.foundation.bootstrap import Interval, bounds, interval
 from perennial.recommend.evaluation.ranking_task import RankingTask, Slice
 
 Scores = Callable[[IntArray], Float32Array]
@@ -15,15 +16,6 @@ Scores = Callable[[IntArray], Float32Array]
 DEPTHS = (10, 20)
 MEASURES = ("ndcg", "precision", "recall", "hit")
 _BLOCK = 128
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over customers with its 95 % bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -66,14 +58,6 @@ class JudgedLists:
         return len(np.unique(first[first >= 0]))
 
 
-def interval(values: FloatArray, draws: int = 1000) -> Interval:
-    """The mean over customers, bootstrapped; of differences between two rankings it compares them paired."""
-    random, n = np.random.default_rng(0), len(values)
-    means = [values[random.integers(0, n, n)].mean() for _ in range(draws)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(float(values.mean()), float(low), float(high))
-
-
 def over_months(
     values: Sequence[FloatArray], customer_ids: Sequence[StringArray], draws: int = 1000
 ) -> Interval:
@@ -93,7 +77,7 @@ def over_months(
     sums[at], there[at] = np.concatenate(values), 1
     drawn = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), draws).T
     means = (sums @ drawn / (there @ drawn)).mean(axis=0)
-    low, high = np.quantile(means, [0.025, 0.975])
+    low, high = bounds(means)
     return Interval(float((sums.sum(axis=1) / there.sum(axis=1)).mean()), float(low), float(high))
 
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from perennial.foundation.arrays import FloatArray, Int32Array, IntArray, StringArray
+from perennial.foundation.bootstrap import Interval, interval
 from perennial.recommend.data.catalogue import Catalogue
-from perennial.recommend.evaluation.metrics import Interval, evaluate, hits, interval
+from perennial.recommend.evaluation.metrics import evaluate, hits
 
 NOT_KNOWN, OTHERS = "not known", "others"
 _SHOWN = 12

@@ -59,7 +59,7 @@ def whole_numbers() -> Iterator[Line]:
     """The nearest neighbours that torch's own eight-bit layers keep; bfloat16 beside them."""
     from perennial.foundation import encoder
     from perennial.foundation.embedding_spaces import embedding_settings
-    from perennial.foundation.encoder import Precision
+    from perennial.foundation.hardware import Precision
     from tests.benchmarks import embed
 
     space = embedding_settings().start

@@ -25,7 +25,8 @@ from perennial.demo import complete_journey
 from perennial.embeddings import pipeline
 from perennial.foundation import contracts, embedding_spaces, encoder
 from perennial.foundation.embedding_spaces import EmbeddingSpace, embedding_settings
-from perennial.foundation.encoder import Choice, Precision
+from perennial.foundation.encoder import Choice
+from perennial.foundation.hardware import Precision, best_device, matrix_dtype
 from perennial.foundation.lake import open_lake
 from perennial.foundation.settings import settings
 from tests.benchmarks import bench
@@ -133,10 +134,10 @@ def matrix_speed() -> float:
     import torch
 
     torch.set_num_threads(settings().threads)
-    device = encoder.best_device()
-    kind = encoder.kind(Precision.AUTO, device)
+    device = best_device()
+    dtype = matrix_dtype(Precision.AUTO, device)
     with torch.inference_mode():
-        return max(_product_speed(torch.randn(side, side, device=device).to(kind)) for side in _SIDES)
+        return max(_product_speed(torch.randn(side, side, device=device).to(dtype)) for side in _SIDES)
 
 
 def _product_speed(matrix: "torch.Tensor") -> float:  # noqa: F821 - torch takes seconds to import

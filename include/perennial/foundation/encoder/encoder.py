@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,22 +21,15 @@ from perennial.foundation.arrays import Float32Array, IntArray
 from perennial.foundation.config import Part
 from perennial.foundation.encoder import model_files
 from perennial.foundation.encoder.model_files import EncoderError
+from perennial.foundation.hardware import Precision, best_device, matrix_dtype
 from perennial.foundation.settings import settings
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Choice", "Encoder", "EncoderError", "Precision", "batches", "count_tokens", "load"]
+__all__ = ["Choice", "Encoder", "EncoderError", "batches", "count_tokens", "load"]
 
 _MOST_WORKERS = 8
-
-
-class Precision(StrEnum):
-    """In what numbers an encoder calculates."""
-
-    AUTO = "auto"
-    BFLOAT16 = "bfloat16"
-    FLOAT32 = "float32"
 
 
 class Choice(Part):
@@ -171,7 +163,10 @@ def load(choice: Choice) -> Encoder:
     logging.disable_progress_bar()
     device = best_device()
     model = AutoModel.from_pretrained(
-        files.folder, local_files_only=True, use_safetensors=True, dtype=kind(choice.precision, device)
+        files.folder,
+        local_files_only=True,
+        use_safetensors=True,
+        dtype=matrix_dtype(choice.precision, device),
     )
     return Encoder(
         tokenizer=_tokenizer(files.folder),
@@ -235,22 +230,3 @@ def _pool(states: "torch.Tensor", mask: "torch.Tensor | None", pooling: str) -> 
         return states.mean(1)
     weights = mask[:, :, None].float()
     return (states * weights).sum(1) / weights.sum(1)
-
-
-def best_device() -> str:
-    """The GPU where there is one."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def kind(precision: Precision, device: str) -> "torch.dtype":
-    """bfloat16 where the hardware multiplies it; elsewhere it would be emulated, slower than float32."""
-    import torch
-
-    if precision is not Precision.AUTO:
-        return torch.bfloat16 if precision is Precision.BFLOAT16 else torch.float32
-    if device == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    able = torch.cpu.get_capabilities()
-    return torch.bfloat16 if able.get("amx_bf16") or able.get("avx512_bf16") else torch.float32

@@ -18,8 +18,9 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from perennial.foundation import contracts, time_zones
-from perennial.foundation.embedding_spaces import in_force, texts
+from perennial.foundation.embedding_spaces import in_force
 from perennial.foundation.engine import kept
+from perennial.foundation.item_texts import texts
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.settings import settings
 from perennial.profiles import (

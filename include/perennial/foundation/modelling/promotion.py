@@ -21,7 +21,6 @@ from perennial.foundation.modelling.model_log import FAILED, KEPT, PROMOTED, Rec
 from perennial.foundation.modelling.registered import Trained
 
 STEP = "train_models"
-MODELS = ("return_model", "recommender")
 WINDOW_DAYS = 28
 WINDOW = timedelta(days=WINDOW_DAYS)
 """What models look ahead, and how long the window is on which they are judged."""
@@ -67,7 +66,7 @@ def decided(lake: Lake, ledger: Ledger, model: str, day: date) -> dict[str, str]
     return {"model": model, "verdict": found.verdict, "reason": found.reason, **version}
 
 
-def promote(day: str | date, endpoint: Endpoint) -> dict[str, str]:
+def promote(day: str | date, endpoint: Endpoint, models: Sequence[str]) -> dict[str, str]:
     """Judge the day's candidates, write the verdicts once, and make MLflow say the same; the verdicts.
 
     Done again it writes nothing and only mends what MLflow says. A model without a candidate is recorded as
@@ -81,7 +80,7 @@ def promote(day: str | date, endpoint: Endpoint) -> dict[str, str]:
     day = date.fromisoformat(str(day))
     lake, ledger = open_lake(), open_ledger()
     if ledger.turn(STEP, day).open:
-        held = {model: records(lake, model) for model in MODELS}
+        held = {model: records(lake, model) for model in models}
         decided = any(_decision(found, day) for found in held.values())
         rows = [] if decided else [_decide(found, endpoint, model, day) for model, found in held.items()]
         with ledger.once(STEP, day) as first:
@@ -89,7 +88,7 @@ def promote(day: str | date, endpoint: Endpoint) -> dict[str, str]:
                 if any(records(lake, model) != found for model, found in held.items()):
                     raise ChangedMeanwhileError(f"{day}: a roll back came between; clear the task")
                 model_log.add(lake, rows)
-    return {model: _mirror(lake, ledger, endpoint, model, day) for model in MODELS}
+    return {model: _mirror(lake, ledger, endpoint, model, day) for model in models}
 
 
 def set_aliases(endpoint: Endpoint, model: str, held: Sequence[Record]) -> None:

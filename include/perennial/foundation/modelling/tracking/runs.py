@@ -52,7 +52,7 @@ class Run:
         metrics: Mapping[str, float] | None = None,
         model: str | None = None,
     ) -> None:
-        """Log parameters and metrics in one call; metrics show on the logged model with the id `model` too."""
+        """Log parameters and metrics in one call; metrics also on the logged model with the id `model`."""
         from mlflow.entities import Metric, Param
 
         now = int(time.time() * 1000)

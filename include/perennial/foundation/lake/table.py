@@ -3,7 +3,6 @@
 A writer who lost a race against another tries again, with the rows computed anew.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +15,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.table import TableMerger
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from perennial.foundation import engine
 from perennial.foundation.contracts import Contract
@@ -24,6 +24,7 @@ from perennial.foundation.lake.migrations import Step
 
 Rows: TypeAlias = ir.Table | pa.Table
 _ATTEMPTS = 12
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.05, 3.2
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
 """Left alone, Delta forgets a version by its age, even if it was the newest until just now."""
 
@@ -142,16 +143,21 @@ class Table:
         return self.commit(write)
 
     def commit(self, write: Callable[[], object]) -> int:
-        """Run a write; try again with a little more patience whenever another writer was faster."""
-        for attempt in range(_ATTEMPTS):
-            try:
-                write()
-            except (CommitFailedError, DeltaError) as error:
-                if not _is_conflict(error) or attempt == _ATTEMPTS - 1:
-                    raise LakeError(f"{self.contract.name}: the write failed: {error}") from error
-                time.sleep(0.05 * 2 ** min(attempt, 6))
-            else:
-                break
+        """Run a write, again and with longer and longer waits while other writers are faster.
+
+        Raises:
+            LakeError: the write failed, or other writers were faster in every attempt.
+        """
+        again = Retrying(
+            retry=retry_if_exception(_is_conflict),
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=wait_exponential(_FIRST_WAIT_SECONDS, max=_LONGEST_WAIT_SECONDS),
+            reraise=True,
+        )
+        try:
+            again(write)
+        except DeltaError as error:
+            raise LakeError(f"{self.contract.name}: the write failed: {error}") from error
         return DeltaTable(self.path).version()
 
     def _ready(self) -> DeltaTable:
@@ -285,6 +291,9 @@ def _alone(*done: Transaction) -> CommitProperties:
     return CommitProperties(max_commit_retries=0, app_transactions=list(done))
 
 
-def _is_conflict(error: Exception) -> bool:
+def _is_conflict(error: BaseException) -> bool:
+    """Was another writer faster?"""
     text = str(error).lower()
-    return isinstance(error, CommitFailedError) or "already exists" in text or "conflict" in text
+    return isinstance(error, CommitFailedError) or (
+        isinstance(error, DeltaError) and ("already exists" in text or "conflict" in text)
+    )

@@ -3,7 +3,7 @@ import pytest
 
 from perennial.foundation.modelling import calibration
 
-PROBABILITIES = np.random.default_rng(1).uniform(0, 1, 2463)
+P = np.random.default_rng(1).uniform(0, 1, 2463)
 
 
 def test_bins_hold_equally_many_cases_and_their_actual_share():
@@ -19,15 +19,8 @@ def test_fewer_cases_than_bins_make_fewer_bins():
 
 
 def test_honest_probabilities_stay_under_the_bar_as_often_as_it_says():
-    bar, random = calibration.error_by_chance(PROBABILITIES), np.random.default_rng(7)
-    under = sum(
-        calibration.error((random.random(len(PROBABILITIES)) < PROBABILITIES).astype(float), PROBABILITIES)
-        <= bar
-        for _ in range(400)
-    )
+    bar, random = calibration.error_by_chance(P), np.random.default_rng(7)
+    under = sum(calibration.error((random.random(len(P)) < P).astype(float), P) <= bar for _ in range(400))
     # 95 % of 400 is 380; 99.9 % of such counts lie between 365 and 393, and the bar is itself a draw.
     assert 362 <= under <= 394
-    assert (
-        calibration.error((random.random(len(PROBABILITIES)) < PROBABILITIES**2).astype(float), PROBABILITIES)
-        > bar
-    )
+    assert calibration.error((random.random(len(P)) < P**2).astype(float), P) > bar

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from perennial.foundation.arrays import FloatArray, StringArray
-from perennial.recommend.evaluation.metrics import Interval
+from perennial.foundation.bootstrap import Interval, bounds
 
 
 def over_months(
@@ -27,5 +27,5 @@ def over_months(
     sums[at], present[at] = np.concatenate(values), 1
     drawn = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), draws).T
     means = (sums @ drawn / (present @ drawn)).mean(axis=0)
-    low, high = np.quantile(means, [0.025, 0.975])
+    low, high = bounds(means)
     return Interval(float((sums.sum(axis=1) / present.sum(axis=1)).mean()), float(low), float(high))

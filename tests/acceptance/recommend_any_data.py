@@ -20,7 +20,8 @@ import pyarrow.csv as pa_csv
 
 from perennial.demo.environment import REPOSITORY
 from perennial.foundation import encoder
-from perennial.foundation.embedding_spaces import embedding_settings, texts
+from perennial.foundation.embedding_spaces import embedding_settings
+from perennial.foundation.item_texts import texts
 from perennial.foundation.settings import settings
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.window_purchases import WindowPurchases, purchases_in_window

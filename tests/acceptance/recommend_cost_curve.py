@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from scipy import sparse
 
 from perennial.foundation.arrays import IntArray
+from perennial.foundation.bootstrap import Interval, interval
 from perennial.foundation.pages import STYLE, svg
-from perennial.recommend.evaluation.metrics import Interval, evaluate, hits, interval
+from perennial.recommend.evaluation.metrics import evaluate, hits
 from perennial.recommend.exposure.shares import Spread, counts
 
 _BAND = "#ccfbf1"

@@ -92,19 +92,14 @@ SITUATIONS = {
 
 def _played(situation: Situation, model: Recommender, truth: WindowPurchases) -> str:
     """What the promotion says of the candidate, in a shop and an MLflow of their own."""
-    everybody = promotion.MODELS
     with tempfile.TemporaryDirectory(prefix="perennial-gate-") as name, settled(Path(name)):
         shutil.copy(empty_mlflow(Path(name) / "empty"), Path(name) / "mlflow.db")
         endpoint = Endpoint(f"sqlite:///{name}/mlflow.db")
-        promotion.MODELS = (NAME,)
-        try:
-            _train(endpoint, DAY, situation.champion(model), truth)
-            promotion.promote(DAY, endpoint)
-            day = DAY + timedelta(situation.days)
-            _train(endpoint, day, situation.candidate(model), truth)
-            return promotion.promote(day, endpoint)[NAME]
-        finally:
-            promotion.MODELS = everybody
+        _train(endpoint, DAY, situation.champion(model), truth)
+        promotion.promote(DAY, endpoint, (NAME,))
+        day = DAY + timedelta(situation.days)
+        _train(endpoint, day, situation.candidate(model), truth)
+        return promotion.promote(day, endpoint, (NAME,))[NAME]
 
 
 def _train(endpoint: Endpoint, day: date, model: Recommender, truth: WindowPurchases) -> None:

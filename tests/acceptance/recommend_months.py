@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from perennial.foundation.arrays import Float32Array, StringArray
+from perennial.foundation.bootstrap import Interval
 from perennial.foundation.modelling import calibration
 from perennial.recommend.data.window_purchases import purchase_matrix
 from perennial.recommend.evaluation.metrics import (
     DEPTHS,
     MEASURES,
-    Interval,
     JudgedLists,
     diversity,
     judge,

@@ -20,12 +20,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from perennial.foundation.arrays import Float32Array, FloatArray, IntArray, StringArray
+from perennial.foundation.bootstrap import interval
 from perennial.foundation.pages import STYLE, svg
 from perennial.recommend.arrays import parallel
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.evaluation.baselines import on_wider_catalogue
-from perennial.recommend.evaluation.metrics import evaluate, interval, judge, top_items
+from perennial.recommend.evaluation.metrics import evaluate, judge, top_items
 from perennial.recommend.evaluation.ranking_task import Slice
 from perennial.recommend.sequence import inputs as reading
 from perennial.recommend.sequence.model import SequenceModel as Model

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from perennial.foundation import encoder
 from perennial.foundation.arrays import BoolArray, Float32Array, FloatArray, IntArray
-from perennial.foundation.embedding_spaces import embedding_settings, texts
+from perennial.foundation.embedding_spaces import embedding_settings
+from perennial.foundation.item_texts import texts
 from perennial.foundation.lake import Lake
 from perennial.foundation.modelling.promotion import WINDOW
 from perennial.recommend.data import tables

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from perennial.recommend.evaluation.metrics import interval
+from perennial.foundation.bootstrap import interval
 from tests.acceptance.month_intervals import over_months
 
 

@@ -6,11 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from perennial.foundation.bootstrap import interval
 from perennial.recommend.any_data import report
 from perennial.recommend.data.window_purchases import WindowPurchases
 from perennial.recommend.evaluation import comparison, pictures
 from perennial.recommend.evaluation.comparison import Comparison
-from perennial.recommend.evaluation.metrics import interval, judge
+from perennial.recommend.evaluation.metrics import judge
 from perennial.recommend.evaluation.ranking_task import RankingTask, Slice
 from perennial.recommend.features.matrix import CustomerBlock
 from perennial.recommend.fit import Fit, TrainingWindow, fit_recommender

@@ -6,11 +6,11 @@ import pytest
 from ir_measures import P, R, Success, nDCG
 from scipy import sparse
 
+from perennial.foundation.bootstrap import interval
 from perennial.recommend.evaluation.metrics import (
     DEPTHS,
     diversity,
     evaluate,
-    interval,
     judge,
     novelty,
     top_items,

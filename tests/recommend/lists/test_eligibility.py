@@ -5,10 +5,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from perennial.foundation.chance import KeyedChance, keys
 from perennial.foundation.config import ConfigError, load
 from perennial.recommend.lists.diversity import select_diverse
 from perennial.recommend.lists.eligibility import EligibilityRules, check_names, known_adults
-from perennial.recommend.lists.exploration import KeyedChance, insert_new_items, keys
+from perennial.recommend.lists.exploration import insert_new_items
 from perennial.recommend.settings import EligibilitySettings
 from tests.recommend.goods import GOODS, Goods, PlainRules, catalogue_of, history_of, rules_of
 

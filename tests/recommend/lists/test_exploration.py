@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from perennial.foundation.chance import KeyedChance, keys
 from perennial.recommend.lists.diversity import select_diverse
-from perennial.recommend.lists.exploration import KeyedChance, insert_new_items, keys
+from perennial.recommend.lists.exploration import insert_new_items
 from tests.recommend.goods import catalogue_of, rules_of
 
 GOODS = {f"old{number:02}": ("Old", f"m{number}") for number in range(20)} | {

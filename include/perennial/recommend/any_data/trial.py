@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from perennial.foundation import encoder
 from perennial.foundation.arrays import BoolArray
-from perennial.foundation.embedding_spaces import EmbeddingSpace, texts
+from perennial.foundation.embedding_spaces import EmbeddingSpace
+from perennial.foundation.item_texts import texts
 from perennial.recommend.arrays.lookup import sample_rows
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory

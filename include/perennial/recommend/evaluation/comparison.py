@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from perennial.foundation.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from perennial.foundation.bootstrap import bounds, resample_counts
 from perennial.foundation.modelling import calibration
 from perennial.recommend.arrays.lookup import sample_rows
 from perennial.recommend.data.catalogue import Catalogue
@@ -320,19 +321,16 @@ def _row(
 
 
 def _intervals(values: Mapping[str, FloatArray]) -> dict[str, tuple[float, float]]:
-    """As `metrics.interval`, for many measures of the same customers at once."""
+    """As `bootstrap.interval`, for many measures of the same customers at once."""
     columns = np.stack(list(values.values()), axis=1)
-    means = _bootstrap_counts(len(columns)) @ columns / len(columns)
-    low, high = np.quantile(means, [0.025, 0.975], axis=0)
+    low, high = bounds(_bootstrap_counts(len(columns)) @ columns / len(columns), axis=0)
     return {name: (float(low[at]), float(high[at])) for at, name in enumerate(values)}
 
 
 @lru_cache(maxsize=1)
 def _bootstrap_counts(n: int) -> FloatArray:
     """How often each of n customers is in each bootstrap sample, shape (draws, n)."""
-    random = np.random.default_rng(0)
-    draws = [np.bincount(random.integers(0, n, n), minlength=n) for _ in range(_DRAWS)]
-    return np.stack(draws).astype(np.float64)
+    return resample_counts(n, _DRAWS)
 
 
 def _calibration(fit: Fit, truth: WindowPurchases, most: int) -> Iterator[dict[str, object]]:

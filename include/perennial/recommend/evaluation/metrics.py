@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from perennial.foundation.arrays import BoolArray, Float32Array, FloatArray, IntArray, RealArray
+from perennial.foundation.bootstrap import interval
 from perennial.recommend.evaluation.ranking_task import RankingTask, Slice
 
 Scores = Callable[[IntArray], Float32Array]
@@ -15,15 +16,6 @@ Scores = Callable[[IntArray], Float32Array]
 DEPTHS = (10, 20)
 MEASURES = ("ndcg", "precision", "recall", "hit")
 _BLOCK = 128
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over customers with its 95 % bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -64,21 +56,6 @@ class JudgedLists:
         """How many different items are in the first `DEPTHS[0]` places of all lists."""
         first = self.items[:, : DEPTHS[0]]
         return len(np.unique(first[first >= 0]))
-
-
-def interval(values: FloatArray, draws: int = 1000) -> Interval:
-    """The mean over customers with its bootstrap interval.
-
-    Pass the differences of two rankings to compare the rankings paired.
-
-    Args:
-        values: one for each customer, shape (n,).
-        draws: bootstrap samples.
-    """
-    random, n = np.random.default_rng(0), len(values)
-    means = [values[random.integers(0, n, n)].mean() for _ in range(draws)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(float(values.mean()), float(low), float(high))
 
 
 def hits(lists: IntArray, wanted: sparse.csr_array) -> BoolArray:

@@ -15,9 +15,10 @@ written already is not written again. Trigger it anew if another version was pro
 from airflow.sdk import Param, dag, task
 
 from perennial.orchestration.defaults import shared
+from perennial.orchestration.trained_models import TRAINED_MODELS
 
 FORM = {
-    "model": Param("return_model", type="string", enum=["return_model", "recommender"], title="Model"),
+    "model": Param("return_model", type="string", enum=list(TRAINED_MODELS), title="Model"),
     "version": Param(
         None,
         type=["null", "integer"],

@@ -16,6 +16,7 @@ from airflow.sdk import PartitionedAssetTimetable, dag, task
 from perennial.orchestration.assets import MODELS, PROFILES
 from perennial.orchestration.day import DAY, publishes
 from perennial.orchestration.defaults import shared
+from perennial.orchestration.trained_models import TRAINED_MODELS
 from perennial.orchestration.waiting import wait_for_turn
 
 
@@ -45,7 +46,7 @@ def train_models() -> None:
         from perennial.foundation.modelling import promotion
         from perennial.orchestration import connections
 
-        return promotion.promote(day, connections.mlflow())
+        return promotion.promote(day, connections.mlflow(), TRAINED_MODELS)
 
     @task(trigger_rule="one_failed", retries=0)
     def watcher() -> None:

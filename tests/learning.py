@@ -15,8 +15,9 @@ import pyarrow as pa
 import pytest
 
 from perennial.foundation import contracts
-from perennial.foundation.embedding_spaces import embedding_settings, texts
+from perennial.foundation.embedding_spaces import embedding_settings
 from perennial.foundation.endpoint import Endpoint
+from perennial.foundation.item_texts import texts
 from perennial.foundation.lake import Lake
 from perennial.foundation.modelling.promotion import WINDOW
 

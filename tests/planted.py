@@ -14,7 +14,6 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
-import pytest
 
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake
@@ -82,21 +81,20 @@ def train(endpoint: Endpoint, day: date, error: Planted | None = None) -> int:
     return registered.version
 
 
+def promote(day: date, endpoint: Endpoint) -> str:
+    """The verdict on the day's candidate, promoted or not."""
+    return promotion.promote(day, endpoint, (MODEL,))[MODEL]
+
+
 def promoted(endpoint: Endpoint, days: int, error: Planted | None = None) -> list[int]:
     """A champion for each of so many days, each fresher than the last and seeing as well; their versions."""
     versions = []
     for number in range(days):
         day = FIRST + timedelta(number)
         versions.append(train(endpoint, day, replace(error or Planted(), seed=number)))
-        said = promotion.promote(day, endpoint)[MODEL]
-        assert said.startswith("promoted"), said
+        verdict = promote(day, endpoint)
+        assert verdict.startswith("promoted"), verdict
     return versions
-
-
-@pytest.fixture
-def only_planted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No other model is promoted."""
-    monkeypatch.setattr(promotion, "MODELS", (MODEL,))
 
 
 def log(lake: Lake) -> list[tuple[date, str, int | None]]:

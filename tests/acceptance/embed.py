@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from tests.acceptance.embed_again import again
 from tests.acceptance.embed_customers import customers
 from tests.acceptance.embed_kills import kills
-from tests.acceptance.embed_neighbours import neighbours
 from tests.acceptance.embed_speed import benchmark, whole_numbers, without_amx
 from tests.acceptance.embed_switch import switch
 from tests.acceptance.lines import Line
@@ -17,6 +16,5 @@ CASES: dict[str, Callable[[], Iterator[Line]]] = {
     "again": again,
     "kills": kills,
     "switch": switch,
-    "neighbours": neighbours,
     "customers": customers,
 }

@@ -17,12 +17,14 @@ import numpy as np
 from perennial.demo import complete_journey
 from perennial.foundation import encoder
 from perennial.foundation.arrays import Float32Array
-from perennial.foundation.embedding_spaces import EmbeddingSpace, embedding_settings, texts
+from perennial.foundation.bootstrap import Interval, interval
+from perennial.foundation.embedding_spaces import EmbeddingSpace, embedding_settings
 from perennial.foundation.engine import kept
+from perennial.foundation.item_texts import texts
 from perennial.profiles import preferences, purchases, taste_vector
 from perennial.profiles.settings import History, HistoryKind, Preferences, profile_settings
 from perennial.recommend.data import tables
-from perennial.recommend.evaluation.metrics import DEPTHS, Interval, JudgedLists, interval, judge
+from perennial.recommend.evaluation.metrics import DEPTHS, JudgedLists, judge
 from perennial.recommend.evaluation.ranking_task import RankingTask, Slice, ranking_task
 from perennial.recommend.settings import recommender_settings
 from tests.acceptance.lines import Line, at_least

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perennial.foundation import neighbours
 from perennial.foundation.arrays import Float32Array, IntArray
 from tests.acceptance.lines import Line, at_least
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from perennial.foundation.encoder import Choice, Encoder
 
 NEIGHBOURS = 10
+_BLOCK = 500
 KEPT = 0.97
 """Share of the ten nearest neighbours that whole numbers would have to keep, to be offered."""
 
@@ -59,7 +59,7 @@ def whole_numbers() -> Iterator[Line]:
     """The nearest neighbours that torch's own eight-bit layers keep; bfloat16 beside them."""
     from perennial.foundation import encoder
     from perennial.foundation.embedding_spaces import embedding_settings
-    from perennial.foundation.encoder import Precision
+    from perennial.foundation.hardware import Precision
     from tests.benchmarks import embed
 
     space = embedding_settings().start
@@ -96,7 +96,12 @@ def _in_eight_bits(exact: "Encoder", choice: "Choice") -> "Encoder":
 
 def _nearest(vectors: Float32Array) -> IntArray:
     """The rows most like each row, itself left out, shape (n, NEIGHBOURS)."""
-    return neighbours.nearest(vectors, vectors, NEIGHBOURS, own=np.arange(len(vectors))).rows
+    exact, nearest = vectors.astype(np.float64), []
+    for start in range(0, len(vectors), _BLOCK):
+        scores = (exact[start : start + _BLOCK] @ exact.T).astype(np.float32)
+        scores[np.arange(len(scores)), np.arange(start, start + len(scores))] = -np.inf
+        nearest.append(np.argsort(-scores, axis=1, kind="stable")[:, :NEIGHBOURS])
+    return np.concatenate(nearest)
 
 
 def _kept(before: IntArray, now: IntArray) -> float:

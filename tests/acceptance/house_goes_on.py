@@ -20,9 +20,9 @@ from perennial.demo import complete_journey, drive_days, servers
 from perennial.demo.environment import REPOSITORY, State
 from perennial.demo.errors import TroubleError
 from perennial.foundation.modelling.model_log import KEPT, PROMOTED, Record, records
-from perennial.foundation.modelling.promotion import MODELS
 from tests.acceptance import house_base
 from tests.acceptance.arena import Arena, daily_steps, free_ports
+from tests.acceptance.house_steps import MODELS
 from tests.acceptance.lines import Line
 
 FURTHER_DAY = date(2017, 12, 4)

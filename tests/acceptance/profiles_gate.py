@@ -51,15 +51,13 @@ def main(situation: str, folder: str) -> None:
     import shutil
 
     from perennial.foundation.endpoint import Endpoint
-    from perennial.foundation.modelling import promotion
     from tests import planted
     from tests.learning import empty_mlflow
-    from tests.planted import FIRST, MODEL, Planted
+    from tests.planted import FIRST, Planted
 
     os.chdir(folder)
     shutil.copy(empty_mlflow(Path(folder) / "empty"), Path(folder) / "mlflow.db")
     endpoint = Endpoint(f"sqlite:///{folder}/mlflow.db")
-    promotion.MODELS = (MODEL,)
     champion, candidate, days = {
         "copy_of_the_champion_but_fresher": (Planted(), Planted(), 1),
         "worse_model": (Planted(), Planted(noise=1, noise_of_young=1), 1),
@@ -74,7 +72,7 @@ def main(situation: str, folder: str) -> None:
     planted.promoted(endpoint, 1, champion)
     day = FIRST + timedelta(days)
     planted.train(endpoint, day, candidate)
-    print(json.dumps(promotion.promote(day, endpoint)[MODEL]))
+    print(json.dumps(planted.promote(day, endpoint)))
 
 
 def _played(situation: str) -> str:

@@ -20,7 +20,8 @@ import pyarrow.csv as pa_csv
 
 from perennial.demo.environment import REPOSITORY
 from perennial.foundation import encoder
-from perennial.foundation.embedding_spaces import embedding_settings, texts
+from perennial.foundation.embedding_spaces import embedding_settings
+from perennial.foundation.item_texts import texts
 from perennial.foundation.settings import settings
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.window_purchases import WindowPurchases, purchases_in_window
@@ -41,8 +42,8 @@ def any_data() -> Iterator[Line]:
     with tempfile.TemporaryDirectory(prefix="perennial-any-data-") as name:
         folder = Path(name)
         month, whole, truth = _read(folder)
-        found = _by_command(folder)
-        yield from _alike(found, month, whole, truth)
+        figures = _by_command(folder)
+        yield from _alike(figures, month, whole, truth)
 
 
 def _read(folder: Path) -> tuple[Month, Catalogue, WindowPurchases]:
@@ -56,9 +57,9 @@ def _read(folder: Path) -> tuple[Month, Catalogue, WindowPurchases]:
         pa_csv.write_csv(bought.to_pyarrow(), folder / "purchases.csv")
         items = wares.select(*_ITEM).to_pyarrow()
         pa_csv.write_csv(items, folder / "items.csv")
-        said = texts(wares, embedding_settings().start.text)
-        sold = said.semi_join(before, "item_id").to_pyarrow()
-        rest = said.anti_join(before, "item_id").to_pyarrow()
+        item_texts = texts(wares, embedding_settings().start.text)
+        sold = item_texts.semi_join(before, "item_id").to_pyarrow()
+        rest = item_texts.anti_join(before, "item_id").to_pyarrow()
         vectors = _encoded(sold)
         month = recommend_shop._month(recommend_shop._Shop(lake, sold, vectors), TUNED_ON)
         new = rest.filter(pc.invert(pc.is_in(rest["text_hash"], pc.unique(vectors["text_hash"]))))
@@ -67,43 +68,43 @@ def _read(folder: Path) -> tuple[Month, Catalogue, WindowPurchases]:
         return month, whole, purchases_in_window(then, wares, eve, length)
 
 
-def _encoded(said: pa.Table) -> pa.Table:
-    different = said.group_by(["text_hash", "text"]).aggregate([]).sort_by("text_hash")
+def _encoded(item_texts: pa.Table) -> pa.Table:
+    different = item_texts.group_by(["text_hash", "text"]).aggregate([]).sort_by("text_hash")
     model = encoder.load(embedding_settings().start.encoder)
-    found = model.encode(different["text"].to_pylist())
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(found.ravel()), found.shape[1])
+    flat = model.encode(different["text"].to_pylist())
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1])
     return pa.table({"text_hash": different["text_hash"].combine_chunks(), "vector": vectors})
 
 
 def _by_command(folder: Path) -> pd.DataFrame:
-    """What the command wrote, by slice, way and measure."""
+    """The figures of the command by slice, method and measure."""
     command = [sys.executable, "-m", "perennial.demo.evaluate_recommender"]
-    said = {"DATA": "purchases.csv", "ITEMS": "items.csv", "FROM": str(TUNED_ON), "OUT": "out"}
+    options = {"DATA": "purchases.csv", "ITEMS": "items.csv", "FROM": str(TUNED_ON), "OUT": "out"}
     environment = os.environ | {
         "PERENNIAL_STATE": str(folder),
         "PERENNIAL_THREADS": str(settings().threads),
         "PYTHONPATH": str(REPOSITORY / "include"),
     }
-    command += [f"{name}={value}" for name, value in said.items()]
+    command += [f"{name}={value}" for name, value in options.items()]
     subprocess.run(command, env=environment, cwd=folder, check=True)
     return pd.read_csv(folder / "out" / "figures.csv").set_index(_KEY)
 
 
-def _alike(found: pd.DataFrame, month: Month, whole: Catalogue, truth: WindowPurchases) -> Iterator[Line]:
+def _alike(figures: pd.DataFrame, month: Month, whole: Catalogue, truth: WindowPurchases) -> Iterator[Line]:
     fit, _ = month.learned
     wide = comparison.widened(fit.sources, month.eve.history)
     same = comparison.compare(fit, truth, month.eve.after, wide, whole).figures.to_pandas().set_index(_KEY)
     columns = ["value", "low", "high", "customers"]
-    apart = (found[columns] - same[columns]).abs()
-    missing = found[columns].isna() != same[columns].isna()
+    apart = (figures[columns] - same[columns]).abs()
+    missing = figures[columns].isna() != same[columns].isna()
     print(f"  {len(same)} figures, the farthest apart: {apart.max(axis=1).idxmax()}")
     yield at_most("recommend.any_data_difference", float(apart.max().max()), 1e-9, "")
     yield at_most("recommend.any_data_missing", int(missing.to_numpy().sum()), 0, "_figures")
     yield at_least("recommend.any_data_compared", len(same), 500, "_figures")
-    judged = Standing.of(month, month.probabilities(fit, month.asked), 0)
+    judged = Standing.of(month, month.probabilities(fit, month.history), 0)
     worst = 0.0
     for part in RANKED:
         for name, value in judged.figures(part).items():
             measure = name.replace("@", "_")
-            worst = max(worst, abs(value - found.loc[(str(part), comparison.RANKER, measure), "value"]))
+            worst = max(worst, abs(value - figures.loc[(str(part), comparison.RANKER, measure), "value"]))
     yield at_most("recommend.any_data_ranker_difference", worst, 1e-9, "")

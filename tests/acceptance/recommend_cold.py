@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from perennial.foundation.arrays import Float32Array, IntArray, StringArray
 from perennial.recommend.data.history import PurchaseHistory
-from perennial.recommend.evaluation.metrics import evaluate, judge, over_months, top_items
+from perennial.recommend.evaluation.metrics import evaluate, judge, top_items
 from perennial.recommend.evaluation.ranking_task import Slice
 from perennial.recommend.features.matrix import HALF_LIFE_DAYS, CustomerBlock
 from perennial.recommend.settings import PurchaseWeighting, recommender_settings
@@ -21,6 +21,7 @@ from perennial.recommend.sources.new_items import NewItems
 from perennial.recommend.sources.retrieval import CandidateSources
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least
+from tests.acceptance.month_intervals import over_months
 from tests.acceptance.recommend_peers import filled
 from tests.acceptance.recommend_shop import MONTHS, TESTED, Month, Past
 
@@ -33,8 +34,8 @@ _BLOCK = 256
 
 def cold() -> Iterator[Line]:
     """New items against chance and the category's popularity; new customers against every single source."""
-    found = recommend_shop.months(*MONTHS)
-    tested = [found[first] for first in TESTED]
+    by_first_day = recommend_shop.months(*MONTHS)
+    tested = [by_first_day[first] for first in TESTED]
     yield from new_items(tested)
     yield from new_customers(tested)
 
@@ -45,18 +46,19 @@ def new_items(tested: Sequence[Month]) -> Iterator[Line]:
     chance, who = [], []
     for month in tested:
         everybody, items, wanted, customers = unseen(month)
-        asked = everybody.of(everybody.find(pa.array(customers, pa.string())))
+        history = everybody.of(everybody.find(pa.array(customers, pa.string())))
         new = NewItems.fit(everybody, month.wider, items, TASTE)
-        ways = {OURS: new.scores(asked), "text alone": new.content.cosines(asked)}
-        ways |= by_category(everybody, month, items, len(asked))
-        for name, said in ways.items():
-            hits = np.take_along_axis(wanted, top_items(said, DEPTH), axis=1)
+        methods = {OURS: new.scores(history), "text alone": new.content.cosines(history)}
+        methods |= by_category(everybody, month, items, len(history))
+        for name, scores in methods.items():
+            hits = np.take_along_axis(wanted, top_items(scores, DEPTH), axis=1)
             recalls.setdefault(name, []).append(evaluate(hits, wanted.sum(axis=1)).recall)
         chance.append(DEPTH / len(items))
         who.append(customers)
         shown = ", ".join(f"{name} {values[-1].mean():.4f}" for name, values in recalls.items())
         print(
-            f"  {month.first:%B}: {len(items)} items first sold, {len(asked)} customers: {shown}", flush=True
+            f"  {month.first:%B}: {len(items)} items first sold, {len(history)} customers: {shown}",
+            flush=True,
         )
         print(f"    by chance {chance[-1]:.4f}", flush=True)
     ours = over_months(recalls[OURS], who)
@@ -69,21 +71,21 @@ def new_items(tested: Sequence[Month]) -> Iterator[Line]:
 
 def new_customers(tested: Sequence[Month]) -> Iterator[Line]:
     """NDCG@10 over all warm items of customers cut to 1, 2 and 3 orders: ours less the best source."""
-    found: dict[int, dict[str, list[np.ndarray]]] = {orders: {} for orders in ORDERS}
+    by_orders: dict[int, dict[str, list[np.ndarray]]] = {orders: {} for orders in ORDERS}
     who: list[StringArray] = []
     for month in tested:
-        asked, others = apart(month)
+        held_out, others = apart(month)
         wide = _all_ranked(others)
-        for orders, judged in found.items():
-            said = _everybody_says(others, wide, first_orders(asked.asked, orders))
-            outcomes = {
-                name: judge(asked.truth, Slice.ALL, lambda rows, one=one: one[rows])
-                for name, one in said.items()
+        for orders, judged in by_orders.items():
+            scores = _scores_of_all(others, wide, first_orders(held_out.history, orders))
+            lists = {
+                name: judge(held_out.truth, Slice.ALL, of_method.__getitem__)
+                for name, of_method in scores.items()
             }
-            for name, outcome in outcomes.items():
-                judged.setdefault(name, []).append(outcome.at[10].ndcg)
-        who.append(asked.truth.customer_ids[outcomes[OURS].rows])
-    for orders, judged in found.items():
+            for name, of_method in lists.items():
+                judged.setdefault(name, []).append(of_method.at[10].ndcg)
+        who.append(held_out.truth.customer_ids[lists[OURS].rows])
+    for orders, judged in by_orders.items():
         means = {name: over_months(values, who) for name, values in judged.items()}
         for name, around in means.items():
             print(f"  {orders} orders, {name}: {around.mean:.4f}, 95 % {around.low:.4f} to {around.high:.4f}")
@@ -96,12 +98,12 @@ def new_customers(tested: Sequence[Month]) -> Iterator[Line]:
 
 def apart(month: Month) -> tuple[Month, Month]:
     """Every second customer, and the month as it is known from the others alone."""
-    truth, half = month.truth, np.arange(0, len(month.asked), 2)
-    some = replace(
+    truth, half = month.truth, np.arange(0, len(month.history), 2)
+    held_out = replace(
         truth, customer_ids=truth.customer_ids[half], bought=truth.bought[half], wanted=truth.wanted[half]
     )
-    pasts = [_without(past, some.customer_ids) for past in (month.eve, *month.pasts)]
-    return replace(month, truth=some), replace(month, eve=pasts[0], pasts=pasts[1:])
+    pasts = [_without(past, held_out.customer_ids) for past in (month.eve, *month.pasts)]
+    return replace(month, truth=held_out), replace(month, eve=pasts[0], pasts=pasts[1:])
 
 
 def _without(past: Past, customer_ids: StringArray) -> Past:
@@ -154,20 +156,20 @@ def by_category(
 
 def _all_ranked(month: Month) -> CandidateSources:
     """The sources, each of which ranks whatever anybody bought lately."""
-    chosen = recommender_settings().model_copy(update={"pool": len(month.catalogue)})
-    return month.eve.sources(month.catalogue, month.offered(month.eve), chosen)
+    settings = recommender_settings().model_copy(update={"pool": len(month.catalogue)})
+    return month.eve.sources(month.catalogue, month.offered(month.eve), settings)
 
 
-def _everybody_says(month: Month, wide: CandidateSources, cut: PurchaseHistory) -> dict[str, Float32Array]:
+def _scores_of_all(month: Month, wide: CandidateSources, cut: PurchaseHistory) -> dict[str, Float32Array]:
     """Scores of all warm items for the customers, by the recommender and by each source alone."""
     columns = np.full(len(month.catalogue), -1)
     columns[month.warm] = np.arange(len(month.warm))
-    said = {name: np.full((len(cut), len(month.warm)), -np.inf, np.float32) for name in wide.score_names}
+    scores = {name: np.full((len(cut), len(month.warm)), -np.inf, np.float32) for name in wide.score_names}
     for start in range(0, len(cut), _BLOCK):
         rows = np.arange(start, min(start + _BLOCK, len(cut)))
-        for name, one in wide.scores(
+        for name, of_pool in wide.scores(
             CustomerBlock(cut.of(rows), month.catalogue, wide.item_features)
         ).items():
-            said[name][rows[:, None], columns[wide.pool]] = one
+            scores[name][rows[:, None], columns[wide.pool]] = of_pool
     own = filled(month, cut.weights(HALF_LIFE_DAYS)[:, month.warm].toarray())
-    return {OURS: month.probabilities(month.learned[0], cut), "repeat": own, **said}
+    return {OURS: month.probabilities(month.learned[0], cut), "repeat": own, **scores}

@@ -1,8 +1,8 @@
-"""What does each source add to the ranker? It learns again without the columns and candidates of one.
+"""What does each source add to the ranker? It is trained again without each source.
 
-What is known of the items (buyers lately, shares of their kind) stays with the ranker; so what a source is
-missed for is what nothing else could say. What was bought before is ranked by when and how often, mostly: the
-bar is on what never was.
+The item features (recent buyers, shares of their kind) stay with the ranker, so a source counts only for
+what nothing else knows. Items bought before are ranked mostly by when and how often they were bought. So the
+bar is on items never bought.
 """
 
 from collections.abc import Iterator
@@ -60,6 +60,6 @@ def _standing(month: Month, silent: tuple[str, ...]) -> Standing:
     if not silent:
         learned, seconds = month.learned
     else:
-        windows = [replace(one, sources=fewer(one.sources, silent)) for one in month.windows()]
+        windows = [replace(window, sources=fewer(window.sources, silent)) for window in month.windows()]
         learned, seconds = fit_recommender(fewer(month.sources, silent), month.eve.history, windows), 0.0
-    return Standing.of(month, month.probabilities(learned, month.asked), seconds)
+    return Standing.of(month, month.probabilities(learned, month.history), seconds)

@@ -58,12 +58,12 @@ def gate() -> Iterator[Line]:
 
 def decided(model: Recommender, truth: WindowPurchases) -> Iterator[Line]:
     """The five decisions on what is made of a model."""
-    for name, asked in SITUATIONS.items():
-        said = _played(asked, model, truth)
-        print(f"  {name}: {said}", flush=True)
-        decision, _, reason = said.partition(": ")
-        right = decision == asked.verdict and asked.reason in reason
-        yield Line(f"recommend.gate_{name}", decision, f"={asked.verdict}", right)
+    for name, situation in SITUATIONS.items():
+        message = _played(situation, model, truth)
+        print(f"  {name}: {message}", flush=True)
+        decision, _, reason = message.partition(": ")
+        right = decision == situation.verdict and situation.reason in reason
+        yield Line(f"recommend.gate_{name}", decision, f"={situation.verdict}", right)
 
 
 def same(model: Recommender) -> Recommender:
@@ -90,28 +90,23 @@ SITUATIONS = {
 }
 
 
-def _played(asked: Situation, model: Recommender, truth: WindowPurchases) -> str:
+def _played(situation: Situation, model: Recommender, truth: WindowPurchases) -> str:
     """What the promotion says of the candidate, in a shop and an MLflow of their own."""
-    everybody = promotion.MODELS
     with tempfile.TemporaryDirectory(prefix="perennial-gate-") as name, settled(Path(name)):
         shutil.copy(empty_mlflow(Path(name) / "empty"), Path(name) / "mlflow.db")
         endpoint = Endpoint(f"sqlite:///{name}/mlflow.db")
-        promotion.MODELS = (NAME,)
-        try:
-            _train(endpoint, DAY, asked.champion(model), truth)
-            promotion.promote(DAY, endpoint)
-            day = DAY + timedelta(asked.days)
-            _train(endpoint, day, asked.candidate(model), truth)
-            return promotion.promote(day, endpoint)[NAME]
-        finally:
-            promotion.MODELS = everybody
+        _train(endpoint, DAY, situation.champion(model), truth)
+        promotion.promote(DAY, endpoint, (NAME,))
+        day = DAY + timedelta(situation.days)
+        _train(endpoint, day, situation.candidate(model), truth)
+        return promotion.promote(day, endpoint, (NAME,))[NAME]
 
 
 def _train(endpoint: Endpoint, day: date, model: Recommender, truth: WindowPurchases) -> None:
-    chosen = recommender_settings()
+    settings = recommender_settings()
     with tracking.run(endpoint, NAME, f"{NAME} {day}", {"day": str(day)}) as run:
         registered = registration.register(run, model, truth)
-        margins = {"margin": chosen.margin, "group_margin": chosen.group_margin}
+        margins = {"margin": settings.margin, "group_margin": settings.group_margin}
         run.log(params=margins, metrics={}, model=registered.model_id)
     tracking.set_aliases(endpoint, NAME, {tracking.CHALLENGER: registered.version})
 
@@ -119,29 +114,29 @@ def _train(endpoint: Endpoint, day: date, model: Recommender, truth: WindowPurch
 def _changed(
     model: Recommender, how: dict[CandidateKind, Callable[[ListwiseNetwork], ListwiseNetwork]]
 ) -> Recommender:
-    def fit(one: Fit) -> Fit:
-        networks = {question: change(one.ranker.networks[question]) for question, change in how.items()}
-        return replace(one, ranker=replace(one.ranker, networks=one.ranker.networks | networks))
+    def changed(fit: Fit) -> Fit:
+        networks = {kind: change(fit.ranker.networks[kind]) for kind, change in how.items()}
+        return replace(fit, ranker=replace(fit.ranker, networks=fit.ranker.networks | networks))
 
-    return replace(model, **{name: fit(getattr(model, name)) for name in FITS})
+    return replace(model, **{name: changed(getattr(model, name)) for name in FITS})
 
 
 def _blurred(network: ListwiseNetwork) -> ListwiseNetwork:
     chance = torch.Generator().manual_seed(0)
 
-    def blurred(held: torch.Tensor) -> torch.Tensor:
-        return held + _NOISE * held.abs().mean() * torch.randn(held.shape, generator=chance)
+    def blurred(weight: torch.Tensor) -> torch.Tensor:
+        return weight + _NOISE * weight.abs().mean() * torch.randn(weight.shape, generator=chance)
 
     return _with(network, blurred)
 
 
 def _turned(network: ListwiseNetwork) -> ListwiseNetwork:
     # Only the last layers have one output.
-    return _with(network, lambda held: -held if held.shape[0] == 1 else held)
+    return _with(network, lambda weight: -weight if weight.shape[0] == 1 else weight)
 
 
 def _with(network: ListwiseNetwork, weights: Callable[[torch.Tensor], torch.Tensor]) -> ListwiseNetwork:
     networks = deepcopy(network.networks)
-    for one in networks:
-        one.load_state_dict({name: weights(held) for name, held in one.state_dict().items()})
+    for module in networks:
+        module.load_state_dict({name: weights(weight) for name, weight in module.state_dict().items()})
     return replace(network, networks=networks)

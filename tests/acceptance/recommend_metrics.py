@@ -14,7 +14,7 @@ from tests.acceptance.recommend_shop import MONTHS, TUNED_ON, Month
 
 CUSTOMERS = 1000
 _RUN = 100
-"""Items of a ranking that the library is told; the measures look at fewer."""
+"""Items of a ranking that the library gets; the measures use fewer."""
 _NAMES = {
     ir_measures.nDCG: "ndcg",
     ir_measures.P: "precision",
@@ -31,35 +31,35 @@ def metrics() -> Iterator[Line]:
 def agreed(month: Month) -> Iterator[Line]:
     """The largest difference over all slices of a month; ties are broken by chance, for both alike."""
     random = np.random.default_rng(0)
-    said = np.zeros((len(month.asked), len(month.truth.item_ids)))
-    said[:, : month.truth.warm] = tifu(month)
-    said += 1e-9 * random.random(said.shape)
+    scores = np.zeros((len(month.history), len(month.truth.item_ids)))
+    scores[:, : month.truth.warm] = tifu(month)
+    scores += 1e-9 * random.random(scores.shape)
     measures = {measure @ k: (name, k) for measure, name in _NAMES.items() for k in DEPTHS}
     worst, compared = 0.0, 0
     for part in Slice:
-        found = judge(month.truth, part, lambda rows: said[rows])
-        asked = np.sort(random.permutation(found.rows)[:CUSTOMERS]).tolist()
-        place = {row: number for number, row in enumerate(found.rows.tolist())}
-        run, wanted = _as_told(month, part, said, asked)
-        for one in ir_measures.iter_calc(list(measures), wanted, run):
-            name, k = measures[one.measure]
-            ours = getattr(found.at[k], name)[place[int(one.query_id)]]
-            worst, compared = max(worst, abs(ours - one.value)), compared + 1
-        print(f"  {part}: {len(asked)} customers")
+        judged = judge(month.truth, part, lambda rows: scores[rows])
+        sampled = np.sort(random.permutation(judged.rows)[:CUSTOMERS]).tolist()
+        place = {row: number for number, row in enumerate(judged.rows.tolist())}
+        run, wanted = _run_and_truth(month, part, scores, sampled)
+        for metric in ir_measures.iter_calc(list(measures), wanted, run):
+            name, k = measures[metric.measure]
+            ours = getattr(judged.at[k], name)[place[int(metric.query_id)]]
+            worst, compared = max(worst, abs(ours - metric.value)), compared + 1
+        print(f"  {part}: {len(sampled)} customers")
     yield at_most("recommend.metrics_difference", worst, 1e-9, "")
     yield at_least("recommend.metrics_compared", compared, len(_NAMES) * len(DEPTHS) * CUSTOMERS, "_values")
 
 
-def _as_told(month: Month, part: Slice, said: np.ndarray, rows: list[int]) -> tuple[dict, dict]:
-    """The first items of each customer's ranking, and what they wanted.
+def _run_and_truth(month: Month, part: Slice, all_scores: np.ndarray, rows: list[int]) -> tuple[dict, dict]:
+    """The first items of each customer's ranking, and the purchases, as the library takes them.
 
-    The library holds scores in single precision, where what chance adds is lost: it is told the ranks.
+    The library keeps scores in single precision, which loses the small random part. So it gets ranks.
     """
     run, wanted = {}, {}
     columns = np.arange(len(month.truth.item_ids))[month.truth.columns(part)]
     for row in rows:
         allowed = month.truth.candidates(part, np.array([row]))[0]
-        scores = np.where(allowed, said[row, columns], -np.inf)
+        scores = np.where(allowed, all_scores[row, columns], -np.inf)
         first = np.argsort(-scores, kind="stable")[:_RUN]
         run[str(row)] = {
             str(columns[one]): float(_RUN - rank) for rank, one in enumerate(first) if allowed[one]

@@ -12,21 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from perennial.foundation.arrays import Float32Array, StringArray
+from perennial.foundation.bootstrap import Interval
 from perennial.foundation.modelling import calibration
 from perennial.recommend.data.window_purchases import purchase_matrix
 from perennial.recommend.evaluation.metrics import (
     DEPTHS,
     MEASURES,
-    Interval,
     JudgedLists,
     diversity,
     judge,
     novelty,
-    over_months,
 )
 from perennial.recommend.evaluation.ranking_task import Slice
 from tests.acceptance import recommend_shop
 from tests.acceptance.lines import Line, at_least, at_most
+from tests.acceptance.month_intervals import over_months
 from tests.acceptance.recommend_peers import RANKED, Peer, tuned
 from tests.acceptance.recommend_shop import MONTHS, TESTED, TUNED_ON, Month
 
@@ -38,7 +38,7 @@ HISTORY_SIZES = {"short": (1, 100), "middle": (100, 400), "long": (400, 1 << 31)
 
 @dataclass(frozen=True)
 class Standing:
-    """How somebody did in a month.
+    """The results of the recommender or of a peer in a month.
 
     Args:
         month: the month.
@@ -51,45 +51,47 @@ class Standing:
     seconds: float
 
     @classmethod
-    def of(cls, month: Month, said: Float32Array, seconds: float) -> "Standing":
+    def of(cls, month: Month, scores: Float32Array, seconds: float) -> "Standing":
         """From scores of the warm items, shape (customers, warm)."""
-        parts = {part: judge(month.truth, part, lambda rows: said[rows]) for part in RANKED}
+        parts = {part: judge(month.truth, part, lambda rows: scores[rows]) for part in RANKED}
         return cls(month, parts, seconds)
 
     def customers(self, part: Slice) -> StringArray:
-        """Who wanted something of a slice."""
+        """The customers who bought something of a slice."""
         return self.month.truth.customer_ids[self.parts[part].rows]
 
     def figures(self, part: Slice) -> dict[str, float]:
         """The means of all measures on a slice."""
-        found, depth = self.parts[part], DEPTHS[0]
-        first = found.items[:, :depth]
-        named = {f"{name}@{k}": float(getattr(found.at[k], name).mean()) for k in DEPTHS for name in MEASURES}
-        return named | {
-            f"coverage@{depth}": found.shown / self.month.truth.warm,
+        judged, depth = self.parts[part], DEPTHS[0]
+        first = judged.items[:, :depth]
+        means = {
+            f"{name}@{k}": float(getattr(judged.at[k], name).mean()) for k in DEPTHS for name in MEASURES
+        }
+        return means | {
+            f"coverage@{depth}": judged.shown / self.month.truth.warm,
             f"novelty@{depth}": float(novelty(first, self.month.shares).mean()),
             f"diversity@{depth}": float(diversity(first, self.month.vectors).mean()),
         }
 
     def by_history(self) -> dict[str, float]:
         """NDCG at 10 over all items of customers by how many different items they had bought."""
-        found = self.parts[Slice.ALL]
-        sizes, ndcg = self.month.truth.history_sizes[found.rows], found.at[10].ndcg
-        which = {name: (sizes >= least) & (sizes < below) for name, (least, below) in HISTORY_SIZES.items()}
-        return {f"ndcg@10 {name}": float(ndcg[some].mean()) for name, some in which.items() if some.any()}
+        judged = self.parts[Slice.ALL]
+        sizes, ndcg = self.month.truth.history_sizes[judged.rows], judged.at[10].ndcg
+        groups = {name: (sizes >= least) & (sizes < below) for name, (least, below) in HISTORY_SIZES.items()}
+        return {f"ndcg@10 {name}": float(ndcg[rows].mean()) for name, rows in groups.items() if rows.any()}
 
 
 def months() -> Iterator[Line]:
     """NDCG@10 on three test months against the best of the tuned peers: all, bought before, never bought."""
-    found = recommend_shop.months(*MONTHS)
-    yield from compared(found[TUNED_ON], [found[first] for first in TESTED])
+    by_first_day = recommend_shop.months(*MONTHS)
+    yield from compared(by_first_day[TUNED_ON], [by_first_day[first] for first in TESTED])
 
 
 def compared(tuned_on: Month, tested: Sequence[Month]) -> Iterator[Line]:
     """The comparison, tuned on a month and averaged over others."""
-    found = standings(tuned_on, [{OURS: month} for month in tested])
+    by_name = standings(tuned_on, [{OURS: month} for month in tested])
     for part, bar in BARS.items():
-        yield from against_best(found, part, bar)
+        yield from against_best(by_name, part, bar)
     longest = max(month.reading_seconds + month.learned[1] for month in tested)
     yield at_most("recommend.training_seconds", longest, MOST_SECONDS, "s")
 
@@ -105,19 +107,21 @@ def standings(tuned_on: Month, tested: Sequence[Mapping[str, Month]]) -> dict[st
     peers = list(tuned(tuned_on))
     for peer in peers:
         print(f"  chosen: {peer}, best on {' and '.join(peer.best_at)}", flush=True)
-    found: dict[str, list[Standing]] = {}
-    for months_ in tested:
-        month = next(iter(months_.values()))
-        print(f"  {month.first:%B}: {len(month.asked)} customers, {month.truth.warm} warm items", flush=True)
-        each = {name: _ours(one) for name, one in months_.items()}
+    by_name: dict[str, list[Standing]] = {}
+    for by_track in tested:
+        month = next(iter(by_track.values()))
+        print(
+            f"  {month.first:%B}: {len(month.history)} customers, {month.truth.warm} warm items", flush=True
+        )
+        each = {name: _ours(of_track) for name, of_track in by_track.items()}
         each |= {_named(peer): _peer(month, peer) for peer in peers}
         for name, standing in each.items():
-            found.setdefault(name, []).append(standing)
+            by_name.setdefault(name, []).append(standing)
             _show(name, [standing])
     print("  Averaged over the months", flush=True)
-    for name, held in found.items():
-        _show(name, held)
-    return found
+    for name, of_months in by_name.items():
+        _show(name, of_months)
+    return by_name
 
 
 def paired(ours: Sequence[Standing], theirs: Sequence[Standing], part: Slice) -> Interval:
@@ -136,35 +140,36 @@ def ndcg(standings: Sequence[Standing], part: Slice) -> float:
 
 def _ours(month: Month) -> Standing:
     """How the recommender does in a month."""
-    learned, learning = month.learned
+    fit, learning = month.learned
     began = time.monotonic()
-    everybody = month.eve.history
-    said = month.probabilities(learned, everybody)
+    history = month.eve.history
+    scores = month.probabilities(fit, history)
     scoring = time.monotonic() - began
     print(
         f"    read in {month.reading_seconds:.0f} s, learned in {learning:.0f} s, scored in {scoring:.0f} s"
     )
-    wanted = purchase_matrix(month.eve.after, everybody, month.catalogue)[:, month.warm].toarray()
-    bought = everybody.bought[:, month.warm].toarray() > 0
-    for name, asked in {"bought before": bought, "never bought": ~bought}.items():
-        _calibrated(name, said, wanted, asked & (said > -np.inf))
-    return Standing.of(month, said[month.rows], learning + scoring)
+    wanted = purchase_matrix(month.eve.after, history, month.catalogue)[:, month.warm].toarray()
+    bought = history.bought[:, month.warm].toarray() > 0
+    for name, kind in {"bought before": bought, "never bought": ~bought}.items():
+        _calibrated(name, scores, wanted, kind & (scores > -np.inf))
+    return Standing.of(month, scores[month.rows], learning + scoring)
 
 
-def _calibrated(name: str, said: Float32Array, wanted: np.ndarray, asked: np.ndarray) -> None:
-    labels, probabilities = wanted[asked].astype(float), said[asked].astype(float)
+def _calibrated(name: str, scores: Float32Array, wanted: np.ndarray, candidates: np.ndarray) -> None:
+    labels, probabilities = wanted[candidates].astype(float), scores[candidates].astype(float)
     error = calibration.error(labels, probabilities)
     print(
-        f"    {name}: {asked.sum(axis=1).mean():.0f} candidates a customer, said {probabilities.mean():.4f}, "
-        f"bought within 28 days {labels.mean():.4f}, calibration error {error:.4f}"
+        f"    {name}: {candidates.sum(axis=1).mean():.0f} candidates a customer, "
+        f"mean probability {probabilities.mean():.4f}, bought within 28 days {labels.mean():.4f}, "
+        f"calibration error {error:.4f}"
     )
 
 
 def _peer(month: Month, peer: Peer) -> Standing:
     """How a peer does in a month."""
     began = time.monotonic()
-    said = peer.of(month)
-    return Standing.of(month, said, time.monotonic() - began)
+    scores = peer.of(month)
+    return Standing.of(month, scores, time.monotonic() - began)
 
 
 def _named(peer: Peer) -> str:
@@ -183,17 +188,17 @@ def _show(name: str, standings: Sequence[Standing]) -> None:
 
 
 def against_best(
-    found: Mapping[str, Sequence[Standing]], part: Slice, bar: float, track: str = ""
+    by_name: Mapping[str, Sequence[Standing]], part: Slice, bar: float, track: str = ""
 ) -> Iterator[Line]:
     """`OURS` among others against the best of them on a slice; `track`: what the lines' names begin with."""
-    best = max((name for name in found if name != OURS), key=lambda name: ndcg(found[name], part))
-    mine, theirs = found[OURS], found[best]
-    for name, standings in ((OURS, mine), (best, theirs)):
+    best = max((name for name in by_name if name != OURS), key=lambda name: ndcg(by_name[name], part))
+    ours, theirs = by_name[OURS], by_name[best]
+    for name, standings in ((OURS, ours), (best, theirs)):
         values = [one.parts[part].at[10].ndcg for one in standings]
         around = over_months(values, [one.customers(part) for one in standings])
         print(f"  {part}, {name}: {around.mean:.4f}, 95 % {around.low:.4f} to {around.high:.4f}")
-    less = paired(mine, theirs, part)
+    less = paired(ours, theirs, part)
     print(f"  {part}, {OURS} less {best}: {less.mean:+.4f}, 95 % {less.low:+.4f} to {less.high:+.4f}, paired")
-    ratio = ndcg(mine, part) / ndcg(theirs, part)
+    ratio = ndcg(ours, part) / ndcg(theirs, part)
     yield Line(f"recommend.{track}{part}_ratio", f"{ratio:.4f}", f">={bar}", ratio >= bar)
     yield at_least(f"recommend.{track}{part}_less_best_low", less.low, 0, "")

@@ -30,12 +30,12 @@ _TIE = 1e-6
 
 @dataclass(frozen=True)
 class Peer:
-    """A way to score, with its options.
+    """A recommender that is compared with ours, with its options.
 
     Args:
         name: as the table shows it.
         scores: (month, options) → shape (customers, warm items).
-        options: what it is asked with.
+        options: of the scores.
         best_at: the slices on which these options were best.
     """
 
@@ -45,8 +45,8 @@ class Peer:
     best_at: tuple[Slice, ...] = RANKED
 
     def __str__(self) -> str:
-        chosen = ", ".join(f"{name} {value}" for name, value in self.options.items())
-        return f"{self.name} ({chosen})" if chosen else self.name
+        options = ", ".join(f"{name} {value}" for name, value in self.options.items())
+        return f"{self.name} ({options})" if options else self.name
 
     def of(self, month: Month) -> Float32Array:
         """Its scores."""
@@ -55,19 +55,19 @@ class Peer:
 
 def popularity(month: Month, days: int) -> Float32Array:
     """How many customers bought an item lately."""
-    return np.tile(_popular(month, days), (len(month.asked), 1))
+    return np.tile(_popular(month, days), (len(month.history), 1))
 
 
 def frequency(month: Month, half_life_days: float) -> Float32Array:
     """How often the customer bought it, newer purchases counting more."""
-    return filled(month, month.asked.weights(half_life_days)[:, month.warm].toarray())
+    return filled(month, month.history.weights(half_life_days)[:, month.warm].toarray())
 
 
-def tifu(month: Month, **chosen: float) -> Float32Array:
+def tifu(month: Month, **options: float) -> Float32Array:
     """TIFU-KNN (Hu et al., 2020)."""
-    settings = CustomerNeighboursSettings.model_validate(chosen)
+    settings = CustomerNeighboursSettings.model_validate(options)
     model = CustomerNeighbours.fit(month.eve.history, month.warm, settings)
-    return filled(month, model.scores(block_of(month.asked, month.catalogue))[model.name])
+    return filled(month, model.scores(block_of(month.history, month.catalogue))[model.name])
 
 
 def up_cf(month: Month, orders: int, locality: float) -> Float32Array:
@@ -79,9 +79,8 @@ def up_cf(month: Month, orders: int, locality: float) -> Float32Array:
     common = (bought @ bought.T).toarray()
     sizes = np.sqrt(np.maximum(common.diagonal(), 1))
     alike = (common / sizes[:, None] / sizes) ** locality
-    asked = month.rows
-    said = alike[asked].astype(np.float32) @ _share_of_orders(month.eve.history, orders)[:, month.warm]
-    return filled(month, said)
+    share = _share_of_orders(month.eve.history, orders)[:, month.warm]
+    return filled(month, alike[month.rows].astype(np.float32) @ share)
 
 
 def ease(month: Month, half_life_days: float | None, power: float, ridge: float) -> Float32Array:
@@ -89,33 +88,33 @@ def ease(month: Month, half_life_days: float | None, power: float, ridge: float)
     weighing = PurchaseWeighting(half_life_days=half_life_days, power=power)
     settings = ItemNeighboursSettings(weighing=weighing, ridge=ridge)
     model = ItemNeighbours.fit("ease", month.eve.history, month.warm, settings)
-    return exact_scores(model, month.asked)[EVER].astype(np.float32)
+    return exact_scores(model, month.history)[EVER].astype(np.float32)
 
 
-def als(month: Month, half_life_days: float | None, **chosen: float) -> Float32Array:
+def als(month: Month, half_life_days: float | None, **options: float) -> Float32Array:
     """Implicit ALS (Hu, Koren and Volinsky, 2008), by the package implicit."""
     from implicit.als import AlternatingLeastSquares
 
-    held, asked = _weights(month, half_life_days)
-    model = AlternatingLeastSquares(**chosen, iterations=15, random_state=0, num_threads=1)
-    model.fit(held, show_progress=False)
-    return model.user_factors[asked] @ model.item_factors.T
+    weights = _weights(month, half_life_days)
+    model = AlternatingLeastSquares(**options, iterations=15, random_state=0, num_threads=1)
+    model.fit(weights, show_progress=False)
+    return model.user_factors[month.rows] @ model.item_factors.T
 
 
-def bm25(month: Month, half_life_days: float | None, **chosen: float) -> Float32Array:
+def bm25(month: Month, half_life_days: float | None, **options: float) -> Float32Array:
     """Item neighbours under BM25 weights, by the package implicit."""
     from implicit.nearest_neighbours import BM25Recommender
     from implicit.utils import ParameterWarning
 
-    held, asked = _weights(month, half_life_days)
-    model = BM25Recommender(**chosen, num_threads=1)
+    weights = _weights(month, half_life_days)
+    model = BM25Recommender(**options, num_threads=1)
     with warnings.catch_warnings(category=ParameterWarning, action="ignore"):
-        model.fit(held, show_progress=False)
-    return filled(month, (held[asked] @ model.similarity).toarray())
+        model.fit(weights, show_progress=False)
+    return filled(month, (weights[month.rows] @ model.similarity).toarray())
 
 
 def _grid(**tried: Sequence[Any]) -> list[dict[str, Any]]:
-    return [dict(zip(tried, one, strict=True)) for one in product(*tried.values())]
+    return [dict(zip(tried, values, strict=True)) for values in product(*tried.values())]
 
 
 GRIDS: dict[Callable[..., Float32Array], tuple[str, list[dict[str, Any]]]] = {
@@ -152,11 +151,11 @@ def tuned(month: Month) -> Iterator[Peer]:
 
 
 def _worth(month: Month, peer: Peer) -> list[float]:
-    said = peer.of(month)
-    found = [float(judge(month.truth, part, lambda rows: said[rows]).at[10].ndcg.mean()) for part in RANKED]
-    shown = ", ".join(f"{part} {one:.4f}" for part, one in zip(RANKED, found, strict=True))
+    scores = peer.of(month)
+    ndcg = [float(judge(month.truth, part, lambda rows: scores[rows]).at[10].ndcg.mean()) for part in RANKED]
+    shown = ", ".join(f"{part} {value:.4f}" for part, value in zip(RANKED, ndcg, strict=True))
     print(f"  {month.first:%B}, {peer}: {shown}", flush=True)
-    return found
+    return ndcg
 
 
 def _popular(month: Month, days: int) -> Float32Array:
@@ -165,17 +164,16 @@ def _popular(month: Month, days: int) -> Float32Array:
     return np.bincount(lately.indices, minlength=len(month.warm)).astype(np.float32)
 
 
-def filled(month: Month, said: Float32Array) -> Float32Array:
+def filled(month: Month, scores: Float32Array) -> Float32Array:
     """Scores of warm items, and where there are none what many bought lately."""
     popular = _popular(month, 28)
-    said += np.float32(_TIE) * popular / popular.max()
-    return said
+    scores += np.float32(_TIE) * popular / popular.max()
+    return scores
 
 
-def _weights(month: Month, half_life_days: float | None) -> tuple[sparse.csr_matrix, np.ndarray]:
-    """Of warm items alone, as `implicit` takes them, and the rows of the customers who are asked."""
-    held = sparse.csr_matrix(month.eve.history.weights(half_life_days)[:, month.warm])
-    return held, month.rows
+def _weights(month: Month, half_life_days: float | None) -> sparse.csr_matrix:
+    """The purchases of warm items by all customers, in the type that `implicit` takes."""
+    return sparse.csr_matrix(month.eve.history.weights(half_life_days)[:, month.warm])
 
 
 def _share_of_orders(history: PurchaseHistory, last: int) -> sparse.csr_array:

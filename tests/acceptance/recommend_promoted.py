@@ -1,7 +1,7 @@
 """What it adds to know two weeks ahead what the shop promotes: a track of its own, beside `months`.
 
 The same test months and the same peers, who know nothing of promotions, as `recommend.months`; the
-recommender learns and is asked twice, without promotions and with those of the demo, each known two weeks
+recommender is trained and judged twice, without promotions and with those of the demo, each known two weeks
 before it begins.
 """
 
@@ -21,18 +21,18 @@ PLAIN = "perennial without promotions"
 def promoted() -> Iterator[Line]:
     """NDCG@10 on three test months, promotions being known two weeks ahead, and without them."""
     months = recommend_shop.months(*MONTHS)
-    told = recommend_shop.months(*TESTED, promoted_ahead=AHEAD)
-    yield from compared(months[TUNED_ON], [(months[first], told[first]) for first in TESTED])
+    promoted_months = recommend_shop.months(*TESTED, promoted_ahead=AHEAD)
+    yield from compared(months[TUNED_ON], [(months[first], promoted_months[first]) for first in TESTED])
 
 
 def compared(tuned_on: Month, tested: Sequence[tuple[Month, Month]]) -> Iterator[Line]:
     """The comparison, peers tuned on a month; of each tested one without and with promotions."""
-    found = standings(tuned_on, [{PLAIN: month, OURS: told} for month, told in tested])
-    plain = found.pop(PLAIN)
+    by_name = standings(tuned_on, [{PLAIN: month, OURS: promoted} for month, promoted in tested])
+    plain = by_name.pop(PLAIN)
     for part, bar in BARS.items():
-        less = paired(found[OURS], plain, part)
+        less = paired(by_name[OURS], plain, part)
         ends = f"95 % {less.low:+.4f} to {less.high:+.4f}"
         print(f"  {part}, with promotions less without: {less.mean:+.4f}, {ends}, paired")
-        yield from against_best(found, part, bar, "promoted_")
+        yield from against_best(by_name, part, bar, "promoted_")
         if part is Slice.EXPLORE:
             yield at_least("recommend.promoted_explore_gain_low", less.low, 0, "")

@@ -20,12 +20,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from perennial.foundation.arrays import Float32Array, FloatArray, IntArray, StringArray
+from perennial.foundation.bootstrap import interval
 from perennial.foundation.pages import STYLE, svg
 from perennial.recommend.arrays import parallel
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.evaluation.baselines import on_wider_catalogue
-from perennial.recommend.evaluation.metrics import evaluate, interval, judge, top_items
+from perennial.recommend.evaluation.metrics import evaluate, judge, top_items
 from perennial.recommend.evaluation.ranking_task import Slice
 from perennial.recommend.sequence import inputs as reading
 from perennial.recommend.sequence.model import SequenceModel as Model
@@ -54,52 +55,52 @@ def sequence() -> Iterator[Line]:
     yield from alone(recommend_shop.months(*MONTHS)[TESTED[-1]], SequenceSettings(), MINUTES)
 
 
-def alone(month: Month, chosen: SequenceSettings, minutes: Sequence[float]) -> Iterator[Line]:
+def alone(month: Month, settings: SequenceSettings, minutes: Sequence[float]) -> Iterator[Line]:
     """Against popularity and EASE after the first of the minutes; then the curve over all of them."""
     everybody = on_wider_catalogue(month.wider, month.eve.history, month.catalogue)
     others = {POPULARITY: popularity(month, 28), NEIGHBOURS: ease(month, **EASE)}
-    judged = {name: _warm(month, said) for name, said in others.items()}
-    judged |= {name: {COLD_ITEMS: one} for name, one in _of_new_items(month).items()}
+    judged = {name: _warm(month, scores) for name, scores in others.items()}
+    judged |= {name: {COLD_ITEMS: recall} for name, recall in _of_new_items(month).items()}
     curve: list[Judged] = []
-    for spent, model in taught(everybody, month.wider, chosen, minutes):
+    for spent, model in trained(everybody, month.wider, settings, minutes):
         curve.append(_figures(month, model))
         shown = ", ".join(f"{part} {values.mean():.4f}" for part, (values, _) in curve[-1].items())
         print(f"  {spent:g} minutes: {shown}", flush=True)
         if len(curve) == 1:
             yield from _compared(curve[0], judged)
-            yield from new_customers(month, chosen, minutes[0])
+            yield from new_customers(month, settings, minutes[0])
     picture = Path(tempfile.mkdtemp(prefix="perennial-sequence-")) / "curve.svg"
-    picture.write_text(drawn(minutes, curve, judged))
+    picture.write_text(curve_picture(minutes, curve, judged))
     print(f"  picture: {picture}", flush=True)
 
 
-def new_customers(month: Month, chosen: SequenceSettings, minutes: float) -> Iterator[Line]:
+def new_customers(month: Month, settings: SequenceSettings, minutes: float) -> Iterator[Line]:
     """Customers cut to 1, 2 and 3 orders, by a model that learned from the others."""
-    asked, others = apart(month)
-    [(_, model)] = taught(others.eve.history, month.catalogue, chosen, [minutes])
+    held_out, others = apart(month)
+    [(_, model)] = trained(others.eve.history, month.catalogue, settings, [minutes])
     popular = popularity(others, 28)[:1]
     for orders in ORDERS:
-        cut = first_orders(asked.asked, orders)
-        said = {OURS: _scores(model, cut, month.warm), POPULARITY: np.tile(popular, (len(cut), 1))}
-        found = {name: _warm(asked, one)[Slice.ALL] for name, one in said.items()}
-        yield _less(f"{orders} orders", found[OURS], POPULARITY, found[POPULARITY])
+        cut = first_orders(held_out.history, orders)
+        scores = {OURS: _scores(model, cut, month.warm), POPULARITY: np.tile(popular, (len(cut), 1))}
+        judged = {name: _warm(held_out, of_method)[Slice.ALL] for name, of_method in scores.items()}
+        yield _less(f"{orders} orders", judged[OURS], POPULARITY, judged[POPULARITY])
 
 
-def taught(
-    history: PurchaseHistory, catalogue: Catalogue, chosen: SequenceSettings, minutes: Sequence[float]
+def trained(
+    history: PurchaseHistory, catalogue: Catalogue, settings: SequenceSettings, minutes: Sequence[float]
 ) -> Iterator[tuple[float, Model]]:
     """One training, as it stands after so many minutes of one processor."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     began = time.process_time()
-    lesson = TrainingData.of(reading.recent_orders(history, chosen.orders), catalogue, chosen)
-    network, left = lesson.network(chosen), list(minutes)
-    initialise(network, lesson)
-    for learned, _ in train(network, lesson, chosen):
+    data = TrainingData.of(reading.recent_orders(history, settings.orders), catalogue, settings)
+    network, left = data.network(settings), list(minutes)
+    initialise(network, data)
+    for learned, _ in train(network, data, settings):
         if time.process_time() - began < 60 * left[0]:
             continue
         paused = time.process_time()
-        yield left.pop(0), Model.of(learned, lesson.own_ids, chosen, history, catalogue)
+        yield left.pop(0), Model.of(learned, data.own_ids, settings, history, catalogue)
         if not left:
             return
         began += time.process_time() - paused
@@ -107,8 +108,8 @@ def taught(
 
 def _compared(ours: Judged, others: Mapping[str, Judged]) -> Iterator[Line]:
     for name, theirs in others.items():
-        for part, found in theirs.items():
-            line = _less(part, ours[part], name, found)
+        for part, of_part in theirs.items():
+            line = _less(part, ours[part], name, of_part)
             if name in (POPULARITY, "popularity of the kind"):
                 yield line
 
@@ -126,60 +127,60 @@ def _less(
 
 
 def _figures(month: Month, model: Model) -> Judged:
-    """Of all slices, of a model of the wider catalogue."""
+    """The results on all slices, of a model of the wider catalogue."""
     everybody, items, wanted, customers = unseen(month)
     warm = month.wider.find(pa.array(month.catalogue.item_ids[month.warm], pa.string()))
-    said = _scores(model, everybody.of(month.rows), warm)
-    asked = everybody.of(everybody.find(pa.array(customers, pa.string())))
-    return _warm(month, said) | {COLD_ITEMS: (_recall(_scores(model, asked, items), wanted), customers)}
+    scores = _scores(model, everybody.of(month.rows), warm)
+    history = everybody.of(everybody.find(pa.array(customers, pa.string())))
+    return _warm(month, scores) | {COLD_ITEMS: (_recall(_scores(model, history, items), wanted), customers)}
 
 
-def _warm(month: Month, said: Float32Array) -> dict[str, tuple[FloatArray, StringArray]]:
-    parts = {part: judge(month.truth, part, lambda rows: said[rows]) for part in RANKED}
+def _warm(month: Month, scores: Float32Array) -> dict[str, tuple[FloatArray, StringArray]]:
+    parts = {part: judge(month.truth, part, lambda rows: scores[rows]) for part in RANKED}
     ids, whole = month.truth.customer_ids, parts[Slice.ALL]
-    found = {str(part): (one.at[10].ndcg, ids[one.rows]) for part, one in parts.items()}
+    judged = {str(part): (lists.at[10].ndcg, ids[lists.rows]) for part, lists in parts.items()}
     sizes = month.truth.history_sizes[whole.rows]
     for name, (least, below) in HISTORY_SIZES.items():
-        some = (sizes >= least) & (sizes < below)
-        if some.any():
-            found[f"{name} histories"] = whole.at[10].ndcg[some], ids[whole.rows[some]]
-    return found
+        kept = (sizes >= least) & (sizes < below)
+        if kept.any():
+            judged[f"{name} histories"] = whole.at[10].ndcg[kept], ids[whole.rows[kept]]
+    return judged
 
 
 def _of_new_items(month: Month) -> dict[str, tuple[FloatArray, StringArray]]:
     everybody, items, wanted, customers = unseen(month)
-    asked = everybody.of(everybody.find(pa.array(customers, pa.string())))
+    history = everybody.of(everybody.find(pa.array(customers, pa.string())))
     new = NewItems.fit(everybody, month.wider, items, TASTE)
-    ways = {"new items": new.scores(asked), "text alone": new.content.cosines(asked)}
-    ways |= by_category(everybody, month, items, len(asked))
-    return {name: (_recall(said, wanted), customers) for name, said in ways.items()}
+    methods = {"new items": new.scores(history), "text alone": new.content.cosines(history)}
+    methods |= by_category(everybody, month, items, len(history))
+    return {name: (_recall(scores, wanted), customers) for name, scores in methods.items()}
 
 
-def _recall(said: Float32Array, wanted: np.ndarray) -> FloatArray:
-    hits = np.take_along_axis(wanted, top_items(said, DEPTH), axis=1)
+def _recall(scores: Float32Array, wanted: np.ndarray) -> FloatArray:
+    hits = np.take_along_axis(wanted, top_items(scores, DEPTH), axis=1)
     return evaluate(hits, wanted.sum(axis=1)).recall
 
 
-def _scores(model: Model, asked: PurchaseHistory, items: IntArray) -> Float32Array:
+def _scores(model: Model, history: PurchaseHistory, items: IntArray) -> Float32Array:
     return np.concatenate(
-        [*parallel.map_blocks(len(asked), lambda rows: model.scores(asked.of(rows))[:, items])]
+        [*parallel.map_blocks(len(history), lambda rows: model.scores(history.of(rows))[:, items])]
     )
 
 
-def drawn(minutes: Sequence[float], curve: Sequence[Judged], others: Mapping[str, Judged]) -> str:
+def curve_picture(minutes: Sequence[float], curve: Sequence[Judged], others: Mapping[str, Judged]) -> str:
     """The figures over the minutes, a panel for each slice; whatever does not learn on is a line across."""
     parts = [*RANKED, COLD_ITEMS]
     with mpl.rc_context(STYLE | {"axes.grid.axis": "both"}):
         figure = Figure(figsize=(10.6, 3.2), layout="constrained")
         FigureCanvasSVG(figure)
         for axes, part in zip(figure.subplots(1, len(parts)), parts, strict=True):
-            values = [found[part][0].mean() for found in curve]
+            values = [judged[part][0].mean() for judged in curve]
             axes.plot(minutes, values, color="#0f766e", marker="o", markersize=4, label=OURS)
-            across = [(name, found[part][0].mean()) for name, found in others.items() if part in found]
+            across = [(name, judged[part][0].mean()) for name, judged in others.items() if part in judged]
             for style, (name, value) in zip(("--", ":", "-.", (0, (6, 2, 1, 2))), across, strict=False):
                 axes.axhline(value, color="#94a3b8", linestyle=style, label=name)
             axes.set_xscale("log")
-            axes.set_xticks(minutes, [f"{one:g}" for one in minutes])
+            axes.set_xticks(minutes, [f"{minute:g}" for minute in minutes])
             axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.set_title(part, loc="left", fontsize=10)

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from perennial.foundation import encoder
 from perennial.foundation.arrays import BoolArray, Float32Array, FloatArray, IntArray
-from perennial.foundation.embedding_spaces import embedding_settings, texts
+from perennial.foundation.embedding_spaces import embedding_settings
+from perennial.foundation.item_texts import texts
 from perennial.foundation.lake import Lake
 from perennial.foundation.modelling.promotion import WINDOW
 from perennial.recommend.data import tables
@@ -46,10 +47,10 @@ class Past:
     promoted: Float32Array | None = None
 
     def sources(
-        self, catalogue: Catalogue, offered: BoolArray, chosen: RecommenderSettings
+        self, catalogue: Catalogue, offered: BoolArray, settings: RecommenderSettings
     ) -> CandidateSources:
         """As of the day."""
-        return CandidateSources.fit(self.history, catalogue, offered, chosen, self.promoted)
+        return CandidateSources.fit(self.history, catalogue, offered, settings, self.promoted)
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Month:
         return self.eve.history.find(pa.array(self.truth.customer_ids, pa.string()))
 
     @cached_property
-    def asked(self) -> PurchaseHistory:
+    def history(self) -> PurchaseHistory:
         """What the customers of the split had bought, in its order."""
         return self.eve.history.of(self.rows)
 
@@ -111,14 +112,16 @@ class Month:
     def learned(self) -> tuple[Fit, float]:
         """The recommender as of the eve, and the seconds that it took to learn."""
         began = time.monotonic()
-        found = fit_recommender(self.sources, self.eve.history, self.windows())
-        return found, time.monotonic() - began
+        fit = fit_recommender(self.sources, self.eve.history, self.windows())
+        return fit, time.monotonic() - began
 
     def windows(self) -> list[TrainingWindow]:
         """The past windows, each with sources as of the day before it."""
-        chosen = recommender_settings()
+        settings = recommender_settings()
         return [
-            TrainingWindow(past.sources(self.catalogue, self.offered(past), chosen), past.history, past.after)
+            TrainingWindow(
+                past.sources(self.catalogue, self.offered(past), settings), past.history, past.after
+            )
             for past in self.pasts
         ]
 
@@ -126,18 +129,19 @@ class Month:
         """Which items of the catalogue are warm by the protocol at a time."""
         if past is not self.eve:
             return np.bincount(past.history.items, minlength=len(self.catalogue)) >= WARM_PURCHASES
-        found = np.zeros(len(self.catalogue), bool)
-        found[self.warm] = True
-        return found
+        is_warm = np.zeros(len(self.catalogue), bool)
+        is_warm[self.warm] = True
+        return is_warm
 
-    def probabilities(self, learned: Fit, asked: PurchaseHistory) -> Float32Array:
-        """Of each warm item for customers, −∞ for what is no candidate, shape (customers, warm)."""
+    def probabilities(self, fit: Fit, history: PurchaseHistory) -> Float32Array:
+        """Of each warm item for customers, −∞ for items that are not candidates, shape (customers, warm)."""
         columns = np.full(len(self.catalogue), -1)
         columns[self.warm] = np.arange(len(self.warm))
-        said = np.full((len(asked), len(self.warm)), -np.inf, np.float32)
-        for rows, block, found in learned.sources.candidates(asked):
-            said[rows[found.rows], columns[found.items]] = learned.ranker.probability(block, found)
-        return said
+        probabilities = np.full((len(history), len(self.warm)), -np.inf, np.float32)
+        for rows, block, candidates in fit.sources.candidates(history):
+            at = rows[candidates.rows], columns[candidates.items]
+            probabilities[at] = fit.ranker.probability(block, candidates)
+        return probabilities
 
 
 @cache
@@ -162,9 +166,11 @@ class _Shop:
     @classmethod
     def of(cls, lake: Lake) -> "_Shop":
         space = embedding_settings().start
-        said = texts(lake.read("items"), space.text).select("item_id", "text_hash", "text").to_pyarrow()
-        different = said.select(["text_hash", "text"]).group_by(["text_hash", "text"]).aggregate([])
-        return cls(lake, said.select(["item_id", "text_hash"]), _encoded(different.sort_by("text_hash")))
+        item_texts = texts(lake.read("items"), space.text).select("item_id", "text_hash", "text").to_pyarrow()
+        different = item_texts.select(["text_hash", "text"]).group_by(["text_hash", "text"]).aggregate([])
+        return cls(
+            lake, item_texts.select(["item_id", "text_hash"]), _encoded(different.sort_by("text_hash"))
+        )
 
     def wares(self, day: date) -> ir.Table:
         known = self.lake.known("items", day)
@@ -181,8 +187,8 @@ class _Shop:
         lines = tables.order_lines(self.lake.known("events", day), day).to_pyarrow()
         items = ibis.memtable(pa.table({"item_id": catalogue.item_ids}))
         after = purchases_in_window(self.bought(day + WINDOW), items, day, WINDOW)
-        told = promotion_features(self.lake.known("promotions", day), catalogue, day)
-        return Past(PurchaseHistory.of_lines(lines, catalogue), after, told)
+        promoted = promotion_features(self.lake.known("promotions", day), catalogue, day)
+        return Past(PurchaseHistory.of_lines(lines, catalogue), after, promoted)
 
 
 def _month(shop: _Shop, first: date) -> Month:
@@ -201,6 +207,6 @@ def _month(shop: _Shop, first: date) -> Month:
 
 
 def _encoded(different: pa.Table) -> pa.Table:
-    found = encoder.load(embedding_settings().start.encoder).encode(different["text"].to_pylist())
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(found.ravel()), found.shape[1])
+    flat = encoder.load(embedding_settings().start.encoder).encode(different["text"].to_pylist())
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1])
     return pa.table({"text_hash": different["text_hash"], "vector": vectors})

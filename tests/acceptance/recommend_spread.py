@@ -1,4 +1,4 @@
-"""What does it cost to lean away from what everybody buys, and to vary a list? Accuracy and spread."""
+"""What do a penalty on popular items and more variety in a list cost? Accuracy and spread."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -10,12 +10,11 @@ import numpy as np
 from perennial.foundation.arrays import IntArray
 from perennial.recommend.data.window_purchases import purchase_matrix
 from perennial.recommend.evaluation.metrics import diversity
-from perennial.recommend.exposure import pictures
-from perennial.recommend.exposure.shares import Step, cost_curve
 from perennial.recommend.lists.selection import ListSelector
 from perennial.recommend.settings import DiversitySettings, ExplorationSettings
-from tests.acceptance import recommend_shop
+from tests.acceptance import recommend_cost_curve, recommend_shop
 from tests.acceptance.lines import Line, at_least, at_most
+from tests.acceptance.recommend_cost_curve import Step, cost_curve
 from tests.acceptance.recommend_shop import TUNED_ON, Month
 
 K = 10
@@ -35,7 +34,7 @@ def spread() -> Iterator[Line]:
     ):
         steps, varied = _curve(month, values, settings)
         picture = folder / f"{name}.svg"
-        picture.write_text(pictures.cost(steps, name.replace("_", " ")))
+        picture.write_text(recommend_cost_curve.picture(steps, name.replace("_", " ")))
         for step, variety in zip(steps, varied, strict=True):
             change, wide = step.change, step.spread
             print(
@@ -61,27 +60,27 @@ def _curve(
     month: Month, values: Sequence[float], settings: Callable[[float], DiversitySettings]
 ) -> tuple[list[Step], list[float]]:
     """The steps, and the mean distance of the texts within the lists of each."""
-    learned = month.learned[0]
-    found = [
-        (block, candidates, learned.probability(block, candidates))
-        for _, block, candidates in learned.sources.candidates(month.asked)
+    fit = month.learned[0]
+    blocks = [
+        (block, candidates, fit.probability(block, candidates))
+        for _, block, candidates in fit.sources.candidates(month.history)
     ]
     varied: list[float] = []
     directions = month.catalogue.text_directions[month.catalogue.texts]
 
     def lists(value: float) -> IntArray:
-        chosen = learned.sources.settings.model_copy(
+        changed = fit.sources.settings.model_copy(
             update={"diversity": settings(value), "exploration": ExplorationSettings(one_in=None)}
         )
         eve = month.first - timedelta(days=1)
-        how = ListSelector.of(
-            chosen, learned.sources, learned.new_items, np.ones(len(month.catalogue), bool), eve
+        selector = ListSelector.of(
+            changed, fit.sources, fit.new_items, np.ones(len(month.catalogue), bool), eve
         )
-        rankings = [how.select(*one, np.ones(len(one[0].history), bool), K) for one in found]
+        rankings = [selector.select(*block, np.ones(len(block[0].history), bool), K) for block in blocks]
         shown = np.concatenate([ranking.items for ranking in rankings])
         varied.append(float(diversity(shown, directions).mean()))
         return shown
 
     buyers = np.bincount(month.eve.history.bought.indices, minlength=len(month.catalogue))
-    wanted = purchase_matrix(month.eve.after, month.asked, month.catalogue)
+    wanted = purchase_matrix(month.eve.after, month.history, month.catalogue)
     return cost_curve(values, lists, wanted, buyers), varied

@@ -23,9 +23,9 @@ from tests.acceptance import (
 from tests.acceptance import recommend_peers as peers
 from tests.acceptance.recommend_cold import first_orders
 from tests.acceptance.recommend_shop import Month, Past
-from tests.recommend.goods import GOODS, history_of, shelf_of
+from tests.recommend.goods import GOODS, catalogue_of, history_of
 
-SHELF = shelf_of()
+SHELF = catalogue_of()
 CUSTOMERS = [f"{n:03}" for n in range(150)]
 NEW = {"mead": ("Drinks > Beer > Mead", "North"), "crib": ("Baby > Beds", "North")}
 
@@ -69,9 +69,9 @@ def month() -> Month:
     }
     counted = pa.table(pairs).group_by(["customer_id", "item_id"]).aggregate([([], "count_all")])
     table = counted.rename_columns(["customer_id", "item_id", "times"])
-    truth = RankingTask.of(table, pa.array(SHELF.item_ids, pa.string()), pasts[0].after)
+    truth = RankingTask.from_purchases(table, pa.array(SHELF.item_ids, pa.string()), pasts[0].after)
     unseen = WindowPurchases.of(pa.table({"customer_id": ["000", "001"], "item_id": ["mead", "crib"]}))
-    return Month(date(2017, 9, 1), truth, SHELF, pasts[0], pasts[1:], shelf_of(GOODS | NEW), unseen, 0.0)
+    return Month(date(2017, 9, 1), truth, SHELF, pasts[0], pasts[1:], catalogue_of(GOODS | NEW), unseen, 0.0)
 
 
 def test_up_cf_weighs_what_everybody_bought_last_by_likeness(month: Month):

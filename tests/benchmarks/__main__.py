@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.benchmarks import bench, embed, ingest, lake, neighbours, profiles
+from tests.benchmarks import bench, embed, ingest, lake, profiles
 
 BASE = 30_000
 SIZES = (BASE, 10 * BASE, 50 * BASE)
@@ -10,7 +10,6 @@ BENCHMARKS = {
     "lake": lake.run,
     "ingest": ingest.run,
     "embed": embed.run,
-    "neighbours": neighbours.run,
     "profiles": profiles.run,
 }
 

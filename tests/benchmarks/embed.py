@@ -23,9 +23,11 @@ import pyarrow as pa
 
 from perennial.demo import complete_journey
 from perennial.embeddings import pipeline
-from perennial.foundation import contracts, embedding_spaces, encoder
+from perennial.foundation import contracts, encoder
 from perennial.foundation.embedding_spaces import EmbeddingSpace, embedding_settings
-from perennial.foundation.encoder import Choice, Precision
+from perennial.foundation.encoder import Choice
+from perennial.foundation.hardware import Precision, best_device, matrix_dtype
+from perennial.foundation.item_texts import texts
 from perennial.foundation.lake import open_lake
 from perennial.foundation.settings import settings
 from tests.benchmarks import bench
@@ -109,9 +111,7 @@ def of_matrix_speed() -> float:
 
 def different_texts(space: EmbeddingSpace) -> list[str]:
     """Of all items, sorted."""
-    return sorted(
-        set(embedding_spaces.texts(ibis.memtable(catalogue()), space.text).text.to_pyarrow().to_pylist())
-    )
+    return sorted(set(texts(ibis.memtable(catalogue()), space.text).text.to_pyarrow().to_pylist()))
 
 
 def catalogue() -> pa.Table:
@@ -133,10 +133,10 @@ def matrix_speed() -> float:
     import torch
 
     torch.set_num_threads(settings().threads)
-    device = encoder.best_device()
-    kind = encoder.kind(Precision.AUTO, device)
+    device = best_device()
+    dtype = matrix_dtype(Precision.AUTO, device)
     with torch.inference_mode():
-        return max(_product_speed(torch.randn(side, side, device=device).to(kind)) for side in _SIDES)
+        return max(_product_speed(torch.randn(side, side, device=device).to(dtype)) for side in _SIDES)
 
 
 def _product_speed(matrix: "torch.Tensor") -> float:  # noqa: F821 - torch takes seconds to import

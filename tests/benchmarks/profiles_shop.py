@@ -15,7 +15,8 @@ import pyarrow as pa
 from perennial.demo import complete_journey
 from perennial.foundation import contracts
 from perennial.foundation.contracts import Contract
-from perennial.foundation.embedding_spaces import embedding_settings, texts
+from perennial.foundation.embedding_spaces import embedding_settings
+from perennial.foundation.item_texts import texts
 from perennial.foundation.lake import Lake
 
 DAY = date(2017, 12, 31)

@@ -15,12 +15,11 @@ import pytest
 
 from tests.encoders import small_encoder, two_encoders
 from tests.learning import endpoint
-from tests.planted import only_planted
 
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
 
-__all__ = ["endpoint", "only_planted", "small_encoder", "two_encoders"]
+__all__ = ["endpoint", "small_encoder", "two_encoders"]
 
 DAGS_FOLDER = Path(__file__).resolve().parents[2] / "dags"
 

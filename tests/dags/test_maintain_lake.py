@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 
-from perennial.foundation.embedding_spaces import embedding_settings, texts
+from perennial.foundation.embedding_spaces import embedding_settings
+from perennial.foundation.item_texts import texts
 from perennial.foundation.lake import Lake
 from tests.dags.conftest import DAGS_FOLDER
 from tests.embeddings.catalogue import land

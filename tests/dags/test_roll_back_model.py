@@ -9,13 +9,14 @@ from airflow.sdk import DAG
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake
 from perennial.foundation.modelling import promotion
+from perennial.orchestration.trained_models import TRAINED_MODELS
 from tests import planted
 from tests.dags.conftest import DAGS_FOLDER
 from tests.planted import MODEL, aliases, log
 
 
 @pytest.fixture
-def dag(airflow: None, endpoint: Endpoint, only_planted: None, monkeypatch: pytest.MonkeyPatch) -> DAG:
+def dag(airflow: None, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> DAG:
     monkeypatch.setenv("AIRFLOW_CONN_MLFLOW", json.dumps({"conn_type": "http", "host": endpoint.url}))
     found = DagBag(dag_folder=DAGS_FOLDER / "roll_back_model.py").dags["roll_back_model"]
     for task in found.tasks:
@@ -29,7 +30,12 @@ def states(dag: DAG, **form: object) -> dict[str, str]:
 
 def test_the_form_offers_every_model_that_is_promoted(bag: DagBag):
     offered = bag.dags["roll_back_model"].params.get_param("model").schema["enum"]
-    assert tuple(offered) == promotion.MODELS
+    assert tuple(offered) == TRAINED_MODELS
+
+
+def test_each_of_them_is_trained(bag: DagBag):
+    trainings = [task for task in bag.dags["train_models"].task_ids if task.startswith("train_")]
+    assert trainings == [f"train_{model}" for model in TRAINED_MODELS]
 
 
 def test_the_form_goes_back_one_version_or_to_a_named_one(dag: DAG, lake: Lake, endpoint: Endpoint):

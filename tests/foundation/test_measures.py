@@ -12,6 +12,7 @@ import pytest
 from perennial.foundation import activity, contracts
 from perennial.foundation.activity import Unit
 from perennial.foundation.measures import DEFINITIONS, RATIOS, Measure, reach, retention, totals
+from perennial.foundation.time_zones import local_date
 
 START, END = date(2017, 3, 6), date(2017, 3, 26)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -156,13 +157,8 @@ def test_units_before_the_beginning_are_numbered_below_zero():
 )
 def test_a_day_is_a_day_of_the_shop(instant: datetime, day: date):
     rows = ibis.memtable(pa.table({"at": pa.array([instant], contracts.INSTANT)}))
-    found = rows.select(on=activity.local_date(rows["at"], BERLIN, date(2017, 1, 1), date(2017, 12, 31)))
+    found = rows.select(on=local_date(rows["at"], BERLIN, date(2017, 1, 1), date(2017, 12, 31)))
     assert found.to_pyarrow()["on"].to_pylist() == [day]
-
-
-def test_the_clock_of_a_zone_with_half_hours_changes_to_the_minute():
-    offsets = activity._offsets(ZoneInfo("Australia/Lord_Howe"), date(2017, 3, 1), date(2017, 5, 1))
-    assert offsets[1:] == [(datetime(2017, 4, 1, 15, tzinfo=UTC), 10 * 3600 + 1800)]
 
 
 def test_all_of_it_compiles_for_spark(monkeypatch: pytest.MonkeyPatch):

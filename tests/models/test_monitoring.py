@@ -36,11 +36,10 @@ def scored(lake: Lake, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.M
     file.write_text(yaml.safe_dump(chosen))
     monkeypatch.setenv("PERENNIAL_CONFIG", str(tmp_path / "config"))
     forget()
-    monkeypatch.setattr(promotion, "MODELS", (NAME,))
     fill(lake)
     lake.replace("users", users(), date(2017, 3, 1))
     pipeline.train(DAY, endpoint)
-    promotion.promote(DAY, endpoint)
+    promotion.promote(DAY, endpoint, (NAME,))
     pipeline.score(DAY, endpoint)
     return lake
 

@@ -172,10 +172,9 @@ def test_a_day_before_the_first_model_gets_no_scores(lake: Lake, endpoint: Endpo
 
 
 @pytest.fixture
-def promoted(lake: Lake, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> int:
+def promoted(lake: Lake, endpoint: Endpoint) -> int:
     """The version promoted on DAY."""
-    monkeypatch.setattr(promotion, "MODELS", ("return_model",))
     fill(lake)
     version = int(pipeline.train(DAY, endpoint)["version"])
-    promotion.promote(DAY, endpoint)
+    promotion.promote(DAY, endpoint, ("return_model",))
     return version

@@ -4,7 +4,8 @@ import pyarrow as pa
 import pytest
 
 from perennial.foundation import contracts
-from perennial.foundation.embedding_spaces import embedding_settings, texts
+from perennial.foundation.embedding_spaces import embedding_settings
+from perennial.foundation.item_texts import texts
 from perennial.foundation.lake import Lake
 from tests.profiles.tables import day, event, landed
 

@@ -11,7 +11,8 @@ import yaml
 from ibis.config import Config
 
 from perennial.foundation import contracts, settings
-from perennial.foundation.embedding_spaces import ENCODER, Template, embedding_settings, texts
+from perennial.foundation.embedding_spaces import ENCODER, embedding_settings
+from perennial.foundation.item_texts import Template, texts
 from perennial.foundation.lake import Lake
 from perennial.foundation.modelling import model_log
 from perennial.foundation.modelling.model_log import PROMOTED, Record

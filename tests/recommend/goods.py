@@ -1,4 +1,4 @@
-"""Small shelves and histories, and lists made one item at a time by the plainest code there is."""
+"""Small catalogues and histories, and the rules applied to one item at a time by the simplest code."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -27,7 +27,7 @@ GOODS: Goods = {
 }
 
 
-def shelf_of(goods: Goods = GOODS) -> Catalogue:
+def catalogue_of(goods: Goods = GOODS) -> Catalogue:
     """Items with a category and a brand."""
     columns = {
         "item_id": list(goods),
@@ -39,8 +39,8 @@ def shelf_of(goods: Goods = GOODS) -> Catalogue:
 
 
 def history_of(catalogue: Catalogue, bought: Mapping[str, Sequence[tuple[str, int]]]) -> PurchaseHistory:
-    """What each customer bought, each (item, days ago) an order of its own; some bought nothing."""
-    lines = [(place, item, age) for place, ones in enumerate(bought.values()) for item, age in ones]
+    """What each customer bought; each (item, days ago) is an order; a customer may have bought nothing."""
+    lines = [(row, item, age) for row, orders in enumerate(bought.values()) for item, age in orders]
     rows, items, ages = zip(*lines, strict=True) if lines else ((), (), ())
     ones = np.ones(len(lines), np.float32)
     return PurchaseHistory(
@@ -57,49 +57,49 @@ def history_of(catalogue: Catalogue, bought: Mapping[str, Sequence[tuple[str, in
 
 
 def rules_of(written: Mapping[str, object], catalogue: Catalogue) -> EligibilityRules:
-    """The rules as they are written, everything being available."""
+    """The rules of these settings; all items are available."""
     return EligibilityRules.of(
         EligibilitySettings.model_validate(written), catalogue, np.ones(len(catalogue), bool)
     )
 
 
-class Plain:
-    """The same rules asked one item and one customer at a time, straight from names."""
+class PlainRules:
+    """The same rules for one item and one customer at a time, by names instead of codes."""
 
     def __init__(self, written: Mapping[str, object], goods: Goods) -> None:
-        self.chosen, self.goods = EligibilitySettings.model_validate(written), goods
+        self.settings, self.goods = EligibilitySettings.model_validate(written), goods
 
-    def meant(self, wares: ItemSelector, item: str) -> bool:
-        """Is the item one of these?"""
+    def matches(self, selector: ItemSelector, item: str) -> bool:
+        """Does the selector select the item?"""
         category, brand = self.goods[item]
         levels = (category or "").split(" > ")[:3]
         paths = {" > ".join(levels[: depth + 1]) for depth in range(3)} | set(levels)
         return (
-            (wares.category is None or wares.category in paths)
-            and (wares.brand is None or wares.brand == brand)
-            and (wares.item is None or wares.item == item)
+            (selector.category is None or selector.category in paths)
+            and (selector.brand is None or selector.brand == brand)
+            and (selector.item is None or selector.item == item)
         )
 
     def eligible(self, item: str, bought: Sequence[tuple[str, int]], *, adult: bool) -> bool:
-        """May a customer who bought all that be shown the item?"""
-        if any(self.meant(one, item) for one in self.chosen.never):
+        """May the item be shown to a customer with these purchases?"""
+        if any(self.matches(selector, item) for selector in self.settings.never):
             return False
-        if not adult and any(self.meant(one, item) for one in self.chosen.adults_only):
+        if not adult and any(self.matches(selector, item) for selector in self.settings.adults_only):
             return False
-        for rule in self.chosen.bought_for_good:
-            held = {name for name, age in bought if age < rule.days and self.meant(rule, name)}
-            if self.meant(rule, item) and (item in held or (held and rule.again is Again.NOTHING)):
+        for rule in self.settings.bought_for_good:
+            recent = {name for name, age in bought if age < rule.days and self.matches(rule, name)}
+            if self.matches(rule, item) and (item in recent or (recent and rule.again is Again.NOTHING)):
                 return False
         return True
 
     def fits(self, item: str, listed: Sequence[str]) -> bool:
-        """May the item stand beside these in a list?"""
-        for one, other in self.chosen.apart:
-            for first, second in ((one, other), (other, one)):
-                if self.meant(first, item) and any(self.meant(second, beside) for beside in listed):
+        """May the item be in a list with these items?"""
+        for left, right in self.settings.apart:
+            for first, second in ((left, right), (right, left)):
+                if self.matches(first, item) and any(self.matches(second, beside) for beside in listed):
                     return False
-        keys = [(self._path(level), most) for level, most in enumerate(self.chosen.most.category)]
-        keys.append((lambda name: self.goods[name][1], self.chosen.most.brand))
+        keys = [(self._path(level), most) for level, most in enumerate(self.settings.most.category)]
+        keys.append((lambda name: self.goods[name][1], self.settings.most.brand))
         return all(
             most is None or key(item) is None or sum(key(item) == key(beside) for beside in listed) < most
             for key, most in keys
@@ -113,7 +113,7 @@ class Plain:
         return of
 
     def greedy(self, best_first: Sequence[str], k: int) -> list[str]:
-        """The list of who is eligible for all of these."""
+        """The list of a customer who may be shown all of these items."""
         listed: list[str] = []
         for item in best_first:
             if len(listed) < k and self.fits(item, listed):

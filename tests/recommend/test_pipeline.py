@@ -234,7 +234,7 @@ def test_an_item_without_a_vector_is_recommended_all_the_same(lake: Lake):
     model, truth = fitted(bare)
     assert len(model.served.sources.catalogue.vectors) == 0
     assert everyone(model).num_rows == CUSTOMERS * TOP
-    assert scorecards(model.judged, truth, {"": model.judged.probability})[""].outcome.ndcg.mean() > 0.2
+    assert scorecards(model.judged, truth, {"": model.judged.probability})[""].metrics.ndcg.mean() > 0.2
 
 
 def test_saving_and_loading_changes_no_answer(trained: tuple[Recommender, WindowPurchases], tmp_path: Path):
@@ -300,9 +300,8 @@ def test_a_day_is_trained_promoted_and_recommended(
 ):
     import mlflow
 
-    monkeypatch.setattr(promotion, "MODELS", ("recommender",))
     done = pipeline.train(str(DAY), endpoint)
-    assert promotion.promote(DAY, endpoint)["recommender"].startswith("promoted")
+    assert promotion.promote(DAY, endpoint, ("recommender",))["recommender"].startswith("promoted")
     assert pipeline.recommend(DAY, endpoint) == (CUSTOMERS + 1) * TOP
     held = filled.read("recommendations").to_pyarrow()
     by_shards(filled, endpoint, monkeypatch)
@@ -332,14 +331,13 @@ def test_a_day_is_trained_promoted_and_recommended(
 def test_a_warm_sequence_model_goes_on_from_the_version_in_force(
     filled: Lake, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(promotion, "MODELS", ("recommender",))
     weights = []
     for day, steps in ((DAY, 3), (DAY + timedelta(1), 0)):
         sequence = SequenceSettings(width=8, heads=1, steps=steps, warm=True)
         chosen = recommender_settings().model_copy(update={"sequence": sequence})
         monkeypatch.setattr(pipeline, "recommender_settings", lambda chosen=chosen: chosen)
         done = pipeline.train(str(day), endpoint)
-        promotion.promote(day, endpoint)
+        promotion.promote(day, endpoint, ("recommender",))
         fit = tracking.load_model(endpoint, "recommender", int(done["version"])).served
         weights.append(fit.sources.sequence.weights["project.weight"])
     assert torch.equal(*weights), "without a step they stay those of the day before"

@@ -9,15 +9,13 @@ the campaign's id as salt, hence independently of every other campaign.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from hashlib import sha256
 
 import pyarrow as pa
 
+from perennial.foundation.chance import position
 from perennial.foundation.contracts import ARMS_TABLE
 
 TREATMENT, HOLDOUT, NONE = "treatment", "holdout", "none"
-_BITS = 53
-"""As many bits as a float holds exactly."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +35,6 @@ class Draw:
         if position(f"campaign holdout|{self.campaign_id}", customer_id) < self.holdout:
             return HOLDOUT, reached * self.holdout
         return TREATMENT, reached * (1 - self.holdout)
-
-
-def position(salt: str, customer_id: str) -> float:
-    """A number in [0, 1), uniform over customers, that only the salt and the id decide (SHA-256)."""
-    digest = sha256(f"{len(salt)}|{salt}|{customer_id}".encode()).digest()
-    return (int.from_bytes(digest[:8], "big") >> (64 - _BITS)) / 2**_BITS
 
 
 def arms(draw: Draw, customer_ids: Sequence[str], day: date) -> pa.Table:

@@ -1,6 +1,6 @@
 """`python -m perennial.demo.evaluate_recommender NAME=value …`: what `make evaluate-recommender` calls.
 
-`docs/any_data.md` tells of every name, and of what comes out.
+`docs/any_data.md` explains every name and the files that are written.
 """
 
 import os
@@ -27,89 +27,103 @@ OPTIONS = ("DATA", "ITEMS", "SPLIT", "FROM", "MIN_RATING", "TIME_FORMAT", "OUT",
 USAGE = (
     "usage: make evaluate-recommender DATA=purchases.csv [ITEMS=items.csv] [SPLIT=temporal|leave-last] "
     "[FROM=YYYY-MM-DD] [MIN_RATING=4] [TIME_FORMAT=%d.%m.%Y] [OUT=folder] [CUSTOMER=column] …\n"
-    f"Names of columns that may be said: {', '.join(ROLES)}."
+    f"Columns that can be named: {', '.join(ROLES)}."
 )
 
 
 class RequestError(ValueError):
-    """What was asked for is not possible: the message says what was found, and what is allowed."""
+    """An option is wrong: the message says what was found, and what is allowed."""
 
 
 def main(arguments: list[str]) -> int:
-    """Try the recommender. The exit status is 1 if that is not possible: a sentence, not a traceback."""
+    """Evaluate the recommender.
+
+    Returns:
+        The exit status: 0; 1 if the data cannot be evaluated, with a message instead of a traceback; 2 for
+        unknown options or no DATA.
+    """
     given = dict(argument.partition("=")[::2] for argument in arguments)
-    said = {name: value for name, value in given.items() if value}
-    unknown = [name for name in said if name not in OPTIONS]
-    if unknown or "DATA" not in said:
+    options = {name: value for name, value in given.items() if value}
+    unknown = [name for name in options if name not in OPTIONS]
+    if unknown or "DATA" not in options:
         print(*(f"found {name}; allowed are {', '.join(OPTIONS)}" for name in unknown), USAGE, sep="\n")
         return 2
     for name, value in State.of().settings().items():
         os.environ.setdefault(name, value)
-    # After the settings are in place: what counts threads counts them as it is loaded.
+    # Imported only now: libraries read the number of threads from the environment when they are imported.
     from perennial.foundation.config import ConfigError
     from perennial.recommend.any_data.files import TableError
     from perennial.recommend.evaluation.splits import TooShortError
 
-    teller = _Teller()
+    printer = _Printer()
     try:
-        _evaluate(teller, said)
+        _evaluate(printer, options)
     except (ConfigError, RequestError, TableError, TooShortError) as error:
-        teller.show(f"this cannot be evaluated: {error}")
+        printer.show(f"this cannot be evaluated: {error}")
         return 1
     return 0
 
 
-class _Teller:
-    """Prints what is done with the seconds since the beginning, and remembers it."""
+class _Printer:
+    """Prints each step with the seconds since the start, and keeps the notes for the report."""
 
     def __init__(self) -> None:
-        self.console, self.began = Console(), time.monotonic()
+        self.console, self.started = Console(), time.monotonic()
         self.notes: list[str] = []
 
     def show(self, sentence: str, end: str = "\n") -> None:
-        line = f"{time.monotonic() - self.began:5.0f} s  {sentence}"
+        line = f"{time.monotonic() - self.started:5.0f} s  {sentence}"
         self.console.print(line, end=end, markup=False, highlight=False, soft_wrap=True)
 
-    def say(self, sentence: str) -> None:
+    def note(self, sentence: str) -> None:
         self.notes.append(sentence)
         self.show(sentence)
 
-    def told(self, done: int, of: int) -> None:
+    def progress(self, done: int, total: int) -> None:
         if self.console.is_terminal:
-            self.show(f"{done:,} of {of:,} customers", end="\r" if done < of else "\n")
+            self.show(f"{done:,} of {total:,} customers", end="\r" if done < total else "\n")
 
 
-def _evaluate(teller: _Teller, said: dict[str, str]) -> None:
+def _evaluate(printer: _Printer, options: dict[str, str]) -> None:
     from perennial.foundation.embedding_spaces import embedding_settings
     from perennial.recommend.any_data import report, tables, trial
     from perennial.recommend.any_data.columns import Clock
     from perennial.recommend.any_data.tables import Role
     from perennial.recommend.settings import recommender_settings
 
-    data, first = Path(said["DATA"]), _day(said, "FROM")
-    named = {Role(name.lower()): said[name] for name in ROLES if name in said}
-    read = tables.purchases(data, named, _number(said, "MIN_RATING"), said.get("TIME_FORMAT"))
-    kind = _kind(said, orders_alone=read.clock is Clock.ORDERS)
-    teller.say(f"{data.name}: {read.events.num_rows:,} purchases by {read.clock}; {'; '.join(read.notes)}")
+    data, first = Path(options["DATA"]), _day(options, "FROM")
+    named = {Role(name.lower()): options[name] for name in ROLES if name in options}
+    purchases = tables.purchases(data, named, _number(options, "MIN_RATING"), options.get("TIME_FORMAT"))
+    kind = _split_kind(options, has_times=purchases.clock is not Clock.ORDERS)
+    count = purchases.events.num_rows
+    printer.note(f"{data.name}: {count:,} purchases by {purchases.clock}; {'; '.join(purchases.notes)}")
     items = None
-    if "ITEMS" in said:
-        items, found = tables.items(Path(said["ITEMS"]), named)
-        teller.say(f"{Path(said['ITEMS']).name}: {items.num_rows:,} items; {'; '.join(found)}")
+    if "ITEMS" in options:
+        items, notes = tables.items(Path(options["ITEMS"]), named)
+        printer.note(f"{Path(options['ITEMS']).name}: {items.num_rows:,} items; {'; '.join(notes)}")
     else:
-        teller.say("no ITEMS: nothing is known of the items but who bought them")
-    space, chosen = embedding_settings().start, recommender_settings()
-    tried = trial.evaluate(read.events, items, kind, chosen, space, first, teller.say, teller.told)
-    text = report.text(tried, teller.notes)
+        printer.note("no ITEMS: of the items, only their purchases are known")
+    evaluated = trial.evaluate(
+        purchases.events,
+        items,
+        kind,
+        recommender_settings(),
+        embedding_settings().start,
+        first,
+        printer.note,
+        printer.progress,
+    )
+    text = report.text(evaluated, printer.notes)
     root = State.of().root
-    folder = Path(said.get("OUT") or root / "evaluations" / data.name.partition(".")[0])
-    if "OUT" not in said:
+    folder = Path(options.get("OUT") or root / "evaluations" / data.name.partition(".")[0])
+    if "OUT" not in options:
         state_folder.mark(root)
-    _save(folder, tried.comparison, text)
-    teller.console.print(f"\n{text}", markup=False, highlight=False, soft_wrap=True)
-    teller.show(f"written: {folder}/report.md, figures.csv, {report.PICTURE}")
+    _save(folder, evaluated.comparison, text)
+    printer.console.print(f"\n{text}", markup=False, highlight=False, soft_wrap=True)
+    printer.show(f"written: {folder}/report.md, figures.csv, {report.PICTURE}")
 
 
-def _save(folder: Path, found: "Comparison", text: str) -> None:
+def _save(folder: Path, comparison: "Comparison", text: str) -> None:
     import pyarrow.csv as pa_csv
 
     from perennial.foundation import pages
@@ -117,41 +131,43 @@ def _save(folder: Path, found: "Comparison", text: str) -> None:
     from perennial.recommend.evaluation import pictures
 
     folder.mkdir(parents=True, exist_ok=True)
-    pa_csv.write_csv(found.figures, folder / "figures.csv")
-    picture = pictures.who_wins(found.figures, report.labels(found))
+    pa_csv.write_csv(comparison.figures, folder / "figures.csv")
+    picture = pictures.who_wins(comparison.figures, report.labels(comparison))
     pages.write(folder / report.PICTURE, picture)
     pages.write(folder / "report.md", text)
 
 
-def _kind(said: dict[str, str], *, orders_alone: bool) -> "SplitKind":
+def _split_kind(options: dict[str, str], *, has_times: bool) -> "SplitKind":
     from perennial.recommend.evaluation.splits import SplitKind
 
     kinds = [str(kind) for kind in SplitKind]
-    usual = SplitKind.LEAVE_LAST if orders_alone else SplitKind.TEMPORAL
-    found = said.get("SPLIT", usual)
-    if found not in kinds:
-        raise RequestError(f"found SPLIT={found}; allowed are {', '.join(kinds)}")
-    if orders_alone and found == SplitKind.TEMPORAL:
+    default = SplitKind.TEMPORAL if has_times else SplitKind.LEAVE_LAST
+    kind = options.get("SPLIT", default)
+    if kind not in kinds:
+        raise RequestError(f"found SPLIT={kind}; allowed are {', '.join(kinds)}")
+    if not has_times and kind == SplitKind.TEMPORAL:
         raise RequestError(
-            "found SPLIT=temporal, and orders that have numbers and no time; allowed is leave-last"
+            "found SPLIT=temporal, but the orders have numbers and no times; allowed is leave-last"
         )
-    if "FROM" in said and found == SplitKind.LEAVE_LAST:
-        raise RequestError("found FROM, and a split by each customer's last order; allowed is one by time")
-    return SplitKind(found)
+    if "FROM" in options and kind == SplitKind.LEAVE_LAST:
+        raise RequestError(
+            "found FROM together with SPLIT=leave-last; FROM is allowed with SPLIT=temporal only"
+        )
+    return SplitKind(kind)
 
 
-def _number(said: dict[str, str], name: str) -> float | None:
+def _number(options: dict[str, str], name: str) -> float | None:
     try:
-        return float(said[name]) if name in said else None
+        return float(options[name]) if name in options else None
     except ValueError:
-        raise RequestError(f"found {name}={said[name]}; allowed is a number") from None
+        raise RequestError(f"found {name}={options[name]}; allowed is a number") from None
 
 
-def _day(said: dict[str, str], name: str) -> date | None:
+def _day(options: dict[str, str], name: str) -> date | None:
     try:
-        return date.fromisoformat(said[name]) if name in said else None
+        return date.fromisoformat(options[name]) if name in options else None
     except ValueError:
-        raise RequestError(f"found {name}={said[name]}; allowed is a day as YYYY-MM-DD") from None
+        raise RequestError(f"found {name}={options[name]}; allowed is a day as YYYY-MM-DD") from None
 
 
 if __name__ == "__main__":

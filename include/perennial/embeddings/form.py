@@ -3,8 +3,9 @@
 from pydantic import ConfigDict, ValidationError
 
 from perennial.foundation.config import Part, told
-from perennial.foundation.embedding_spaces import EmbeddingSettings, EmbeddingSpace, Template
+from perennial.foundation.embedding_spaces import EmbeddingSettings, EmbeddingSpace
 from perennial.foundation.encoder import Choice
+from perennial.foundation.item_texts import Template
 
 
 class Form(Part):

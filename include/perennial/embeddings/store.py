@@ -10,7 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from perennial.foundation import contracts
-from perennial.foundation.embedding_spaces import EmbeddingSpace, texts
+from perennial.foundation.embedding_spaces import EmbeddingSpace
+from perennial.foundation.item_texts import texts
 from perennial.foundation.lake import Lake
 
 _TABLE = contracts.ITEM_EMBEDDINGS

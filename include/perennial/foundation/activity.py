@@ -1,21 +1,22 @@
-"""What customers did, counted: orders out of events, deeds in a window, and unit by unit of time.
+"""Counts of what customers did: orders from events, activity in a window, and activity by unit of time.
 
-The measures divide what is counted here. `members` are customers in groups, each followed from `since` to
-`until`: `customer_id, since: date, until: date` and the columns that tell the groups apart, none of them
-null.
+The measures divide these counts. `members` are customers in groups, each followed from `since` to `until`:
+`customer_id, since: date, until: date` and the columns that tell the groups apart, none of them null.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 import ibis
 import ibis.expr.types as ir
 
+from perennial.foundation.time_zones import local_date
+
 
 class Unit(StrEnum):
-    """The length of a step in retention."""
+    """The unit of time of retention."""
 
     DAY = "day"
     WEEK = "week"
@@ -30,81 +31,51 @@ def orders(events: ir.Table, zone: ZoneInfo, first: date, last: date) -> ir.Tabl
     """One row for each order: `customer_id, order_id, ordered_at, ordered_on, revenue` (net of returns).
 
     Args:
-        events: as known on a day; what has no order id is an order of its own.
-        zone: the shop's; `ordered_on` is the day there.
+        events: as known on a day; a row without an order id is an order of its own.
+        zone: the shop's time zone, for `ordered_on`.
         first: no event is earlier than this day.
         last: no event is later than this day.
     """
-    sold = events.filter(events.event_type.isin(["purchase", "return"]))
-    sold = sold.mutate(order_id=ibis.coalesce(sold.order_id, sold.event_id))
-    bought = sold.event_type == "purchase"
-    found = sold.group_by(["customer_id", "order_id"]).agg(
-        ordered_at=sold.occurred_at.min(where=bought), revenue=sold.revenue.sum()
+    lines = events.filter(events.event_type.isin(["purchase", "return"]))
+    lines = lines.mutate(order_id=ibis.coalesce(lines.order_id, lines.event_id))
+    is_purchase = lines.event_type == "purchase"
+    orders = lines.group_by(["customer_id", "order_id"]).agg(
+        ordered_at=lines.occurred_at.min(where=is_purchase), revenue=lines.revenue.sum()
     )
-    found = found.filter(found.ordered_at.notnull()).mutate(revenue=found.revenue.fill_null(0))
-    return found.mutate(ordered_on=local_date(found.ordered_at, zone, first, last))
+    orders = orders.filter(orders.ordered_at.notnull()).mutate(revenue=orders.revenue.fill_null(0))
+    return orders.mutate(ordered_on=local_date(orders.ordered_at, zone, first, last))
 
 
 def contacts(events: ir.Table, zone: ZoneInfo, first: date, last: date) -> ir.Table:
     """Events of campaigns: `campaign_id, customer_id, event_type, occurred_at, on` (the shop's day)."""
-    told = events.filter(events.campaign_id.notnull())
-    return told.select(
+    of_campaigns = events.filter(events.campaign_id.notnull())
+    return of_campaigns.select(
         "campaign_id",
         "customer_id",
         "event_type",
         "occurred_at",
-        on=local_date(told.occurred_at, zone, first, last),
+        on=local_date(of_campaigns.occurred_at, zone, first, last),
     )
 
 
-def local_date(instant: ir.TimestampValue, zone: ZoneInfo, first: date, last: date) -> ir.DateValue:
-    """The day of an instant (UTC) in a zone, for instants between two days, on every engine alike."""
-    changes = _offsets(zone, first - timedelta(days=2), last + timedelta(days=2))
-    seconds = ibis.literal(changes[0][1])
-    for since, offset in changes[1:]:
-        seconds = ibis.ifelse(instant >= ibis.literal(since), ibis.literal(offset), seconds)
-    return (instant + seconds.as_interval("s")).date()
-
-
-def _offsets(zone: ZoneInfo, first: date, last: date) -> list[tuple[datetime, int]]:
-    """From when on a zone is how many seconds ahead of UTC; found to the minute."""
-    start = datetime.combine(first, datetime.min.time(), UTC)
-    found = [(start, _ahead(zone, start))]
-    for day in range((last - first).days):
-        low, high = (start + timedelta(days=day + more) for more in (0, 1))
-        if _ahead(zone, low) == _ahead(zone, high):
-            continue
-        while high - low > timedelta(minutes=1):
-            middle = low + (high - low) / 2
-            middle = middle.replace(second=0, microsecond=0)
-            low, high = (middle, high) if _ahead(zone, middle) == found[-1][1] else (low, middle)
-        found.append((high, _ahead(zone, high)))
-    return found
-
-
-def _ahead(zone: ZoneInfo, instant: datetime) -> int:
-    offset = instant.astimezone(zone).utcoffset()
-    return int(offset.total_seconds()) if offset is not None else 0
-
-
 def counts(members: ir.Table, orders: ir.Table, contacts: ir.Table) -> ir.Table:
-    """What each member did from `since` to `until`, both days included.
+    """The activity of each member from `since` to `until`, both days included.
 
     Args:
-        members: with `campaign_id` where the contacts of that campaign alone are meant. A customer may be a
-            member of several groups.
-        orders: as `orders` makes them.
-        contacts: as `contacts` makes them.
+        members: with `campaign_id` if only the contacts of that campaign count. A customer may be a member of
+            several groups.
+        orders: as `orders` returns them.
+        contacts: as `contacts` returns them.
 
     Returns:
         The members with `orders, revenue, redemptions, delivered, clicks, orders_after_delivery,
-        orders_after_click` (after the first of each; all 0 where nothing happened).
+        orders_after_click` (after the first of each); 0 for members without activity.
     """
     keys = members.columns
-    told = _contacts_of(members, contacts)
-    placed = _orders_of(told, orders)
-    figures = [name for name in placed.columns if name not in keys]
-    joined = told.left_join(placed, keys).select(*keys, *_CONTACTS, *figures)
+    with_contacts = _with_contacts(members, contacts)
+    of_orders = _order_counts(with_contacts, orders)
+    figures = [name for name in of_orders.columns if name not in keys]
+    joined = with_contacts.left_join(of_orders, keys).select(*keys, *_CONTACTS, *figures)
     return joined.mutate(**{name: joined[name].fill_null(0) for name in (*_CONTACTS[:3], *figures)}).drop(
         *_CONTACTS[3:]
     )
@@ -113,27 +84,27 @@ def counts(members: ir.Table, orders: ir.Table, contacts: ir.Table) -> ir.Table:
 _CONTACTS = ("redemptions", "delivered", "clicks", "first_delivered_at", "first_clicked_at")
 
 
-def _contacts_of(members: ir.Table, contacts: ir.Table) -> ir.Table:
-    """The members with how often they were told and answered, and when first."""
+def _with_contacts(members: ir.Table, contacts: ir.Table) -> ir.Table:
+    """The members with the numbers of their messages and answers, and the times of the first ones."""
     keys = members.columns
     same = [name for name in ("campaign_id", "customer_id") if name in keys]
-    seen = members.join(contacts.select(*same, "event_type", "occurred_at", "on"), same)
-    seen = seen.filter(seen.on.between(seen.since, seen.until))
-    kind = seen.event_type
-    summed = seen.group_by(keys).agg(
-        redemptions=(kind == "redeem").sum(),
-        delivered=(kind == "delivered").sum(),
-        clicks=(kind == "click").sum(),
-        first_delivered_at=seen.occurred_at.min(where=kind == "delivered"),
-        first_clicked_at=seen.occurred_at.min(where=kind == "click"),
+    joined = members.join(contacts.select(*same, "event_type", "occurred_at", "on"), same)
+    joined = joined.filter(joined.on.between(joined.since, joined.until))
+    event_type = joined.event_type
+    counted = joined.group_by(keys).agg(
+        redemptions=(event_type == "redeem").sum(),
+        delivered=(event_type == "delivered").sum(),
+        clicks=(event_type == "click").sum(),
+        first_delivered_at=joined.occurred_at.min(where=event_type == "delivered"),
+        first_clicked_at=joined.occurred_at.min(where=event_type == "click"),
     )
-    return members.left_join(summed, keys).select(*keys, *_CONTACTS)
+    return members.left_join(counted, keys).select(*keys, *_CONTACTS)
 
 
-def _orders_of(told: ir.Table, orders: ir.Table) -> ir.Table:
-    """Orders and revenue of each member; those after the first delivery and first click also apart."""
-    keys = [name for name in told.columns if name not in _CONTACTS]
-    placed = told.join(orders.select("customer_id", "ordered_at", "ordered_on", "revenue"), "customer_id")
+def _order_counts(members: ir.Table, orders: ir.Table) -> ir.Table:
+    """Orders and revenue of each member, and the orders after the first delivery and the first click."""
+    keys = [name for name in members.columns if name not in _CONTACTS]
+    placed = members.join(orders.select("customer_id", "ordered_at", "ordered_on", "revenue"), "customer_id")
     placed = placed.filter(placed.ordered_on.between(placed.since, placed.until))
     return placed.group_by(keys).agg(
         orders=placed.count(),
@@ -146,36 +117,36 @@ def _orders_of(told: ir.Table, orders: ir.Table) -> ir.Table:
 def per_unit(
     members: ir.Table, orders: ir.Table, unit: Unit, by: Sequence[str], first_unit: int = 0
 ) -> ir.Table:
-    """What groups did in each unit of time after `since`; unit 0 is the first, negative ones lie before it.
+    """The activity of groups by unit of time after `since`: unit 0 is the first, negative ones are earlier.
 
-    A member counts in unit n only if that unit had ended by the member's `until`, so that late comers do not
-    look idle.
+    A member counts in unit n only if that unit had ended by the member's `until`. Otherwise late members
+    would look inactive.
 
     Args:
         members: as in `counts`.
         orders: as in `counts`.
-        unit: how long a step is.
+        unit: the unit of time.
         by: the columns that tell groups apart.
-        first_unit: where to begin.
+        first_unit: the first unit.
 
     Returns:
         `*by, n, size, orders, active, active_later`: size counts the members whose unit n had ended, active
-        those of them with an order in it, active_later those with an order in it or later up to `until`.
+        the members among them with an order in it, active_later with an order in it or later up to `until`.
     """
     keys = list(by)
     people = members.mutate(units=(members.until.delta(members.since, unit="day") + 1) // unit.days)
-    alike = people.group_by([*keys, "units"]).agg(people=people.count())
-    grid = alike.mutate(n=ibis.range(first_unit, alike.units).unnest())
+    by_length = people.group_by([*keys, "units"]).agg(people=people.count())
+    grid = by_length.mutate(n=ibis.range(first_unit, by_length.units).unnest())
     sizes = grid.group_by([*keys, "n"]).agg(size=grid.people.sum())
     placed = people.join(orders.select("customer_id", "ordered_on"), "customer_id")
     placed = placed.filter(placed.ordered_on <= placed.until)
     placed = placed.mutate(unit=placed.ordered_on.delta(placed.since, unit="day").cast("float64"))
     placed = placed.mutate(unit=(placed.unit / unit.days).floor().cast("int64"))
     placed = placed.filter(placed.unit >= first_unit)
-    each = placed.group_by([*keys, "customer_id", "units", "unit"]).agg(orders=placed.count())
-    inside = each.filter(each.unit < each.units)
+    by_customer = placed.group_by([*keys, "customer_id", "units", "unit"]).agg(orders=placed.count())
+    inside = by_customer.filter(by_customer.unit < by_customer.units)
     exact = inside.group_by(keys, n="unit").agg(orders=inside.orders.sum(), active=inside.count())
-    last = each.group_by([*keys, "customer_id", "units"]).agg(last=each.unit.max())
+    last = by_customer.group_by([*keys, "customer_id", "units"]).agg(last=by_customer.unit.max())
     later = last.mutate(n=ibis.range(first_unit, ibis.least(last.last + 1, last.units)).unnest())
     unbounded = later.group_by([*keys, "n"]).agg(active_later=later.count())
     joined = sizes.left_join(exact, [*keys, "n"]).select(*keys, "n", "size", "orders", "active")

@@ -1,11 +1,11 @@
-"""The small database of what was done: which days are closed, and how far each once-only step has come.
+"""The small database of the progress: which days are closed, and how far each once-only step has come.
 
-SQLite on one machine, Postgres beyond. It holds few rows and is asked often; whatever is large lives in the
-lake.
+SQLite on one machine, Postgres on several. It has few rows and is read often; large data is in the lake.
 
 *Closed days* are days whose landing is published. A day is *announced* with the day whose asset event made it
-known: itself after `ingest`, the last day of the stretch after `load_history`. The *frontier* of a once-only
-step is the last day it has done. What a long piece of work is *about* says what must be left to it.
+known: after `ingest` the day itself, after `load_history` the last day of the loaded days. The *frontier* of
+a once-only step is the last day it has done. *About* names the work of a long-running step, which no other
+step may do.
 """
 
 from collections.abc import Iterable, Iterator
@@ -41,16 +41,16 @@ _WORK = sa.Table(
 _SCHEMA = sa.Table("schema_version", _METADATA, sa.Column("version", sa.Integer, primary_key=True))
 
 _MIGRATIONS: tuple[tuple[str, ...], ...] = ()
-"""What turns version n of the database into n + 1, as statements; a new table needs none."""
+"""The statements that turn version n of the database into n + 1; a new table needs none."""
 
 
 class OutOfOrderError(RuntimeError):
-    """A once-only step was asked for a day before its turn."""
+    """A once-only step was called for a day before its turn."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """Whose turn it is: is this day still to be done, and if not yet, which day must be done first."""
+    """Is this day still to be done, and which day must be done first, if any."""
 
     open: bool
     waits_for: date | None = None
@@ -63,12 +63,12 @@ class Ledger:
     engine: Engine
 
     def close(self, days: Iterable[date], announced_with: date) -> None:
-        """Record that the days are published. Days that are closed already keep what is written of them."""
+        """Record that the days are published. Days that are closed already keep their rows."""
         with self._write() as connection:
-            held = set(connection.scalars(sa.select(_CLOSED_DAYS.c.day)))
-            fresh = [{"day": day, "announced_with": announced_with} for day in days if day not in held]
-            if fresh:
-                connection.execute(sa.insert(_CLOSED_DAYS), fresh)
+            closed = set(connection.scalars(sa.select(_CLOSED_DAYS.c.day)))
+            rows = [{"day": day, "announced_with": announced_with} for day in days if day not in closed]
+            if rows:
+                connection.execute(sa.insert(_CLOSED_DAYS), rows)
 
     def closed_days(self) -> set[date]:
         """Every day whose landing is published."""
@@ -77,28 +77,28 @@ class Ledger:
 
     @contextmanager
     def standstill(self) -> Iterator[set[date]]:
-        """While the body runs no day is closed and no work begins; yields the closed days.
+        """While the body runs, no day is closed and no work begins; yields the closed days.
 
-        Two bodies never run at the same time. One must not write to the ledger.
+        Two bodies never run at the same time. A body must not write to the ledger.
         """
         with self._write() as connection:
             self._stand_still(connection)
             yield set(connection.scalars(sa.select(_CLOSED_DAYS.c.day)))
 
     def begin(self, step: str, about: str) -> None:
-        """Record what the step works on from now on, in place of what it worked on before."""
+        """Record the work of the step from now on, in place of its work before."""
         with self._write() as connection:
             self._stand_still(connection)
             connection.execute(sa.delete(_WORK).where(_WORK.c.step == step))
             connection.execute(sa.insert(_WORK).values(step=step, about=about))
 
     def about(self, step: str) -> str | None:
-        """What the step works on, or worked on last."""
+        """The present work of the step, or its last work."""
         with self.engine.connect() as connection:
             return connection.scalar(sa.select(_WORK.c.about).where(_WORK.c.step == step))
 
     def announced_before(self, day: date) -> date | None:
-        """The last day before `day` that the rest of the pipeline was told of."""
+        """The last day before `day` that was announced to the rest of the pipeline."""
         with self.engine.connect() as connection:
             return _announced_before(connection, day)
 
@@ -108,7 +108,7 @@ class Ledger:
             return _frontier(connection, step)
 
     def turn(self, step: str, day: date) -> Turn:
-        """Is it the day's turn? Past days are done; without a frontier the first day asked for goes first."""
+        """Is it the day's turn? Past days are done; without a frontier any day can be the first."""
         with self.engine.connect() as connection:
             return _turn(connection, step, day)
 
@@ -132,7 +132,7 @@ class Ledger:
 
     @contextmanager
     def standing(self, step: str) -> Iterator[date | None]:
-        """While the body runs the step does no day; yields its frontier. The body must not write here."""
+        """While the body runs, the step does no day; yields its frontier. The body must not write here."""
         with self._write() as connection:
             self._hold(connection, step)
             yield _frontier(connection, step)
@@ -174,7 +174,7 @@ def _open(url: str) -> Ledger:
 
 
 def _prepare_sqlite(connection: object, _: object) -> None:
-    """Wait for other writers, let readers read meanwhile, and leave BEGIN to us."""
+    """Wait for other writers, allow reading at the same time, and leave BEGIN to this module."""
     connection.isolation_level = None  # type: ignore[attr-defined]
     for pragma in ("journal_mode = WAL", "busy_timeout = 120000", "synchronous = NORMAL"):
         connection.execute(f"PRAGMA {pragma}")  # type: ignore[attr-defined]

@@ -1,15 +1,15 @@
-r"""Contact data in text: found, and replaced by a pseudonym that is the same wherever the contact stands.
+r"""Contact data in text is found and replaced by a pseudonym, the same one for the same contact everywhere.
 
 What counts as a contact:
 
-- an e-mail address, also with its @ written as in an address bar (`%40`);
+- an e-mail address, also with its @ written as in a URL (`%40`);
 - a telephone number with `+` and a country code; `(030) 1234567` and `(202) 555-0143`; the North American
-  `202-555-0143`; and any number of 7 to 12 digits behind a word like `phone` or `Tel.`;
-- a push token that shows what it is: Firebase's (`…:APA91b…`) and Expo's (`ExponentPushToken[…]`). Apple's
-  is 64 bare hexadecimal digits, as is every SHA-256: nothing tells it from an id, so it is not looked for.
+  `202-555-0143`; and any number of 7 to 12 digits after a word like `phone` or `Tel.`;
+- a push token with a recognisable form: Firebase's (`…:APA91b…`) and Expo's (`ExponentPushToken[…]`). Apple's
+  is 64 hexadecimal digits, like every SHA-256: it cannot be distinguished from an id, so it is not searched.
 
-Any other number is taken for an id, a price or a time. `suspects` has the engine pick out, by one cheap look
-at each value, those that are worth a reading by the patterns here.
+Any other number counts as an id, a price or a time. `suspects` lets the engine select, by a cheap test of
+each value, the values that are worth matching against the patterns here.
 """
 
 import hashlib
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NAMELESS = "[contact]"
-"""What stands for a contact where the shop has no key."""
+"""Stands for a contact if the shop has no key."""
 
 _GAP = r"[ \u00a0\u202f.\-()/\u2010\u2011\u2013]{0,3}"
 _SIGNS = r".+'!#$*^~{}`-"
-"""What the name in an address may hold beside letters."""
+"""Characters besides letters that the name in an address may have."""
 _LINKS = "/=?&|"
-"""What it may end in, but no more: in a link they stand before an address."""
+"""Characters that a name may only end in: in a link they stand before an address."""
 _WORD = "tel|telephone|telefon|phone|mobile|mobil|handy|cell|fax|whatsapp"
 _CONTACT = re.compile(
-    # Each form is one named group; what stands before the group is context and is kept. No form tries the
-    # same letters again from every start: a field of 10 MB is read once.
+    # Each form is one named group; text before the group is context and is kept. No form reads the same
+    # letters again from every start: a field of 10 MB is read once.
     r"(?<![\w-])(?P<token>[\w-]{8,}:APA91b[\w-]{20,}|Expo(?:nent)?PushToken\[[^\]\s]+\])"
     rf"|(?:(?<![\w%{_SIGNS}])|(?<=%40))[{_SIGNS}]*+(?P<email>"
     rf"(?:(?:\w|%(?!40))(?:[\w{_SIGNS}]|%(?!40))*+[{_LINKS}{_SIGNS}]{{0,20}}+|[{_LINKS}{_SIGNS}]{{1,20}}+)"
@@ -52,25 +52,25 @@ _RARE = (
     r"%40|%2[Bb]|:APA91b|PushToken\[|\([0-9]{3,5}\)|[2-9][0-9]{2}[.-][2-9][0-9]{2}[.-][0-9]{4}"
     r"|(?i:tel|phone|mobil|handy|cell|fax|whatsapp)[^0-9]{1,16}[0-9]"
 )
-"""A wider net than `_CONTACT`, in the words that RE2, Java and Python share."""
+"""Matches more than `_CONTACT`, in the syntax that RE2, Java and Python share."""
 _UNMISTAKABLE = ("%", ":APA91b", "PushToken[")
-"""What no id has, beside @ and +."""
+"""Text that no id has, besides @ and +."""
 _SHORTEST, _SHORTEST_RARE = 6, 8
-"""Letters of the shortest contact, and of the shortest without @ and +."""
+"""Length of the shortest contact, and of the shortest one without @ and +."""
 _PSEUDONYM = re.compile(r"p_[0-9a-f]{16}")
 
 
 def find(text: str) -> list[str]:
     """The contacts in a text, as they are written there."""
-    return [found[str(found.lastgroup)] for found in _CONTACT.finditer(text)]
+    return [match[str(match.lastgroup)] for match in _CONTACT.finditer(text)]
 
 
 def masked(text: str, key: bytes | None) -> str:
     """The text with each contact replaced: by its pseudonym, or by `[contact]` without a key.
 
-    Nothing in the result is a contact: `find` finds none, and masking it again changes nothing.
+    The result has no contact: `find` finds none, and masking it again changes nothing.
     """
-    while changed := [found.span(str(found.lastgroup)) for found in _CONTACT.finditer(text)]:
+    while changed := [match.span(str(match.lastgroup)) for match in _CONTACT.finditer(text)]:
         parts, at = [], 0
         for start, end in changed:
             parts += [text[at:start], pseudonym(key, text[start:end]) if key else NAMELESS]
@@ -81,7 +81,7 @@ def masked(text: str, key: bytes | None) -> str:
 
 def pseudonym(key: bytes, value: str) -> str:
     """`p_` and 16 hex digits that stand for a value, the same for all spellings of an address or number."""
-    plain = _spelled_alike(value).encode(errors="surrogatepass")
+    plain = _normal_form(value).encode(errors="surrogatepass")
     return "p_" + hmac.digest(key, plain, hashlib.sha256).hex()[:16]
 
 
@@ -91,10 +91,10 @@ def is_pseudonym(value: str) -> bool:
 
 
 def suspects(column: "ir.StringValue") -> "ir.BooleanValue":
-    """True wherever `masked` could change the value, and for a few other values; hardly ever for an id.
+    """True if `masked` could change the value, and for a few other values; hardly ever for an id.
 
-    In a column of ids (its name ends in `_id`) national telephone numbers are not suspected: ids look like
-    them.
+    In a column of ids (its name ends in `_id`) national telephone numbers are not searched, because ids look
+    like them.
     """
     length = column.length()
     usual = column.contains("@") | column.contains("+")
@@ -104,10 +104,10 @@ def suspects(column: "ir.StringValue") -> "ir.BooleanValue":
 
 
 def hide(rows: "ir.Table", columns: Sequence[str], key: bytes | None) -> "ir.Table":
-    """The rows with the contacts in these text columns masked; everything else, and their number, stays.
+    """The rows with the contacts in these text columns masked; everything else stays, and no row is lost.
 
-    Reads `rows` once, now, for the values that are suspect: few are held in memory, or as many as there are
-    contacts. The order of the rows is not kept.
+    Reads `rows` once, now, for the suspect values. Only these are in memory. The order of the rows is not
+    kept.
     """
     return _replaced(rows, columns, suspects, lambda value: masked(value, key))
 
@@ -125,10 +125,10 @@ def pseudonymise(rows: "ir.Table", columns: Sequence[str], key: bytes) -> "ir.Ta
     )
 
 
-def _spelled_alike(value: str) -> str:
+def _normal_form(value: str) -> str:
     text = value.strip().lower()
-    found = _CONTACT.fullmatch(text)
-    form = found.lastgroup if found else None
+    match = _CONTACT.fullmatch(text)
+    form = match.lastgroup if match else None
     if form == "email":
         return unquote(text) if "%40" in text else text
     if form in ("phone", "area", "american"):
@@ -139,16 +139,16 @@ def _spelled_alike(value: str) -> str:
 def _replaced(
     rows: "ir.Table",
     columns: Sequence[str],
-    chosen: Callable[["ir.StringValue"], "ir.BooleanValue"],
+    is_affected: Callable[["ir.StringValue"], "ir.BooleanValue"],
     change: Callable[[str], str],
 ) -> "ir.Table":
-    """The rows with the chosen values of the columns changed, by a join with what each of them becomes."""
+    """The rows with the affected values of the columns changed, by a join with their new values."""
     import ibis
 
-    for column, mapping in _changes(rows, columns, chosen, change).items():
-        fitting = ibis.memtable(mapping)
-        joined = rows.left_join(fitting, rows[column] == fitting["_before"])
-        # Not one `select`: Ibis 12 cannot join rows again that a join's own select has computed.
+    for column, mapping in _changes(rows, columns, is_affected, change).items():
+        mapping_table = ibis.memtable(mapping)
+        joined = rows.left_join(mapping_table, rows[column] == mapping_table["_before"])
+        # Not one `select`: Ibis 12 cannot join rows again that the select of a join has computed.
         changed = joined.mutate(**{column: ibis.coalesce(joined["_after"], joined[column])})
         rows = changed.drop("_before", "_after")
     return rows
@@ -157,11 +157,11 @@ def _replaced(
 def _changes(
     rows: "ir.Table",
     columns: Sequence[str],
-    chosen: Callable[["ir.StringValue"], "ir.BooleanValue"],
+    is_affected: Callable[["ir.StringValue"], "ir.BooleanValue"],
     change: Callable[[str], str],
 ) -> "dict[str, pa.Table]":
-    """For each column in which a value changes: the values that do, and what they become."""
-    # Here, because logs are masked by processes that compute no tables.
+    """For each column with values that change: these values, and their new values."""
+    # Imported here, because logs are masked in processes that compute no tables.
     import ibis
     import pyarrow as pa
 
@@ -169,14 +169,14 @@ def _changes(
 
     if not columns:
         return {}
-    touched = rows.filter(ibis.or_(*(chosen(rows[column]) for column in columns)))
-    values = {column: ibis.ifelse(chosen(touched[column]), touched[column], None) for column in columns}
+    touched = rows.filter(ibis.or_(*(is_affected(rows[column]) for column in columns)))
+    values = {column: ibis.ifelse(is_affected(touched[column]), touched[column], None) for column in columns}
     places = [ibis.struct({"column": column, "value": value}) for column, value in values.items()]
     place = touched.select(place=ibis.array(places).unnest()).place
-    found = place.as_table().select(column=place["column"], before=place["value"])
+    values_of = place.as_table().select(column=place["column"], before=place["value"])
     mappings: dict[str, dict[str, str]] = {}
-    for batch in engine.stream(found.filter(found.before.notnull()).distinct()):
-        for column, before in zip(*(batch[name].to_pylist() for name in found.columns), strict=True):
+    for batch in engine.stream(values_of.filter(values_of.before.notnull()).distinct()):
+        for column, before in zip(*(batch[name].to_pylist() for name in values_of.columns), strict=True):
             if (after := change(before)) != before:
                 mappings.setdefault(column, {})[before] = after
     return {

@@ -1,9 +1,9 @@
-"""Each measure once. Whoever shows a figure takes it from here and quotes its definition.
+"""Each measure once. Every figure that is shown comes from here and quotes its definition.
 
 Every measure but retention is a *ratio*: a sum over customers divided by another sum over the same customers.
-`counts` (in `activity.py`) makes one row for each customer, a measure says which two of its columns it
-divides, and `totals` adds them up with what an interval needs. Retention follows customers over units of
-time.
+`counts` (in `activity.py`) makes one row for each customer, a measure names the two columns that it divides,
+and `totals` adds them up, together with the sums that an interval needs. Retention follows customers over
+units of time.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +17,7 @@ from perennial.foundation.activity import Unit, per_unit
 
 
 class Measure(StrEnum):
-    """The measures that reports show; the values stand in `effects.measure`."""
+    """The measures that reports show; the values are those of `effects.measure`."""
 
     REACH = "reach"
     CTR = "ctr"
@@ -36,7 +36,7 @@ class Measure(StrEnum):
 
 @dataclass(frozen=True)
 class Definition:
-    """What a report says of a measure: its name for people, its formula in words, is it a share."""
+    """A measure in reports: its name for people, its formula in words, and whether it is a share."""
 
     label: str
     formula: str
@@ -82,7 +82,7 @@ DEFINITIONS: dict[Measure, Definition] = {
         "Orders per week", "orders in the stretch ÷ customers of the group ÷ weeks of the stretch", False
     ),
 }
-"""One definition each; every report quotes those it uses."""
+"""One definition of each; a report quotes those that it uses."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Ratio:
 
 
 def ctr(customers: ir.Table) -> Ratio:
-    """CTR = customers who clicked ÷ customers delivered to. Leave machine clicks out before you count."""
+    """CTR = customers who clicked ÷ customers delivered to. Remove clicks of machines before counting."""
     delivered = customers.delivered > 0
     return Ratio(_flag(delivered & (customers.clicks > 0)), _flag(delivered))
 
@@ -153,7 +153,7 @@ RATIOS: dict[Measure, Callable[[ir.Table], Ratio]] = {
 
 
 def totals(customers: ir.Table, by: Sequence[str], measures: Iterable[Measure] = tuple(RATIOS)) -> ir.Table:
-    """Each measure for each group, as the sums that an estimate and its interval are made of.
+    """Each measure for each group, as the sums that an estimate and its interval need.
 
     Args:
         customers: rows of `counts`; with a column `weight` (1 ÷ propensity) the sums whose names begin with w
@@ -187,7 +187,7 @@ def _totals(customers: ir.Table, keys: list[str], measure: Measure) -> ir.Table:
 
 
 def _sum(values: ir.FloatingColumn) -> ir.FloatingScalar:
-    """Their sum, exact to 12 decimals: the same in whatever order they come, as a sum of floats is not."""
+    """Their sum, exact to 12 decimals, so that it does not depend on their order as a sum of floats does."""
     return values.cast("decimal(38, 12)").sum().cast("float64")
 
 
@@ -198,9 +198,9 @@ def retention(members: ir.Table, orders: ir.Table, unit: Unit, by: Sequence[str]
         `*by, n, size, active, active_later, exact, unbounded`: the counts of `per_unit`, and both shares of
         `size`.
     """
-    found = per_unit(members, orders, unit, by)
-    return found.mutate(
-        exact=found.active / found["size"], unbounded=found.active_later / found["size"]
+    counted = per_unit(members, orders, unit, by)
+    return counted.mutate(
+        exact=counted.active / counted["size"], unbounded=counted.active_later / counted["size"]
     ).drop("orders")
 
 

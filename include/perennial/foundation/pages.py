@@ -1,4 +1,4 @@
-"""What all reports have in common: a frame that needs nothing else, words of the shop, pictures as text."""
+"""What all reports share: a frame without external files, the words of the shop, pictures as text."""
 
 import os
 import re
@@ -57,7 +57,7 @@ class ReportWords(Part):
 
 
 def report_words() -> ReportWords:
-    """What reports.yaml says."""
+    """The words in reports.yaml."""
     return load("reports", ReportWords)
 
 
@@ -68,7 +68,7 @@ def date_of(day: date) -> str:
 
 @cache
 def templates(folder: Path) -> Environment:
-    """The templates in a folder, which may extend `page.html.j2`; whatever they are given is escaped."""
+    """The templates in a folder, which may extend `page.html.j2`; all values are escaped."""
     return Environment(
         loader=FileSystemLoader([folder, Path(__file__).parent / "templates"]),
         autoescape=select_autoescape(["html.j2"]),
@@ -79,7 +79,7 @@ def templates(folder: Path) -> Environment:
 
 
 def write(path: Path, text: str) -> None:
-    """All of it or nothing: a reader never sees half a page."""
+    """Write a page as a whole: a reader never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(text, encoding="utf-8")
@@ -87,13 +87,13 @@ def write(path: Path, text: str) -> None:
 
 
 def svg(figure: "Figure") -> str:
-    """The figure as an element for a page: no prologue, no metadata, no ids that another picture has too."""
+    """The figure as an element for a page: without prologue, metadata and ids that other pictures have."""
     import matplotlib as mpl
 
-    written = StringIO()
+    buffer = StringIO()
     with mpl.rc_context(STYLE):
-        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
-    text = written.getvalue()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
     text = re.sub(r"<style.*?</style>\s*", "", text, flags=re.DOTALL)

@@ -8,7 +8,7 @@ text (the consents of a customer) are separated by `|`.
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache, reduce
+from functools import reduce
 from itertools import pairwise
 from operator import or_
 from zoneinfo import ZoneInfo
@@ -19,11 +19,15 @@ import ibis.expr.types as ir
 
 from perennial.foundation import engine
 from perennial.foundation.contracts import Contract
+from perennial.foundation.time_zones import local_date, offset_periods
 from perennial.ingestion.source_settings import OCCURRENCE, Source
 from perennial.ingestion.sources import DAY
 
 _SPACES = (" ", "\t", "\n", "\r")
 _OFFSET = r"(Z|[+-]\d\d:?\d\d)$"
+
+_FIRST_CHANGES = date(1970, 1, 1)
+"""Clock changes are known from this day on."""
 
 _EARLIEST, _LATEST = date(1900, 1, 1), date(2199, 12, 31)
 """What lies outside is a slip of the pen, and more than most date types can hold."""
@@ -117,7 +121,7 @@ def stamp(rows: ir.Table, contract: Contract, zone: ZoneInfo, last: date, lag_da
 def happened_on(rows: ir.Table, contract: Contract, zone: ZoneInfo, last: date) -> ir.DateValue:
     """The day, by the shop's clock, on which each row happened; null where the row does not say."""
     happened = rows[OCCURRENCE[contract.name]]
-    return _local_date(happened, zone, last) if happened.type().is_timestamp() else happened
+    return local_date(happened, zone, _FIRST_CHANGES, last) if happened.type().is_timestamp() else happened
 
 
 def _plain_number(text: ir.StringValue, wording: Wording) -> ir.StringValue:
@@ -188,41 +192,8 @@ def _within_reach(moment: ir.Value, kind: dt.DataType) -> ir.Value:
     return ibis.ifelse(reach, moment, ibis.null(kind))
 
 
-def _local_date(instant: ir.TimestampValue, zone: ZoneInfo, last: date) -> ir.DateValue:
-    """The calendar day of an instant (UTC) in a time zone, by its list of clock changes up to `last`."""
-    changes = _clock_changes(zone, last)
-    offset = ibis.literal(changes[-1][1])
-    if len(changes) > 1:
-        newest_first = [
-            (instant >= ibis.literal(start.replace(tzinfo=None), dt.timestamp), seconds)
-            for start, seconds in changes[:-1]
-        ]
-        offset = ibis.cases(*newest_first, else_=offset)
-    return (instant + offset.as_interval("s")).date()
-
-
-@cache
 def _clock_changes(zone: ZoneInfo, last: date) -> list[tuple[datetime, int]]:
     """(from when on, offset from UTC in seconds), newest first; the oldest holds for everything before."""
-    moment = datetime(1970, 1, 1, tzinfo=UTC)
     end = datetime.combine(last, time(), UTC) + timedelta(days=2)
-    changes = [(moment, _offset(zone, moment))]
-    while moment < end:
-        following = moment + timedelta(days=1)
-        if _offset(zone, following) != changes[-1][1]:
-            changes.append((_change_between(zone, moment, following), _offset(zone, following)))
-        moment = following
-    return changes[::-1]
-
-
-def _change_between(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:
-    old = _offset(zone, before)
-    while after - before > timedelta(seconds=1):
-        middle = before + (after - before) / 2
-        middle = middle.replace(microsecond=0)
-        before, after = (middle, after) if _offset(zone, middle) == old else (before, middle)
-    return after
-
-
-def _offset(zone: ZoneInfo, moment: datetime) -> int:
-    return int(moment.astimezone(zone).utcoffset().total_seconds())  # type: ignore[union-attr]
+    periods = offset_periods(zone, datetime.combine(_FIRST_CHANGES, time(), UTC), end)
+    return [(period.since, period.seconds) for period in reversed(periods)]

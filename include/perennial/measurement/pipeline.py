@@ -18,6 +18,7 @@ from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.ledger import open_ledger
 from perennial.foundation.pages import ReportWords, report_words, write
 from perennial.foundation.settings import settings
+from perennial.foundation.time_zones import local_date
 from perennial.measurement import effects, overview
 from perennial.measurement.campaigns import Campaign, News, due
 from perennial.measurement.effects import Findings, Inputs
@@ -107,7 +108,7 @@ def _news(lake: Lake, day: date, before: date | None) -> News:
         return rows.filter((rows.known_on > before) & (rows.known_on <= day))
 
     late = fresh("events")
-    days = activity.local_date(late.occurred_at, settings().zone, *_span(lake, day))
+    days = local_date(late.occurred_at, settings().zone, *_span(lake, day))
     event_days = late.select(on=days).distinct().to_pyarrow()["on"].to_pylist()
     ids = fresh("assignments").select("campaign_id").union(fresh("campaigns").select("campaign_id"))
     return News(frozenset(event_days), frozenset(ids.distinct().to_pyarrow()["campaign_id"].to_pylist()))

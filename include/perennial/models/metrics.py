@@ -3,6 +3,7 @@
 import numpy as np
 
 from perennial.foundation.arrays import FloatArray
+from perennial.foundation.bootstrap import bounds, resamples
 from perennial.foundation.modelling import calibration
 
 _TINY = 1e-7
@@ -66,7 +67,7 @@ def figures(
                 "accuracy": counts @ right / n,
             }
 
-    picks = np.random.default_rng(0).integers(0, n, (draws, n))
+    picks = list(resamples(n, draws))
     resampled = measured(np.stack([np.bincount(pick, minlength=n) for pick in picks]).astype(float))
     resampled["ece"] = np.array([calibration.error(labels[pick], probabilities[pick]) for pick in picks])
     whole = {name: float(values_of[0]) for name, values_of in measured(np.ones((1, n))).items()}
@@ -74,6 +75,6 @@ def figures(
     for name, values in resampled.items():
         known = values[~np.isnan(values)]
         if len(known):
-            low, high = np.quantile(known, [0.025, 0.975])
+            low, high = bounds(known)
             results |= {f"{name}_low": float(low), f"{name}_high": float(high)}
     return {name: value for name, value in results.items() if not np.isnan(value)}

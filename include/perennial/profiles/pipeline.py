@@ -17,16 +17,16 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from perennial.foundation import contracts
-from perennial.foundation.embedding_spaces import in_force, texts
+from perennial.foundation import contracts, time_zones
+from perennial.foundation.embedding_spaces import in_force
 from perennial.foundation.engine import kept
+from perennial.foundation.item_texts import texts
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.settings import settings
 from perennial.profiles import (
     active_hours,
     discounts,
     life_cycle,
-    local_time,
     order_regularity,
     orders,
     preferences,
@@ -200,7 +200,7 @@ def _on_their_clocks(bought: ir.Table, customers: ir.Table, offsets: ir.Table) -
     named = named.select(
         *[bought[name] for name in bought.columns], time_zone=zones.time_zone.fill_null(shop)
     )
-    return local_time.on_the_wall(named, offsets, named.time_zone)
+    return time_zones.with_offset(named, offsets, named.time_zone)
 
 
 def _one_row_each(customers: ir.Table, sections: list[ir.Table], day: date) -> ir.Table:
@@ -238,8 +238,8 @@ def _past(lake: Lake, days: list[date]) -> Iterator[Past]:
     events = pinned.read("events")
     events = events.filter(events.known_on <= max(days))
     zone, stretch = settings().shop_time_zone, _stretch(events)
-    offsets = local_time.offsets([*_zones(pinned.read("users")), zone], *stretch)
-    placed = local_time.with_day(events, zone, *stretch)
+    offsets = time_zones.offset_table([*_zones(pinned.read("users")), zone], *stretch)
+    placed = time_zones.with_local_date(events, zone, *stretch)
     held = pinned.read("item_embeddings")
 
     # Days of one space follow each other; only one at a time is held.

@@ -22,6 +22,7 @@ from perennial.recommend.arrays.parallel import map_blocks
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.data.window_purchases import WindowPurchases
+from perennial.recommend.evaluation.history_lengths import HISTORY_LENGTHS, history_thirds
 from perennial.recommend.evaluation.scorecard import scorecards
 from perennial.recommend.fit import Fit
 from perennial.recommend.lists.eligibility import known_adults
@@ -41,7 +42,7 @@ PACKAGES = (
     *("pydantic", "pydantic-settings", "pyyaml", "scikit-learn", "scipy", "threadpoolctl", "torch"),
 )
 FITS = ("served", "judged")
-_HISTORIES = tuple(f"customers with a {length} history" for length in ("short", "middling", "long"))
+_HISTORIES = tuple(f"customers with a {length} history" for length in HISTORY_LENGTHS)
 
 
 @dataclass(frozen=True)
@@ -120,16 +121,15 @@ class Recommender:
     def answers(self, examination: Path) -> Answers:
         """1 − NDCG@10 of the judged fit for each customer of an examination, in its order.
 
-        The groups are thirds of the customers by how many purchases the fit knows of them; the parts are what
-        they bought before and what is new to them.
+        The groups are thirds of the customers by how many order lines of theirs the fit knows. The parts are
+        what they bought before and what is new to them.
         """
         truth = WindowPurchases.load(examination)
-        purchases = np.diff(self.judged.history_of(truth.customer_ids).starts)
-        third = np.searchsorted(np.quantile(purchases, [1 / 3, 2 / 3]), purchases)
+        third = history_thirds(np.diff(self.judged.history_of(truth.customer_ids).starts))
         groups = {name: third == number for number, name in enumerate(_HISTORIES)}
         scorecard = scorecards(self.judged, truth, {NAME: self.judged.probability})[NAME]
         parts = {name: 1 - ndcg for name, ndcg in scorecard.parts.items()}
-        return Answers(1 - scorecard.outcome.ndcg, groups, parts=parts, coverage=scorecard.coverage)
+        return Answers(1 - scorecard.metrics.ndcg, groups, parts=parts, coverage=scorecard.coverage)
 
     def recommend(
         self,

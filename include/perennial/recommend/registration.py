@@ -62,7 +62,7 @@ def log(
 
 def log_comparison(run: tracking.Run, model: Recommender, truth: WindowPurchases) -> None:
     """Log a run within the run for the ranker and each source alone, and the picture of who wins where."""
-    compared = comparison.compare(model.judged, truth, truth, most=_COMPARED_CUSTOMERS)
+    compared = comparison.compare(model.judged, truth, truth, max_customers=_COMPARED_CUSTOMERS)
     for method, metrics in comparison.by_method(compared.figures).items():
         with run.child(method, {"way": method}) as child:
             child.log(metrics=metrics)

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from perennial.foundation.arrays import BoolArray, Float32Array, IntArray
-from perennial.foundation.embedding_spaces import in_force, texts
+from perennial.foundation.embedding_spaces import in_force
+from perennial.foundation.item_texts import texts
 from perennial.foundation.lake import Lake
 from perennial.foundation.modelling.promotion import WINDOW
 from perennial.recommend.arrays.lookup import sample_rows

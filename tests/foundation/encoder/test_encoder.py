@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from perennial.foundation import encoder
 from perennial.foundation.embedding_spaces import embedding_settings
 from perennial.foundation.encoder import Choice, EncoderError, batches
+from perennial.foundation.hardware import Precision, matrix_dtype
 
-BFLOAT16 = encoder.kind(encoder.Precision.AUTO, "cpu").itemsize == 2
+BFLOAT16 = matrix_dtype(Precision.AUTO, "cpu").itemsize == 2
 TEXTS = [
     "FRZN BOXED VEGETABLES - PLAIN, 10 OZ. GROCERY > FRZN VEGETABLE/VEG DSH",
     "SOUP",

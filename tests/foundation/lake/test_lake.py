@@ -239,7 +239,7 @@ def test_amendments_at_the_same_time_are_all_kept(shop: Path):
 
 
 def test_only_the_vault_opens_the_contacts_and_only_its_owner_the_folder(lake: Lake, shop: Path):
-    with pytest.raises(LakeError, match="contacts: is not here; it lies in the vault"):
+    with pytest.raises(LakeError, match="contacts: is not here; it is in the vault"):
         lake.read("contacts")
     with pytest.raises(LakeError, match="vault"):
         lake.replace("contacts", pa.table({}), MONDAY)
@@ -250,7 +250,7 @@ def test_only_the_vault_opens_the_contacts_and_only_its_owner_the_folder(lake: L
     vault.replace("contacts", pa.Table.from_pylist([row | nothing]), MONDAY)
     assert open_vault().known("contacts", MONDAY).email.execute().tolist() == ["anna@example.com"]
     assert not (shop / "lake" / "contacts").exists()
-    with pytest.raises(LakeError, match="events: is not here; it lies in the lake"):
+    with pytest.raises(LakeError, match="events: is not here; it is in the lake"):
         vault.read("events")
     with pytest.raises(LakeError, match="contacts"):
         lake.pinned("events").read("contacts")

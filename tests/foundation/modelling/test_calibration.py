@@ -3,14 +3,14 @@ import pytest
 
 from perennial.foundation.modelling import calibration
 
-SAID = np.random.default_rng(1).uniform(0, 1, 2463)
+P = np.random.default_rng(1).uniform(0, 1, 2463)
 
 
-def test_bins_hold_equally_many_and_say_what_came_true():
-    said, true, sizes = calibration.in_bins(np.tile([0.0, 1.0], 50), np.repeat([0.2, 0.8], 50))
+def test_bins_hold_equally_many_cases_and_their_actual_share():
+    predicted, actual, sizes = calibration.in_bins(np.tile([0.0, 1.0], 50), np.repeat([0.2, 0.8], 50))
     assert sizes.tolist() == [10] * 10
-    np.testing.assert_allclose(said, [0.2] * 5 + [0.8] * 5)
-    np.testing.assert_allclose(true, 0.5)
+    np.testing.assert_allclose(predicted, [0.2] * 5 + [0.8] * 5)
+    np.testing.assert_allclose(actual, 0.5)
     assert calibration.error(np.tile([0.0, 1.0], 50), np.repeat([0.2, 0.8], 50)) == pytest.approx(0.3)
 
 
@@ -19,10 +19,8 @@ def test_fewer_cases_than_bins_make_fewer_bins():
 
 
 def test_honest_probabilities_stay_under_the_bar_as_often_as_it_says():
-    bar, random = calibration.error_by_chance(SAID), np.random.default_rng(7)
-    under = sum(
-        calibration.error((random.random(len(SAID)) < SAID).astype(float), SAID) <= bar for _ in range(400)
-    )
+    bar, random = calibration.error_by_chance(P), np.random.default_rng(7)
+    under = sum(calibration.error((random.random(len(P)) < P).astype(float), P) <= bar for _ in range(400))
     # 95 % of 400 is 380; 99.9 % of such counts lie between 365 and 393, and the bar is itself a draw.
     assert 362 <= under <= 394
-    assert calibration.error((random.random(len(SAID)) < SAID**2).astype(float), SAID) > bar
+    assert calibration.error((random.random(len(P)) < P**2).astype(float), P) > bar

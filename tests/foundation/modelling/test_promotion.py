@@ -15,7 +15,6 @@ from tests import planted
 from tests.planted import FIRST, MODEL, Planted, aliases, client, log
 
 NEXT = FIRST + timedelta(1)
-pytestmark = pytest.mark.usefixtures("only_planted")
 
 
 def versions(endpoint: Endpoint) -> list[str]:
@@ -24,9 +23,9 @@ def versions(endpoint: Endpoint) -> list[str]:
 
 def test_promotion_happens_once(lake: Lake, endpoint: Endpoint):
     planted.train(endpoint, FIRST)
-    assert promotion.promote(FIRST, endpoint)[MODEL].startswith("promoted")
+    assert planted.promote(FIRST, endpoint).startswith("promoted")
     held = lake.version("model_log")
-    assert promotion.promote(FIRST, endpoint)[MODEL].startswith("promoted")
+    assert planted.promote(FIRST, endpoint).startswith("promoted")
     assert lake.version("model_log") == held
     assert log(lake) == [(FIRST, "promoted", 1)]
     assert open_ledger().frontier(promotion.STEP) == FIRST
@@ -70,7 +69,7 @@ def test_a_champion_that_older_code_saved_gives_way_and_the_reason_says_so(
     monkeypatch.setattr(planted, "_load_pyfunc", load_as_today)
     assert re.match(
         "promoted: there is no champion to ask: return_model version 1 was saved by other code .*deep_trees",
-        promotion.promote(NEXT, endpoint)[MODEL],
+        planted.promote(NEXT, endpoint),
     )
     with pytest.raises(tracking.SavedOtherwiseError, match="the code of that time"):
         tracking.load_model(endpoint, MODEL, 1)
@@ -92,7 +91,7 @@ def test_a_champion_of_another_layout_gives_way_even_while_it_is_held(
         raise AssertionError
 
     monkeypatch.setattr(planted, "_load_pyfunc", load_layout_2)
-    verdict = promotion.promote(FIRST + timedelta(2), endpoint)[MODEL]
+    verdict = planted.promote(FIRST + timedelta(2), endpoint)
     assert re.match("promoted: .*files are in layout 1; this code reads layout 2", verdict)
     assert promotion.version_in_force(lake, MODEL, FIRST + timedelta(2)) == later
 
@@ -101,7 +100,7 @@ def test_what_a_killed_attempt_left_is_thrown_away(lake: Lake, endpoint: Endpoin
     for _ in range(2):
         planted.train(endpoint, FIRST)
     assert versions(endpoint) == ["1", "2"]
-    promotion.promote(FIRST, endpoint)
+    planted.promote(FIRST, endpoint)
     assert log(lake) == [(FIRST, "promoted", 2)]
     assert versions(endpoint) == ["2"]
 
@@ -119,10 +118,10 @@ def test_a_kill_between_record_and_frontier_changes_nothing(
     with monkeypatch.context() as patched:
         patched.setattr(Lake, "add", killed)
         with pytest.raises(KeyboardInterrupt):
-            promotion.promote(FIRST, endpoint)
+            planted.promote(FIRST, endpoint)
     assert open_ledger().frontier(promotion.STEP) is None
     assert promotion.decided(lake, open_ledger(), MODEL, FIRST)["version"] == "1"  # type: ignore[index]
-    promotion.promote(FIRST, endpoint)
+    planted.promote(FIRST, endpoint)
     assert log(lake) == [(FIRST, "promoted", 1)]
     assert open_ledger().frontier(promotion.STEP) == FIRST
 
@@ -130,10 +129,10 @@ def test_a_kill_between_record_and_frontier_changes_nothing(
 def test_the_aliases_follow_the_record(lake: Lake, endpoint: Endpoint):
     planted.train(endpoint, FIRST)
     assert aliases(endpoint) == {"challenger": "1"}
-    promotion.promote(FIRST, endpoint)
+    planted.promote(FIRST, endpoint)
     assert aliases(endpoint) == {"champion": "1"}
     tracking.set_aliases(endpoint, MODEL, {"champion": None, "challenger": 1})
-    promotion.promote(FIRST, endpoint)
+    planted.promote(FIRST, endpoint)
     assert aliases(endpoint) == {"champion": "1"}
 
 
@@ -151,7 +150,7 @@ def test_a_fresher_copy_takes_the_champions_place(lake: Lake, endpoint: Endpoint
 def test_a_worse_candidate_is_kept_out(lake: Lake, endpoint: Endpoint):
     planted.promoted(endpoint, 1)
     planted.train(endpoint, NEXT, Planted(noise=2, noise_of_young=2))
-    assert promotion.promote(NEXT, endpoint)[MODEL].startswith("kept: not shown to be as good")
+    assert planted.promote(NEXT, endpoint).startswith("kept: not shown to be as good")
     assert log(lake)[-1] == (NEXT, "kept", 2)
     assert aliases(endpoint) == {"champion": "1", "challenger": "2"}
     assert promotion.version_in_force(lake, MODEL, NEXT) == 1
@@ -162,7 +161,7 @@ def test_an_analyst_finds_verdict_and_figures_on_the_run_and_the_trend_in_the_se
 ):
     planted.promoted(endpoint, 2)
     for _ in range(2):
-        promotion.promote(NEXT, endpoint)
+        planted.promote(NEXT, endpoint)
     last = promotion.records(lake, MODEL)[-1]
     made = client(endpoint).get_run(client(endpoint).get_model_version(MODEL, "2").run_id)
     assert (made.data.tags["verdict"], made.data.tags["reason"]) == ("promoted", last.reason)
@@ -178,7 +177,7 @@ def test_an_analyst_finds_verdict_and_figures_on_the_run_and_the_trend_in_the_se
 
 def test_a_failed_training_moves_the_frontier(lake: Lake, endpoint: Endpoint):
     planted.promoted(endpoint, 1)
-    promotion.promote(NEXT, endpoint)
+    planted.promote(NEXT, endpoint)
     assert log(lake)[-1] == (NEXT, "failed", None)
     assert open_ledger().frontier(promotion.STEP) == NEXT
     assert aliases(endpoint) == {"champion": "1"}
@@ -186,7 +185,7 @@ def test_a_failed_training_moves_the_frontier(lake: Lake, endpoint: Endpoint):
 
 def test_neither_champion_nor_candidate_is_a_clear_error(lake: Lake, endpoint: Endpoint):
     with pytest.raises(promotion.NoModelError, match="return_model: training for 2017-11-30 failed"):
-        promotion.promote(FIRST, endpoint)
+        planted.promote(FIRST, endpoint)
     assert open_ledger().frontier(promotion.STEP) is None
 
 
@@ -196,7 +195,7 @@ def test_a_later_day_waits_for_the_earlier_one(lake: Lake, endpoint: Endpoint):
         ledger.close([day], day)
     planted.promoted(endpoint, 1)
     with pytest.raises(OutOfOrderError, match=str(NEXT)):
-        promotion.promote(NEXT + timedelta(1), endpoint)
+        planted.promote(NEXT + timedelta(1), endpoint)
     assert log(lake) == [(FIRST, "promoted", 1)]
 
 
@@ -204,7 +203,7 @@ def test_a_candidate_of_a_day_that_is_past_comes_too_late_and_is_told_so(lake: L
     planted.promoted(endpoint, 1)
     earlier = FIRST - timedelta(2)
     late = planted.train(endpoint, earlier, Planted(noise=0, noise_of_young=0))
-    said = promotion.promote(earlier, endpoint)[MODEL]
+    said = planted.promote(earlier, endpoint)
     assert said.startswith("none: too late: 2017-11-30 is decided already")
     assert promotion.decided(lake, open_ledger(), MODEL, earlier)["verdict"] == said  # type: ignore[index]
     assert client(endpoint).get_model_version(MODEL, str(late)).tags["reason"] in said

@@ -12,7 +12,6 @@ from tests import planted
 from tests.planted import FIRST, MODEL, aliases, client, log
 
 FOURTH = FIRST + timedelta(3)
-pytestmark = pytest.mark.usefixtures("only_planted")
 
 
 def back(
@@ -47,12 +46,12 @@ def test_candidates_are_judged_against_the_version_gone_back_to_and_kept_out_whi
     monkeypatch.setattr(tracking, "load_model", lambda *asked: loaded.append(asked[2]) or load_model(*asked))
     back(endpoint, through=str(FOURTH))
     planted.train(endpoint, FOURTH)
-    said = promotion.promote(FOURTH, endpoint)[MODEL]
+    said = planted.promote(FOURTH, endpoint)
     assert said.startswith(f"kept: version 2 is held through {FOURTH}, in place of version 3: odd scores")
     assert "fresher and not worse" in said
     assert log(lake)[-2:] == [(FOURTH, "rolled_back", 2), (FOURTH, "kept", 4)]
     planted.train(endpoint, FOURTH + timedelta(1))
-    assert promotion.promote(FOURTH + timedelta(1), endpoint)[MODEL].startswith("promoted: fresher")
+    assert planted.promote(FOURTH + timedelta(1), endpoint).startswith("promoted: fresher")
     assert set(loaded) == {2, 4, 5}
 
 
@@ -111,9 +110,9 @@ def test_a_roll_back_between_judgement_and_record_makes_the_judgement_void(
 
     monkeypatch.setattr(promotion, "_judge", meanwhile)
     with pytest.raises(promotion.ChangedMeanwhileError, match="roll back came between"):
-        promotion.promote(third, endpoint)
+        planted.promote(third, endpoint)
     assert open_ledger().frontier(promotion.STEP) == FIRST + timedelta(1)
-    assert promotion.promote(third, endpoint)[MODEL].startswith("kept: version 1 is held")
+    assert planted.promote(third, endpoint).startswith("kept: version 1 is held")
     assert log(lake)[-2:] == [(third, "rolled_back", 1), (third, "kept", 3)]
 
 

@@ -10,6 +10,7 @@ import pytest
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake
 from perennial.foundation.modelling import provenance, tracking
+from perennial.foundation.modelling.tracking.client import experiment_id_of
 from tests.learning import DAY, fill, profiles
 
 TAGS = {"day": "2017-12-01"}
@@ -17,8 +18,8 @@ TAGS = {"day": "2017-12-01"}
 
 def runs(endpoint: Endpoint, experiment: str) -> list[Any]:
     client = mlflow.MlflowClient(endpoint.url, endpoint.url)
-    found = client.get_experiment_by_name(experiment)
-    return list(client.search_runs([found.experiment_id]))
+    known = client.get_experiment_by_name(experiment)
+    return list(client.search_runs([known.experiment_id]))
 
 
 def test_a_run_keeps_what_it_is_told_and_what_made_it(endpoint: Endpoint):
@@ -96,7 +97,7 @@ def test_a_run_that_raises_is_failed_and_says_why(endpoint: Endpoint):
 def test_two_runs_at_once_make_one_experiment(endpoint: Endpoint):
     client = mlflow.MlflowClient(endpoint.url, endpoint.url)
     with ThreadPoolExecutor(4) as pool:
-        ids = list(pool.map(lambda _: tracking._experiment(client, "shared"), range(4)))
+        ids = list(pool.map(lambda _: experiment_id_of(client, "shared"), range(4)))
     assert len(set(ids)) == 1
 
 

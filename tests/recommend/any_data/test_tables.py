@@ -1,4 +1,4 @@
-"""What is read of any table, and what is refused with which sentence."""
+"""What is read from any table, and which message a wrong table gives."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,10 +29,10 @@ def read(folder: Path, text: str, **options: object) -> Purchases:
         ("20240531", datetime(2024, 5, 31, tzinfo=UTC)),
     ],
 )
-def test_a_time_is_read_however_it_is_common_to_write_it(tmp_path: Path, written: str, moment: datetime):
-    found = read(tmp_path, f"user_id;product_id;timestamp\na;b;{written}\n")
-    assert found.events["occurred_at"].to_pylist() == [moment]
-    assert found.clock is Clock.TIMES
+def test_a_time_is_read_in_every_common_format(tmp_path: Path, written: str, moment: datetime):
+    purchases = read(tmp_path, f"user_id;product_id;timestamp\na;b;{written}\n")
+    assert purchases.events["occurred_at"].to_pylist() == [moment]
+    assert purchases.clock is Clock.TIMES
 
 
 def test_days_and_orders_may_be_numbers_without_a_date(tmp_path: Path):
@@ -40,41 +40,42 @@ def test_days_and_orders_may_be_numbers_without_a_date(tmp_path: Path):
     by_order = read(tmp_path, "user,item,order_number\na,b,30\na,c,2\nd,b,7\n")
     assert (by_day.clock, by_order.clock) == (Clock.DAYS, Clock.ORDERS)
     days = [
-        [time.toordinal() for time in one.events["occurred_at"].to_pylist()] for one in (by_day, by_order)
+        [time.toordinal() for time in purchases.events["occurred_at"].to_pylist()]
+        for purchases in (by_day, by_order)
     ]
     assert days[0][1] - days[0][0] == 7
     assert days[1][0] - days[1][1] == 7
     assert days[1][1] == days[1][2]
 
 
-def test_columns_are_guessed_told_and_overruled(tmp_path: Path):
+def test_columns_are_guessed_named_in_the_notes_and_can_be_chosen(tmp_path: Path):
     text = "Customer ID\tStockCode\tInvoiceDate\tcode\nk1\tx\t01.12.2010 08:26\ty\n"
-    found = read(tmp_path, text, named={Role.ITEM: "code"}, time_format="%d.%m.%Y %H:%M")
-    assert found.notes[0] == "customer from Customer ID, item from code, time from InvoiceDate"
-    assert found.events["item_id"].to_pylist() == ["y"]
-    assert found.events["occurred_at"].to_pylist() == [datetime(2010, 12, 1, 8, 26, tzinfo=UTC)]
+    purchases = read(tmp_path, text, named={Role.ITEM: "code"}, time_format="%d.%m.%Y %H:%M")
+    assert purchases.notes[0] == "customer from Customer ID, item from code, time from InvoiceDate"
+    assert purchases.events["item_id"].to_pylist() == ["y"]
+    assert purchases.events["occurred_at"].to_pylist() == [datetime(2010, 12, 1, 8, 26, tzinfo=UTC)]
 
 
-def test_what_is_left_out_is_counted_and_told(tmp_path: Path):
+def test_rows_that_are_left_out_are_counted_in_the_notes(tmp_path: Path):
     text = "user,item,rating,day,qty\na,b,5,8,1\n,b,5,8,1\na,c,2,8,1\na,d,4,8,-1\n"
     assert read(tmp_path, text).events["item_id"].to_pylist() == ["b", "c"]
-    found = read(tmp_path, text, min_rating=4.0)
-    assert found.events["item_id"].to_pylist() == ["b"]
-    assert found.notes[1:] == [
+    purchases = read(tmp_path, text, min_rating=4.0)
+    assert purchases.events["item_id"].to_pylist() == ["b"]
+    assert purchases.notes[1:] == [
         "left out: 1 of 4 rows with no customer",
         "left out: 1 of 4 rows with no rating of 4 or more",
         "left out: 1 of 4 rows with no positive quantity (returns)",
     ]
 
 
-def test_money_is_completed_where_it_can_be(tmp_path: Path):
-    found = read(tmp_path, "user,item,day,qty,price,revenue\na,b,1,2,3,\na,b,1,2,,5\na,b,1,,,\n").events
-    assert found["revenue"].to_pylist() == [6, 5, None]
-    assert found["unit_price"].to_pylist() == [3, 2.5, None]
-    assert found["quantity"].to_pylist() == [2, 2, 1]
+def test_a_missing_amount_or_price_is_computed_from_the_other(tmp_path: Path):
+    events = read(tmp_path, "user,item,day,qty,price,revenue\na,b,1,2,3,\na,b,1,2,,5\na,b,1,,,\n").events
+    assert events["revenue"].to_pylist() == [6, 5, None]
+    assert events["unit_price"].to_pylist() == [3, 2.5, None]
+    assert events["quantity"].to_pylist() == [2, 2, 1]
 
 
-def test_parquet_is_read_by_its_types(tmp_path: Path):
+def test_parquet_columns_of_any_type_are_read(tmp_path: Path):
     times = pa.array(["2024-05-31T11:00"]).cast(pa.timestamp("ns"))
     pq.write_table(pa.table({"user": [7], "item": [8], "time": times, "order": [9]}), tmp_path / "a.parquet")
     row = tables.purchases(tmp_path / "a.parquet", {}).events.to_pylist()[0]
@@ -83,7 +84,7 @@ def test_parquet_is_read_by_its_types(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("text", "options", "sentence"),
+    ("text", "options", "message"),
     [
         (
             "user,item,ts\na,b,2024-01-01\na,b,soon\n",
@@ -110,26 +111,26 @@ def test_parquet_is_read_by_its_types(tmp_path: Path):
             {"named": {Role.TIME: "when"}},
             "found no column 'when' (TIME=); allowed are user",
         ),
-        ("user,item,ts\n,b,1\n", {}, "no row that can be used: left out: 1 of 1 rows with no customer"),
+        ("user,item,ts\n,b,1\n", {}, "no row can be used: left out: 1 of 1 rows with no customer"),
         ("", {}, "found no first line"),
     ],
 )
-def test_what_is_wrong_is_refused_with_file_place_finding_and_what_is_allowed(
-    tmp_path: Path, text: str, options: dict[str, object], sentence: str
+def test_a_wrong_table_is_refused_with_file_place_what_was_found_and_what_is_allowed(
+    tmp_path: Path, text: str, options: dict[str, object], message: str
 ):
     with pytest.raises(TableError) as error:
         read(tmp_path, text, **options)
     assert str(error.value).startswith(str(tmp_path / "bought.csv"))
-    assert sentence in str(error.value)
+    assert message in str(error.value)
 
 
-def test_files_that_are_none_are_refused(tmp_path: Path):
+def test_unreadable_and_absent_files_are_refused(tmp_path: Path):
     (tmp_path / "a.parquet").write_text("no")
-    for name, sentence in {
+    for name, message in {
         "a.parquet": "cannot be read as Parquet",
         "b.csv": "there is no such file",
     }.items():
-        with pytest.raises(TableError, match=sentence):
+        with pytest.raises(TableError, match=message):
             tables.purchases(tmp_path / name, {})
 
 
@@ -143,13 +144,13 @@ def test_a_category_may_be_several_columns_and_the_first_row_of_an_item_counts(t
         }
     )
     table.to_csv(tmp_path / "items.csv", index=False)
-    found, notes = tables.items(
+    items, notes = tables.items(
         tmp_path / "items.csv", {Role.CATEGORY: "department,aisle", Role.ITEM: "code"}
     )
-    assert found.to_pydict() == {
+    assert items.to_pydict() == {
         "item_id": ["1", "2"],
         "title": ["Milk", ""],
         "category": ["food > dairy", "wear"],
         "brand": [None, None],
     }
-    assert notes[1] == "left out: 1 rows of no item, or of one that an earlier row describes"
+    assert notes[1] == "left out: 1 rows without an item, or of an item with an earlier row"

@@ -8,10 +8,10 @@ from perennial.recommend.data.window_purchases import WindowPurchases
 from perennial.recommend.evaluation.ranking_task import RankingTask, Slice, ranking_task
 
 
-def made(
-    pairs: dict[tuple[str, str], int], catalogue: list[str], wanted: dict[str, list[str]]
+def task_of(
+    pairs: dict[tuple[str, str], int], item_ids: list[str], wanted: dict[str, list[str]]
 ) -> RankingTask:
-    """A split of (customer, item) → times bought before, and customer → items bought in the month."""
+    """A task from (customer, item) → times bought before, and customer → items bought in the month."""
     before = pa.table(
         {
             "customer_id": [customer for customer, _ in pairs],
@@ -22,12 +22,14 @@ def made(
     rows = [(customer, item) for customer in sorted(wanted) for item in sorted(wanted[customer])]
     names = ("customer_id", "item_id")
     columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
-    return RankingTask.of(before, pa.array(catalogue), WindowPurchases.of(pa.table(columns, names)))
+    return RankingTask.from_purchases(
+        before, pa.array(item_ids), WindowPurchases.of(pa.table(columns, names))
+    )
 
 
 PAST = {("a", "soup"): 12, ("a", "hat"): 2, ("b", "bread"): 12, ("c", "soup"): 1}
 WANTED = {"a": ["soup", "bread", "tea"], "b": ["unknown"], "d": ["soup"]}
-MONTH = made(PAST, ["hat", "tea", "soup", "bread"], WANTED)
+MONTH = task_of(PAST, ["hat", "tea", "soup", "bread"], WANTED)
 
 
 def test_items_come_most_bought_first_and_those_bought_ten_times_are_warm():
@@ -43,8 +45,8 @@ def test_customers_bought_before_the_month_and_in_it():
 
 def test_bought_items_are_candidates_for_repeat_and_the_others_for_explore():
     rows = np.array([1, 0])
-    found = {part: MONTH.candidates(part, rows).tolist() for part in Slice}
-    assert found == {
+    candidates = {part: MONTH.candidates(part, rows).tolist() for part in Slice}
+    assert candidates == {
         Slice.ALL: [[1, 1], [1, 1]],
         Slice.REPEAT: [[0, 1], [1, 0]],
         Slice.EXPLORE: [[1, 0], [0, 1]],
@@ -53,7 +55,7 @@ def test_bought_items_are_candidates_for_repeat_and_the_others_for_explore():
     assert MONTH.item_ids[MONTH.columns(Slice.COLD)].tolist() == ["hat", "tea"]
 
 
-def test_a_month_holds_its_own_days_alone():
+def test_a_month_holds_only_its_own_days():
     def bought(*rows: tuple[str, str, datetime]) -> ibis.Table:
         names = ("customer_id", "item_id", "occurred_at")
         return ibis.memtable(pa.table(dict(zip(names, zip(*rows, strict=True), strict=True))))
@@ -66,8 +68,8 @@ def test_a_month_holds_its_own_days_alone():
         ("a", "bread", midnight[0]),
         ("a", "hat", midnight[1]),
     )
-    wares = ibis.memtable(pa.table({"item_id": ["hat", "soup", "bread"]}))
-    found = ranking_task(before, after, wares, date(2017, 12, 1))
-    assert found.item_ids.tolist() == ["soup", "bread", "hat"]
-    assert found.bought.toarray().tolist() == [[1, 0, 0]]
-    assert found.wanted.toarray().tolist() == [[0, 1, 0]]
+    items = ibis.memtable(pa.table({"item_id": ["hat", "soup", "bread"]}))
+    task = ranking_task(before, after, items, date(2017, 12, 1))
+    assert task.item_ids.tolist() == ["soup", "bread", "hat"]
+    assert task.bought.toarray().tolist() == [[1, 0, 0]]
+    assert task.wanted.toarray().tolist() == [[0, 1, 0]]

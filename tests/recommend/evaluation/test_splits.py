@@ -1,4 +1,4 @@
-"""Where the past ends, for all at once or for each customer."""
+"""Where the past ends: at one day for all customers, or before the last order of each customer."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -27,46 +27,46 @@ def on(day: date, hour: int = 12) -> datetime:
     return datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
 
 
-def known(cut: Cutoff) -> set[tuple[str, str, int]]:
-    rows = cut.lines().to_pylist()
+def known(cutoff: Cutoff) -> set[tuple[str, str, int]]:
+    rows = cutoff.order_lines().to_pylist()
     return {(row["customer_id"], row["item_id"], row["age"]) for row in rows}
 
 
-def foreseen(cut: Cutoff, length: timedelta | None = None) -> set[tuple[str, str]]:
-    found = cut.bought(pa.array(["a", "b", "c", "d"]), length)
-    return set(zip(found.customer_ids[found.rows], found.item_ids.to_pylist(), strict=True))
+def predicted(cutoff: Cutoff, length: timedelta | None = None) -> set[tuple[str, str]]:
+    purchases = cutoff.purchases_after(pa.array(["a", "b", "c", "d"]), length)
+    return set(zip(purchases.customer_ids[purchases.rows], purchases.item_ids.to_pylist(), strict=True))
 
 
 BEGIN = date(2024, 1, 1)
 YEAR = [("x", "a", None, on(BEGIN + timedelta(days=day))) for day in range(200)]
 
 
-def test_a_temporal_cut_knows_what_came_before_and_foresees_what_came_after():
-    found = splits.temporal(events(YEAR), windows=2, every_days=28)
-    ends = [cut.day - BEGIN for cut in (found.test, *found.past)]
+def test_a_temporal_split_knows_what_came_before_and_predicts_what_came_after():
+    split = splits.temporal(events(YEAR), windows=2, every_days=28)
+    ends = [cutoff.day - BEGIN for cutoff in (split.test, *split.past)]
     assert [end.days for end in ends] == [171, 143, 115]
-    assert found.tested.days == 28
-    assert sorted(age for _, _, age in known(found.past[0])) == list(range(144))
-    assert foreseen(found.test) == {("x", "a")}
+    assert split.test_length.days == 28
+    assert sorted(age for _, _, age in known(split.past[0])) == list(range(144))
+    assert predicted(split.test) == {("x", "a")}
 
 
-def test_the_first_day_may_be_said_and_the_foreseen_time_is_all_that_follows():
+def test_the_first_day_can_be_given_and_everything_after_it_is_predicted():
     first = BEGIN + timedelta(days=150)
-    found = splits.temporal(events(YEAR), windows=2, every_days=14, first=first)
-    assert found.test.day == first - timedelta(days=1)
-    assert found.tested.days == 50
-    assert found.test.window.days == 28
-    assert [(found.test.day - cut.day).days for cut in found.past] == [28, 42]
+    split = splits.temporal(events(YEAR), windows=2, every_days=14, first=first)
+    assert split.test.day == first - timedelta(days=1)
+    assert split.test_length.days == 50
+    assert split.test.window.days == 28
+    assert [(split.test.day - cutoff.day).days for cutoff in split.past] == [28, 42]
 
 
-def test_short_pasts_get_short_windows_and_too_short_ones_are_refused():
-    found = splits.temporal(events(YEAR[:20]), windows=2, every_days=28)
-    assert (found.tested.days, found.test.window.days) == (5, 5)
+def test_a_short_past_gets_short_windows_and_a_too_short_past_is_refused():
+    split = splits.temporal(events(YEAR[:20]), windows=2, every_days=28)
+    assert (split.test_length.days, split.test.window.days) == (5, 5)
     with pytest.raises(TooShortError, match="at least 3 days before it"):
         splits.temporal(events(YEAR[:20]), windows=2, every_days=28, first=BEGIN + timedelta(days=1))
 
 
-def test_leave_last_foresees_the_last_order_of_each_customer_by_a_clock_of_their_own():
+def test_leave_last_predicts_the_last_order_of_each_customer_by_a_clock_of_their_own():
     late = on(date(2024, 6, 1))
     rows: list[Row] = [
         *(("x", item, "1", on(BEGIN)) for item in "ab"),
@@ -77,18 +77,18 @@ def test_leave_last_foresees_the_last_order_of_each_customer_by_a_clock_of_their
         ("y", "c", None, late),
         ("z", "d", "9", late),
     ]
-    found = splits.leave_last(events(rows), windows=2)
-    assert foreseen(found.test) == {("x", "d"), ("y", "b"), ("y", "c")}
-    assert known(found.test) == {("x", "a", 9), ("x", "b", 9), ("x", "c", 6), ("y", "a", 1), ("z", "d", 0)}
-    assert foreseen(found.past[0]) == {("x", "c"), ("y", "a")}
-    assert known(found.past[0]) == {("x", "a", 2), ("x", "b", 2), ("z", "d", 0)}
-    assert foreseen(found.past[1]) == {("x", "a"), ("x", "b")}
+    split = splits.leave_last(events(rows), windows=2)
+    assert predicted(split.test) == {("x", "d"), ("y", "b"), ("y", "c")}
+    assert known(split.test) == {("x", "a", 9), ("x", "b", 9), ("x", "c", 6), ("y", "a", 1), ("z", "d", 0)}
+    assert predicted(split.past[0]) == {("x", "c"), ("y", "a")}
+    assert known(split.past[0]) == {("x", "a", 2), ("x", "b", 2), ("z", "d", 0)}
+    assert predicted(split.past[1]) == {("x", "a"), ("x", "b")}
     with pytest.raises(TooShortError, match="no customer with two orders"):
         splits.leave_last(events(rows[-1:]), windows=2)
 
 
-def test_two_orders_of_one_moment_are_two_orders():
+def test_two_orders_at_the_same_time_are_two_orders():
     rows: list[Row] = [("x", "a", "1", on(BEGIN)), ("x", "b", "2", on(BEGIN))]
-    found = splits.leave_last(events(rows), windows=1)
-    assert known(found.test) == {("x", "a", 0)}
-    assert foreseen(found.test) == {("x", "b")}
+    split = splits.leave_last(events(rows), windows=1)
+    assert known(split.test) == {("x", "a", 0)}
+    assert predicted(split.test) == {("x", "b")}

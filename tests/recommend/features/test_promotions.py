@@ -10,7 +10,7 @@ from perennial.recommend.features.item_features import ItemFeatures
 from perennial.recommend.features.promotions import NAMES, promotion_features
 from perennial.recommend.ranking.listwise_network import CandidateLists, ListwiseNetwork
 from perennial.recommend.settings import ListwiseSettings
-from tests.recommend.goods import history_of, shelf_of
+from tests.recommend.goods import catalogue_of, history_of
 
 DAY = date(2024, 5, 1)
 STORES = ("s1", "s2", "s3", "s4")
@@ -18,7 +18,7 @@ SPANS = {"usually": (-91, 0), "lately": (-28, 0), "now": (-7, 0), "soon": (0, 14
 
 
 def drawn(rows: int) -> list[tuple[str, str, date, str | None, str | None]]:
-    random, goods = np.random.default_rng(0), list(shelf_of().item_ids)
+    random, goods = np.random.default_rng(0), list(catalogue_of().item_ids)
     found = {}
     for _ in range(rows):
         item, store = goods[random.integers(len(goods))], STORES[random.integers(len(STORES))]
@@ -38,7 +38,7 @@ def table(rows: list[tuple[str, str | None, date, str | None, str | None]]) -> i
 
 
 def test_shares_of_stores_are_those_of_counting_day_by_day():
-    catalogue, rows = shelf_of(), drawn(3000)
+    catalogue, rows = catalogue_of(), drawn(3000)
     found = promotion_features(table(rows), catalogue, DAY)
     assert found.shape == (len(catalogue), len(NAMES))
     for number, item in enumerate(catalogue.item_ids):
@@ -62,7 +62,9 @@ def test_without_a_store_it_is_promoted_in_all_of_them_and_what_is_not_on_the_sh
         ("milk", "s1", week, None, "3"),
         ("unheard-of", "s2", week, "A", None),
     ]
-    found = dict(zip(shelf_of().item_ids, promotion_features(table(rows), shelf_of(), DAY), strict=True))
+    found = dict(
+        zip(catalogue_of().item_ids, promotion_features(table(rows), catalogue_of(), DAY), strict=True)
+    )
     assert found["ale"][NAMES.index("advertised_soon")] == 0.5
     assert found["milk"][NAMES.index("displayed_soon")] == 0.25
     assert not found["ale"][NAMES.index("displayed_soon")]
@@ -70,7 +72,7 @@ def test_without_a_store_it_is_promoted_in_all_of_them_and_what_is_not_on_the_sh
 
 
 def test_where_nothing_is_promoted_facts_hold_zeros():
-    catalogue = shelf_of()
+    catalogue = catalogue_of()
     nothing = promotion_features(table([]), catalogue, DAY)
     assert nothing.shape == (len(catalogue), len(NAMES))
     assert not nothing.any()

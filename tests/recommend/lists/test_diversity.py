@@ -5,9 +5,9 @@ import pytest
 
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.lists.diversity import select_diverse
-from tests.recommend.goods import rules_of, shelf_of
+from tests.recommend.goods import catalogue_of, rules_of
 
-FREE = shelf_of({f"i{number:03}": (None, None) for number in range(200)})
+FREE = catalogue_of({f"i{number:03}": (None, None) for number in range(200)})
 
 
 def with_texts(vectors: np.ndarray, texts: np.ndarray) -> Catalogue:

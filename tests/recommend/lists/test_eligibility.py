@@ -5,14 +5,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from perennial.foundation.chance import KeyedChance, keys
 from perennial.foundation.config import ConfigError, load
 from perennial.recommend.lists.diversity import select_diverse
 from perennial.recommend.lists.eligibility import EligibilityRules, check_names, known_adults
-from perennial.recommend.lists.exploration import KeyedChance, insert_new_items, keys
+from perennial.recommend.lists.exploration import insert_new_items
 from perennial.recommend.settings import EligibilitySettings
-from tests.recommend.goods import GOODS, Goods, Plain, history_of, rules_of, shelf_of
+from tests.recommend.goods import GOODS, Goods, PlainRules, catalogue_of, history_of, rules_of
 
-SHELF = shelf_of()
+SHELF = catalogue_of()
 
 
 def shown(written: dict, bought: list[tuple[str, int]] = (), *, adult: bool = False) -> set[str]:
@@ -102,8 +103,8 @@ def test_a_slip_in_the_file_says_which_key_and_what_was_found(tmp_path: Path):
 def test_random_rules_never_let_an_item_through_and_lists_are_as_long_as_plain_code_makes_them(seed: int):
     random = np.random.default_rng(seed)
     goods = random_goods(random, 60)
-    catalogue, written = shelf_of(goods), random_rules(random, goods)
-    plain, rules = Plain(written, goods), rules_of(written, catalogue)
+    catalogue, written = catalogue_of(goods), random_rules(random, goods)
+    plain, rules = PlainRules(written, goods), rules_of(written, catalogue)
     names, k = list(catalogue.item_ids), 8
     bought = {
         f"c{number:02}": [
@@ -149,7 +150,7 @@ def test_random_rules_never_let_an_item_through_and_lists_are_as_long_as_plain_c
             assert_within(plain, listed)
 
 
-def assert_within(plain: Plain, listed: list[str]) -> None:
+def assert_within(plain: PlainRules, listed: list[str]) -> None:
     """Every item fits beside all the others."""
     for place, name in enumerate(listed):
         assert plain.fits(name, listed[:place] + listed[place + 1 :]), (name, listed)

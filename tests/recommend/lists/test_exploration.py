@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from perennial.foundation.chance import KeyedChance, keys
 from perennial.recommend.lists.diversity import select_diverse
-from perennial.recommend.lists.exploration import KeyedChance, insert_new_items, keys
-from tests.recommend.goods import rules_of, shelf_of
+from perennial.recommend.lists.exploration import insert_new_items
+from tests.recommend.goods import catalogue_of, rules_of
 
 GOODS = {f"old{number:02}": ("Old", f"m{number}") for number in range(20)} | {
     f"new{number}": ("New", f"n{number}") for number in range(6)
 }
-SHELF = shelf_of(GOODS)
+SHELF = catalogue_of(GOODS)
 NEW = np.char.startswith(SHELF.item_ids.astype(str), "new")
 SCORES = np.linspace(0.05, 0.5, len(SHELF))
 DAY = date(2017, 11, 30)

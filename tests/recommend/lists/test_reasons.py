@@ -13,7 +13,7 @@ from perennial.recommend.settings import ItemNeighboursSettings, PurchaseWeighti
 from perennial.recommend.sources.new_items import NewItems
 from perennial.recommend.sources.retrieval import CandidateSources
 from perennial.recommend.sources.source import Reason
-from tests.recommend.goods import GOODS, history_of, shelf_of
+from tests.recommend.goods import GOODS, catalogue_of, history_of
 
 SEEN_TOGETHER = {f"c{n:02}": [("ale", 20 + n), ("milk", 10 + n)] for n in range(20)}
 
@@ -24,8 +24,8 @@ def sources(name: str) -> CandidateSources:
     settings = recommender_settings().model_copy(
         update={"item_neighbours": {name: model}, "candidates": {f"{name}_ever": 5}}
     )
-    history = history_of(shelf_of(), SEEN_TOGETHER | {"x": [("juice", 3)], "y": [("novel", 9)]})
-    return CandidateSources.fit(history, shelf_of(), np.ones(len(GOODS), bool), settings)
+    history = history_of(catalogue_of(), SEEN_TOGETHER | {"x": [("juice", 3)], "y": [("novel", 9)]})
+    return CandidateSources.fit(history, catalogue_of(), np.ones(len(GOODS), bool), settings)
 
 
 @pytest.mark.parametrize("name", ["tastes", "my_tastes", "customer", "needs", "content_of_baskets"])
@@ -33,7 +33,7 @@ def test_a_model_of_item_neighbours_of_any_name_gets_its_reason_and_its_evidence
     fitted = sources(name)
     catalogue = fitted.catalogue
     ale, milk = (int(np.flatnonzero(catalogue.item_ids == one)[0]) for one in ("ale", "milk"))
-    history = history_of(shelf_of(), {"asked": [("ale", 5)]})
+    history = history_of(catalogue_of(), {"asked": [("ale", 5)]})
     block, candidates = fitted.candidates_of(history)
     scores = np.full((1, len(fitted.score_names)), 0.0, np.float32)
     scores[0, fitted.score_names.index(f"{name}_ever")] = 1
@@ -55,7 +55,7 @@ def test_every_reason_is_a_value_of_the_contract():
 
 def test_the_names_of_the_scores_are_those_that_the_sources_give():
     fitted = sources("tastes")
-    block, _ = fitted.candidates_of(history_of(shelf_of(), {"asked": [("ale", 5)]}))
+    block, _ = fitted.candidates_of(history_of(catalogue_of(), {"asked": [("ale", 5)]}))
     assert tuple(fitted.scores(block)) == fitted.score_names == fitted.settings.score_names
     assert [fitted.source_of(name).name for name in fitted.score_names] == [
         one.name for one in fitted.sources

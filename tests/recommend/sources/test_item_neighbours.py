@@ -5,7 +5,7 @@ from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.settings import ItemNeighboursSettings, PurchaseWeighting
 from perennial.recommend.sources.item_neighbours import EVER, ItemNeighbours
 from tests.recommend.exact import exact_scores
-from tests.recommend.goods import GOODS, history_of, shelf_of
+from tests.recommend.goods import GOODS, catalogue_of, history_of
 
 RIDGE = 3.0
 EVERY = PurchaseWeighting(power=0)
@@ -18,7 +18,7 @@ def histories(customers: int, seed: int) -> PurchaseHistory:
     def some() -> list[tuple[str, int]]:
         return [(name, int(random.integers(0, 300))) for name in [*GOODS] * 2 if random.random() < 0.2]
 
-    return history_of(shelf_of(), {f"{seed}-{n:02}": some() for n in range(customers)})
+    return history_of(catalogue_of(), {f"{seed}-{n:02}": some() for n in range(customers)})
 
 
 @pytest.mark.parametrize("weighing", [EVERY, PurchaseWeighting(half_life_days=90, power=0.5)])
@@ -40,7 +40,7 @@ def test_the_dual_solution_is_the_textbook_one_for_known_and_for_unknown_custome
 def test_a_purchase_says_nothing_of_the_item_itself():
     chosen = ItemNeighboursSettings(weighing=EVERY, ridge=RIDGE, lately_days=(91,), new_days=(28,))
     found = ItemNeighbours.fit("model", histories(40, 0), np.arange(len(GOODS)), chosen)
-    alone = history_of(shelf_of(), {"one": [("ale", 5)], "nobody": []})
+    alone = history_of(catalogue_of(), {"one": [("ale", 5)], "nobody": []})
     for said in exact_scores(found, alone).values():
         assert said[0, sorted(GOODS).index("ale")] == pytest.approx(0, abs=1e-6)
         assert (said[1] == 0).all()

@@ -4,7 +4,7 @@ import pytest
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.settings import PurchaseWeighting
 from perennial.recommend.sources.new_items import NewItems
-from tests.recommend.goods import history_of, shelf_of
+from tests.recommend.goods import catalogue_of, history_of
 
 OLD = {
     "ale": ("Drinks > Beer", "North"),
@@ -34,7 +34,7 @@ def scores(catalogue: Catalogue, bought: Bought) -> dict[str, dict[str, float]]:
 
 def test_a_new_item_is_for_those_who_buy_its_kind_and_more_so_its_brand():
     bought: Bought = {"drinker": [("ale", 9)] * 5, "other": [("lager", 9)] * 5, "parent": [("cot", 9)]}
-    found = scores(shelf_of(OLD | NEW), bought)
+    found = scores(catalogue_of(OLD | NEW), bought)
     assert found["drinker"]["stout"] > found["drinker"]["bitter"] > found["drinker"]["cradle"]
     assert found["other"]["bitter"] > found["other"]["stout"]
     assert found["parent"]["cradle"] > found["parent"]["bitter"]
@@ -42,7 +42,7 @@ def test_a_new_item_is_for_those_who_buy_its_kind_and_more_so_its_brand():
 
 def test_where_new_items_of_a_kind_did_well_the_next_one_may_too():
     early: Bought = {who: [("ale", 300), ("gin", 20)] for who in ("a", "b", "c")}
-    found = scores(shelf_of(OLD | NEW), {**early, "d": [("cot", 20)], "nobody": []})["nobody"]
+    found = scores(catalogue_of(OLD | NEW), {**early, "d": [("cot", 20)], "nobody": []})["nobody"]
     assert found == pytest.approx({"stout": 2, "bitter": 2, "cradle": 1.75, "rum": 2.25})
 
 

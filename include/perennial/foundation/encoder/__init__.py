@@ -3,12 +3,9 @@
 from perennial.foundation.encoder.encoder import (
     Choice,
     Encoder,
-    Precision,
     batches,
-    best_device,
     count_tokens,
     folder,
-    kind,
     load,
 )
 from perennial.foundation.encoder.model_files import EncoderError
@@ -17,11 +14,8 @@ __all__ = [
     "Choice",
     "Encoder",
     "EncoderError",
-    "Precision",
     "batches",
-    "best_device",
     "count_tokens",
     "folder",
-    "kind",
     "load",
 ]

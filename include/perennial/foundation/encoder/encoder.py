@@ -1,7 +1,7 @@
 """Texts → vectors, by a Hugging Face encoder on this machine, with checked weights.
 
-Texts of the same length go through the model together, so that next to nothing is padded. The arithmetic is
-bfloat16 where the processor or the GPU has it: against float32 the cosine stays above 0.999.
+Texts of the same length go through the model together, so that there is almost no padding. The arithmetic is
+bfloat16 where the processor or the GPU has it; the cosine with float32 vectors stays above 0.999.
 """
 
 import os
@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,22 +21,15 @@ from perennial.foundation.arrays import Float32Array, IntArray
 from perennial.foundation.config import Part
 from perennial.foundation.encoder import model_files
 from perennial.foundation.encoder.model_files import EncoderError
+from perennial.foundation.hardware import Precision, best_device, matrix_dtype
 from perennial.foundation.settings import settings
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Choice", "Encoder", "EncoderError", "Precision", "batches", "count_tokens", "load"]
+__all__ = ["Choice", "Encoder", "EncoderError", "batches", "count_tokens", "load"]
 
 _MOST_WORKERS = 8
-
-
-class Precision(StrEnum):
-    """In what numbers an encoder calculates."""
-
-    AUTO = "auto"
-    BFLOAT16 = "bfloat16"
-    FLOAT32 = "float32"
 
 
 class Choice(Part):
@@ -62,18 +54,18 @@ class Choice(Part):
 
 @dataclass(frozen=True)
 class Encoder:
-    """A loaded encoder. Get it with `load`.
+    """A loaded encoder, as `load` returns it.
 
     Args:
         tokenizer: of the model.
-        states: token ids (n, tokens) and the mask of what is no padding, None without any → states of the
-            tokens (n, tokens, width).
+        states: token ids (n, tokens) and a mask that is true for tokens (None without padding) → states of
+            the tokens (n, tokens, width).
         width: of a vector.
         pooling: how states become a vector.
-        longest: so many tokens of a text count.
+        longest: tokens of a text that are read, at most.
         tokens_per_batch: padded tokens in one pass.
         device: where it calculates.
-        workers: passes at a time, each in a thread.
+        workers: passes at the same time, each in a thread.
     """
 
     tokenizer: Any
@@ -88,16 +80,16 @@ class Encoder:
     def encode(self, texts: Sequence[str]) -> Float32Array:
         """The vectors of the texts, in their order: shape (n, width), unit length.
 
-        Of each text the first `longest` tokens count, as the model's own files say.
+        The first `longest` tokens of each text are read, as the model's own files have it.
         """
         return self.encode_tokens(self.tokenize(texts))
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """The tokens of each text that count."""
+        """The tokens of each text that are read."""
         return _tokenize(self.tokenizer, texts, self.longest)
 
     def encode_tokens(self, tokens: Sequence[list[int]]) -> Float32Array:
-        """As `encode`, of what `tokenize` answers."""
+        """As `encode`, from the tokens that `tokenize` returns."""
         vectors = np.zeros((len(tokens), self.width), np.float32)
 
         def fill(batch: NDArray[np.intp]) -> None:
@@ -111,7 +103,7 @@ class Encoder:
         """One batch through the model: pooled in float32, unit length."""
         import torch
 
-        # Both hold for the thread alone.
+        # Both settings are of the thread.
         torch.set_num_threads(max(1, settings().threads // self.workers))
         with torch.inference_mode():
             ids, mask = _padded(tokens, self.tokenizer.pad_token_id, self.device)
@@ -120,25 +112,25 @@ class Encoder:
 
 
 def batches(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[NDArray[np.intp]]:
-    """Positions of texts, longest first, in batches of at most `tokens_per_batch` tokens with their padding.
+    """Positions of texts, longest first, in batches of at most `tokens_per_batch` tokens with padding.
 
-    A batch ends where the length changes, if it is half full by then: without padding there is nothing to
-    mask. A text longer than the whole budget has a batch to itself. Equal lengths keep their order.
+    A batch ends where the length changes, if it is half full by then, because a batch without padding needs
+    no mask. A text that is longer than the whole budget has its own batch. Equal lengths keep their order.
     """
-    found = np.asarray(lengths, dtype=np.int64)
-    order = np.argsort(-found, kind="stable")
+    counts = np.asarray(lengths, dtype=np.int64)
+    order = np.argsort(-counts, kind="stable")
     start = 0
     while start < len(order):
-        longest = found[order[start]]
+        longest = counts[order[start]]
         batch = order[start : start + max(1, tokens_per_batch // max(1, longest))]
-        alike = int((found[batch] == longest).sum())
+        alike = int((counts[batch] == longest).sum())
         batch = batch[:alike] if 2 * alike >= len(batch) else batch
         yield batch
         start += len(batch)
 
 
 def folder(choice: Choice) -> Path:
-    """Where the encoder's files are; its weights are not checked.
+    """The folder of the encoder's files; the weights are not checked.
 
     Raises:
         EncoderError: as `load`.
@@ -163,7 +155,7 @@ def load(choice: Choice) -> Encoder:
     files = model_files.find(choice.name, choice.revision)
     model_files.check_weights(choice.name, files.folder, choice.weights_sha256)
     # Waiting OpenMP threads spin by default; beside other tasks on the same cores that made encoding 3 to 7
-    # times slower. It has to be set before torch is loaded; what the environment says already stays.
+    # times slower. It has to be set before torch is loaded; a value that the environment has already stays.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from transformers import AutoModel
     from transformers.utils import logging
@@ -171,7 +163,10 @@ def load(choice: Choice) -> Encoder:
     logging.disable_progress_bar()
     device = best_device()
     model = AutoModel.from_pretrained(
-        files.folder, local_files_only=True, use_safetensors=True, dtype=kind(choice.precision, device)
+        files.folder,
+        local_files_only=True,
+        use_safetensors=True,
+        dtype=matrix_dtype(choice.precision, device),
     )
     return Encoder(
         tokenizer=_tokenizer(files.folder),
@@ -217,7 +212,7 @@ def _tokenize(tokenizer: Any, texts: Sequence[str], longest: int) -> list[list[i
 
 
 def _padded(tokens: list[list[int]], padding: int, device: str) -> "tuple[torch.Tensor, torch.Tensor | None]":
-    """Texts, the longest first, as one tensor; and where it holds a token, None without padding."""
+    """Texts, the longest first, as one tensor, and a mask that is true for tokens (None without padding)."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
@@ -235,22 +230,3 @@ def _pool(states: "torch.Tensor", mask: "torch.Tensor | None", pooling: str) -> 
         return states.mean(1)
     weights = mask[:, :, None].float()
     return (states * weights).sum(1) / weights.sum(1)
-
-
-def best_device() -> str:
-    """The GPU where there is one."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def kind(precision: Precision, device: str) -> "torch.dtype":
-    """bfloat16 where the hardware multiplies it; elsewhere it would be emulated, slower than float32."""
-    import torch
-
-    if precision is not Precision.AUTO:
-        return torch.bfloat16 if precision is Precision.BFLOAT16 else torch.float32
-    if device == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    able = torch.cpu.get_capabilities()
-    return torch.bfloat16 if able.get("amx_bf16") or able.get("avx512_bf16") else torch.float32

@@ -1,8 +1,8 @@
 """The layers of BERT-like encoders, for a processor that multiplies bfloat16.
 
-Weights are laid out once as oneDNN's kernels read them, queries, keys and values are one product, sums with
-what went in are part of the product before them, and short texts attend without torch's softmax, which is
-slow over rows of fewer than 16 numbers. The vectors differ from the model's own by rounding alone.
+Weights are laid out once as oneDNN's kernels read them. Queries, keys and values are one product. A residual
+sum is part of the product before it. Attention over short texts does not use torch's softmax, which is slow
+over rows of fewer than 16 numbers. The vectors differ from the model's own by rounding alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 _ARCHITECTURES = ("bert", "roberta", "xlm-roberta")
 _ACTIVATION = "gelu"
 _LONG = 64
-"""From so many tokens a text on torch's own attention is the faster one."""
+"""From this number of tokens in a text, torch's own attention is faster."""
 _LARGE = 60
-"""Up to so large a score its exponential and a sum of them fit a float32."""
+"""Up to this score its exponential and a sum of them fit a float32."""
 _ROWS = 2048
-"""For products of about so many tokens the weights are laid out."""
+"""The weights are laid out for products of about this number of tokens."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class _Product:
 
     @classmethod
     def of(cls, layers: Sequence[nn.Linear], scale: float = 1) -> Self:
-        """Several layers over the same numbers as one; the first one's answer times `scale`."""
+        """Several layers over the same input as one; the output of the first one times `scale`."""
         factors = [scale, *[1.0] * (len(layers) - 1)]
         weights = [layer.weight * factor for layer, factor in zip(layers, factors, strict=True)]
         biases = [layer.bias * factor for layer, factor in zip(layers, factors, strict=True)]
@@ -77,7 +77,7 @@ class _Layer:
 
 @dataclass(frozen=True)
 class FusedLayers:
-    """All layers of an encoder. Get it with `of`; call it inside `torch.inference_mode`."""
+    """All layers of an encoder. Made by `of`; call it inside `torch.inference_mode`."""
 
     embed: Callable[..., Tensor]
     layers: tuple[_Layer, ...]
@@ -111,22 +111,22 @@ class FusedLayers:
         x = self.embed(input_ids=ids).view(texts * tokens, -1)
         hidden = None if mask is None else torch.where(mask, 0.0, -torch.inf)[:, None, None]
         for layer in self.layers:
-            seen = self._attend(layer.queries_keys_values.alone(x), texts, hidden)
-            x = _normalised(layer.attended.added(seen, x), layer.after_attention)
+            attended = self._attend(layer.queries_keys_values.alone(x), texts, hidden)
+            x = _normalised(layer.attended.added(attended, x), layer.after_attention)
             x = _normalised(layer.down.added(layer.up.activated(x), x), layer.at_the_end)
         return x.view(texts, tokens, -1)
 
     def _attend(self, products: Tensor, texts: int, hidden: Tensor | None) -> Tensor:
-        """What each token takes from the others of its text, shape (texts · tokens, width)."""
+        """The attention of each token to the tokens of its text, shape (texts · tokens, width)."""
         rows, tokens = len(products), len(products) // texts
-        apart = products.view(texts, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        separate = products.view(texts, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         if tokens >= _LONG:
-            queries, keys, values = apart
+            queries, keys, values = separate
             mask = None if hidden is None else hidden.to(products.dtype)
-            seen = scaled_dot_product_attention(queries, keys, values, attn_mask=mask, scale=1.0)
-            return seen.transpose(1, 2).reshape(rows, -1)
-        width = apart.shape[-1]
-        queries, keys, values = apart.reshape(3, -1, tokens, width)
+            attended = scaled_dot_product_attention(queries, keys, values, attn_mask=mask, scale=1.0)
+            return attended.transpose(1, 2).reshape(rows, -1)
+        width = separate.shape[-1]
+        queries, keys, values = separate.reshape(3, -1, tokens, width)
         scores = torch.bmm(queries, keys.transpose(1, 2)).float()
         if max(map(abs, torch.stack(torch.aminmax(scores)).tolist())) > _LARGE:
             scores -= scores.amax(-1, keepdim=True)
@@ -134,8 +134,8 @@ class FusedLayers:
             scores.view(texts, -1, tokens, tokens).add_(hidden)
         shares = scores.exp_()
         shares /= shares.sum(-1, keepdim=True)
-        seen = torch.bmm(shares.bfloat16(), values)
-        return seen.view(texts, -1, tokens, width).transpose(1, 2).reshape(rows, -1)
+        attended = torch.bmm(shares.bfloat16(), values)
+        return attended.view(texts, -1, tokens, width).transpose(1, 2).reshape(rows, -1)
 
 
 def _normalised(x: Tensor, norm: nn.LayerNorm) -> Tensor:

@@ -1,4 +1,4 @@
-"""The folder of an encoder: where it is, whether its weights are the pinned ones, and what its files say."""
+"""The folder of an encoder: where it is, whether its weights are the pinned ones, and its settings."""
 
 import hashlib
 import importlib.resources
@@ -13,23 +13,23 @@ _WEIGHTS = "model.safetensors"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _NEEDED = ["*.json", "*.txt", "*.model", _WEIGHTS]
 _POOLINGS = {"mean_tokens": "mean", "cls_token": "cls"}
-"""Sentence Transformers' older name of a pooling → its name."""
-_PLACES_AFTER_PADDING = ("roberta", "xlm-roberta")
-"""Architectures that number the places of a text from behind the padding's own number."""
+"""Older name of a pooling in Sentence Transformers → its name."""
+_POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta")
+"""Architectures that number the positions of a text from the padding's number + 1."""
 
 
 class EncoderError(RuntimeError):
-    """The encoder cannot be used; the message says why and what was expected."""
+    """The encoder cannot be used; the message says why, and what was expected."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """What the files of an encoder say of it.
+    """The settings in the files of an encoder.
 
     Args:
-        folder: where they are.
+        folder: where the files are.
         pooling: how the states of a text's tokens become one vector: `mean` or `cls`.
-        longest: so many tokens of a text count.
+        longest: tokens of a text that are read, at most.
     """
 
     folder: Path
@@ -41,10 +41,10 @@ class Files:
 def find(name: str, revision: str | None) -> Files:
     """The files of an encoder: a folder, an installed package with a model folder, or one of the model hub.
 
-    A model of the hub comes from the local cache; what is not there yet is downloaded, once.
+    A model of the hub comes from the local cache; files that are not there yet are downloaded, once.
 
     Raises:
-        EncoderError: there is no such model, or its files say something that is not known here.
+        EncoderError: there is no such model, or it is of a kind that is not supported.
     """
     folder = _folder(name, revision)
     return Files(folder, _pooling(folder), _longest(folder))
@@ -54,7 +54,7 @@ def check_weights(name: str, folder: Path, sha256: str) -> None:
     """Refuse weights that are not the pinned ones.
 
     Raises:
-        EncoderError: they differ, or are not there.
+        EncoderError: they differ, or are missing.
     """
     path = folder / _WEIGHTS
     if not path.is_file():
@@ -90,31 +90,32 @@ def _downloaded(name: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=[*_NEEDED, "*/config.json"]))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        said = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
         raise EncoderError(
-            f"encoder {name!r} at {revision}: neither in the local cache nor to be had from the hub: {said}"
+            f"encoder {name!r} at {revision}: neither in the local cache nor available from the hub: {reason}"
         ) from error
 
 
 def _longest(folder: Path) -> int:
-    said, config = _read(folder / "sentence_bert_config.json"), _read(folder / "config.json")
-    places = config.get("max_position_embeddings", said["max_seq_length"])
-    if config.get("model_type") in _PLACES_AFTER_PADDING:
-        places -= config["pad_token_id"] + 1
-    return min(said["max_seq_length"], places)
+    transformer, config = _read(folder / "sentence_bert_config.json"), _read(folder / "config.json")
+    positions = config.get("max_position_embeddings", transformer["max_seq_length"])
+    if config.get("model_type") in _POSITIONS_AFTER_PADDING:
+        positions -= config["pad_token_id"] + 1
+    return min(transformer["max_seq_length"], positions)
 
 
 def _pooling(folder: Path) -> str:
     kinds = [module["type"].rsplit(".", 1)[-1] for module in _read(folder / "modules.json")]
-    said = _read(folder / "1_Pooling" / "config.json")
-    older = [key.removeprefix("pooling_mode_") for key, on in said.items() if on is True]
-    found = said.get("pooling_mode") or [_POOLINGS.get(name, name) for name in older]
-    chosen = [found] if isinstance(found, str) else found
-    if set(kinds) - {"Transformer", "Pooling", "Normalize"} or chosen not in (["mean"], ["cls"]):
+    config = _read(folder / "1_Pooling" / "config.json")
+    older = [key.removeprefix("pooling_mode_") for key, on in config.items() if on is True]
+    modes = config.get("pooling_mode") or [_POOLINGS.get(name, name) for name in older]
+    pooling = [modes] if isinstance(modes, str) else modes
+    if set(kinds) - {"Transformer", "Pooling", "Normalize"} or pooling not in (["mean"], ["cls"]):
         raise EncoderError(
-            f"{folder}: modules {kinds} with the pooling {chosen} are not known here; mean or cls is"
+            f"{folder}: modules {kinds} with the pooling {pooling} are not supported; "
+            "allowed is the pooling mean or cls"
         )
-    return str(chosen[0])
+    return str(pooling[0])
 
 
 def _read(path: Path) -> Any:

@@ -1,6 +1,6 @@
-"""Where tables are computed: DuckDB in the process, or Spark for a shop that has outgrown one machine.
+"""Where tables are computed: DuckDB in the process, or Spark for a shop too large for one machine.
 
-Capabilities write Ibis expressions and never ask which of the two runs them.
+Capabilities write Ibis expressions and do not know which of the two runs them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ INDEX = "_file_index"
 ROW = "_file_row"
 """Column of `files`: the row's place in its file, from 0."""
 STAMPS = (INDEX, ROW, "file_index", "file_row_number")
-"""Columns that a file of `files` must not have of its own."""
+"""Names of columns that no file of `files` may have."""
 
 
 _VIEWED: dict[str, ir.Table] = {}
@@ -33,18 +33,18 @@ _VIEWED: dict[str, ir.Table] = {}
 @cache
 def connect() -> BaseBackend:
     """The backend of this process, in UTC, with the cores the task owns."""
-    wanted = settings()
-    return _spark() if wanted.engine is EngineName.SPARK else _duckdb(wanted)
+    limits = settings()
+    return _spark() if limits.engine is EngineName.SPARK else _duckdb(limits)
 
 
-def _duckdb(wanted: Settings) -> BaseBackend:
-    wanted.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
-    backend = ibis.duckdb.connect(threads=wanted.threads)
-    backend.raw_sql(f"SET memory_limit = '{wanted.memory_mb}MiB'")
-    backend.raw_sql(f"SET temp_directory = {_quoted(str(wanted.staging / 'spill'))}")
+def _duckdb(limits: Settings) -> BaseBackend:
+    limits.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+    backend = ibis.duckdb.connect(threads=limits.threads)
+    backend.raw_sql(f"SET memory_limit = '{limits.memory_mb}MiB'")
+    backend.raw_sql(f"SET temp_directory = {_quoted(str(limits.staging / 'spill'))}")
     backend.raw_sql("SET TimeZone = 'UTC'")
     backend.raw_sql("SET enable_progress_bar = false")
-    # A table of many files is scanned more than once: what their footers say is read once.
+    # A table of many files is scanned more than once, but the footers of its files are read once.
     backend.raw_sql("SET parquet_metadata_cache = true")
     return backend
 
@@ -57,7 +57,7 @@ def _spark() -> BaseBackend:
 
 @cache
 def errors() -> tuple[type[Exception], ...]:
-    """What the backend raises where it cannot read a file or compute an expression."""
+    """The exceptions of the backend if it cannot read a file or compute an expression."""
     if settings().engine is EngineName.SPARK:
         from perennial.foundation.engine import spark
 
@@ -71,17 +71,17 @@ def files(paths: Sequence[str]) -> ir.Table:
     """The rows of Parquet files that have the same columns, with `INDEX` and `ROW`."""
     if (spark := _on_spark()) is not None:
         return spark.files(paths, INDEX, ROW)
-    listed = ", ".join(map(_quoted, paths))
+    quoted_paths = ", ".join(map(_quoted, paths))
     return _view(
         f"SELECT *, CAST(file_index AS BIGINT) AS {INDEX}, file_row_number AS {ROW} "  # noqa: S608 - quoted
-        f"FROM read_parquet([{listed}], hive_partitioning = false)"
+        f"FROM read_parquet([{quoted_paths}], hive_partitioning = false)"
     )
 
 
 def partitioned(paths: Sequence[str], root: str, *, mixed: bool) -> ir.Table:
-    """The rows of Parquet files below a folder, with the columns that the names of their folders tell.
+    """The rows of Parquet files below a folder, with the columns from the names of their folders.
 
-    `mixed`: some of the files may lack columns that others have; these are null there.
+    `mixed`: files may lack columns that other files have; these are null there.
     """
     if (spark := _on_spark()) is not None:
         return spark.partitioned(paths, root, mixed=mixed)
@@ -96,13 +96,13 @@ def evaluate(rows: ir.Table, expressions: Mapping[str, str]) -> ir.Table:
     backend._register_in_memory_tables(rows)
     added = ", ".join(f'({text}) AS "{name}"' for name, text in expressions.items())
     view = _view(f"SELECT *, {added} FROM ({backend.compile(rows)}) AS source")  # noqa: S608 - checked
-    # Ibis drops a memtable as soon as nobody holds it: for as long as the view is there, we do.
+    # Ibis drops a memtable without references: the view needs it as long as the view is there.
     _VIEWED[view.get_name()] = rows
     return view
 
 
 def parse_time(text: ir.StringValue, form: str) -> ir.TimestampValue:
-    """A text as a time without zone, by a format of strftime; null where it is none."""
+    """A text as a time without zone, by a format of strftime; null if it does not have that format."""
     return _try_strptime(text, form)
 
 
@@ -117,7 +117,7 @@ def composed(text: ir.StringValue) -> ir.StringValue:
 
 
 def json_value(objects: ir.StringValue, key: str) -> ir.StringValue:
-    """What a JSON object holds under a key, a text or a number as text; null where it holds nothing."""
+    """The value of a key in a JSON object, a text or a number as text; null if there is none."""
     return ibis.ifelse(_json_valid(objects), _json_extract_string(objects, f"$.{key}"), ibis.null("string"))
 
 
@@ -128,7 +128,7 @@ def _nfc_normalize(text: str) -> dt.string:
 
 @ibis.udf.scalar.builtin(name="json_valid")
 def _json_valid(objects: str) -> dt.boolean:
-    """DuckDB's own function, which `spark` needs not."""
+    """DuckDB's own function; `spark` does not need it."""
 
 
 @ibis.udf.scalar.builtin(name="json_extract_string")
@@ -137,7 +137,7 @@ def _json_extract_string(objects: str, path: str) -> dt.string:
 
 
 def _on_spark() -> "Spark | None":
-    """Spark, if it is what this process computes with."""
+    """Spark if this process computes with it, else None."""
     return None if settings().engine is EngineName.DUCKDB else connect()
 
 
@@ -162,10 +162,10 @@ def stream(rows: ir.Table, batch_rows: int = 100_000) -> pa.RecordBatchReader:
 
 @contextmanager
 def gathered(parts: Iterable[ir.Table]) -> Iterator[ir.Table]:
-    """As `kept`, of the rows of all parts together; each is computed before the next is asked for."""
+    """As `kept`, for the rows of all parts together; each part is computed before the next one is made."""
     if _on_spark() is not None:
-        with ExitStack() as held:
-            yield ibis.union(*(held.enter_context(kept(part)) for part in parts))
+        with ExitStack() as stack:
+            yield ibis.union(*(stack.enter_context(kept(part)) for part in parts))
             return
     pieces = iter(parts)
     with kept(next(pieces)) as table:
@@ -183,7 +183,7 @@ def _add(rows: ir.Table, name: str) -> None:
 
 @contextmanager
 def kept(rows: ir.Table) -> Iterator[ir.Table]:
-    """The rows of an expression, computed once and held by the engine for as long as the block runs."""
+    """The rows of an expression, computed once and kept by the engine as long as the block runs."""
     if (spark := _on_spark()) is not None:
         with spark.kept(rows) as table:
             yield table

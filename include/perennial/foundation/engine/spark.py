@@ -1,9 +1,9 @@
-"""Spark behind Ibis, so that an expression has the rows that DuckDB gives it. Imported by `engine` alone.
+"""Spark behind Ibis, so that an expression has the same rows as with DuckDB. Imported by `engine` alone.
 
-What people write in DuckDB's words (SQL expressions and formats of times in sources.yaml), and whatever a
-text is read as, is computed by DuckDB on Spark's executors, a batch at a time: a date or a number is spelled
-the same way on both. The executors need `duckdb` and `pyarrow`, and must see the landing and staging folders
-as the driver does.
+What people write in DuckDB's dialect (SQL expressions and formats of times in sources.yaml), and every
+conversion of a text, is computed by DuckDB on Spark's executors, a batch at a time: a date or a number is
+read the same way on both. The executors need `duckdb` and `pyarrow`, and must see the landing and staging
+folders as the driver does.
 """
 
 import os
@@ -43,7 +43,7 @@ from perennial.foundation.engine.sql_expressions import looks_at_other_rows
 ERRORS: tuple[type[Exception], ...] = (PySparkException, IbisError, duckdb.Error)
 _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
-    # What cannot be computed is an error, as in DuckDB, and not null.
+    # A failed computation is an error, as in DuckDB, and not null.
     "spark.sql.ansi.enabled": "true",
     # Files as others write them: times of day, nanoseconds, days before 1582.
     "spark.sql.timeType.enabled": "true",
@@ -62,10 +62,10 @@ _Compute = Callable[[pa.Table], pa.Table]
 
 
 class _Compiler(PySparkCompiler):
-    """Ibis's own, but for what it or Spark understands otherwise than DuckDB."""
+    """Ibis's compiler, with changes where it or Spark differs from DuckDB."""
 
     __slots__ = ()
-    # Of 64 bits, as Ibis says a hash is. Not a method: Ibis would put its own in the place of that.
+    # Of 64 bits, as Ibis documents a hash. Not a method: Ibis would replace it with its own.
     SIMPLE_OPS: ClassVar = {ops.Hash: "xxhash64"}
 
     def visit_TryCast(self, op: ops.TryCast, *, arg: Any, to: dt.DataType) -> Any:  # noqa: N802 - Ibis's
@@ -74,43 +74,43 @@ class _Compiler(PySparkCompiler):
             return self.f.anon[_reader(to)](arg)
         return super().visit_TryCast(op, arg=arg, to=to)
 
-    def visit_ScalarUDF(self, op: ops.ScalarUDF, **given: Any) -> Any:  # noqa: N802
-        """DuckDB wants the format of a time while it plans, so that each has a function of its own.
+    def visit_ScalarUDF(self, op: ops.ScalarUDF, **arguments: Any) -> Any:  # noqa: N802
+        """DuckDB needs the format of a time when it plans, so each format has a function of its own.
 
-        Spark's function for JSON has null where DuckDB's refuses what is no JSON.
+        Spark's function for JSON is null for invalid JSON, where DuckDB's fails.
         """
         if op.__func_name__ == _TRY_STRPTIME:
-            return self.f.anon[_time_reader(op.form.value)](given["text"])
+            return self.f.anon[_time_reader(op.form.value)](arguments["text"])
         if op.__func_name__ == _JSON_VALID:
-            return given["objects"].is_(sqlglot.not_(sql.null()))
+            return arguments["objects"].is_(sqlglot.not_(sql.null()))
         if op.__func_name__ == _JSON_EXTRACT:
-            return self.f.anon.get_json_object(*given.values())
-        return super().visit_ScalarUDF(op, **given)
+            return self.f.anon.get_json_object(*arguments.values())
+        return super().visit_ScalarUDF(op, **arguments)
 
     def visit_NonNullLiteral(self, op: ops.Literal, *, value: Any, dtype: dt.DataType) -> Any:  # noqa: N802
-        """A floating number, which Spark would take for a decimal: a quotient by it has but few digits."""
-        found = super().visit_NonNullLiteral(op, value=value, dtype=dtype)
-        return self.cast(found, dtype) if dtype.is_floating() else found
+        """A float, which Spark would take for a decimal: a quotient by it would have few digits."""
+        literal = super().visit_NonNullLiteral(op, value=value, dtype=dtype)
+        return self.cast(literal, dtype) if dtype.is_floating() else literal
 
     def visit_IsNull(self, op: ops.IsNull, *, arg: Any) -> Any:  # noqa: N802
         """Null, and not NaN."""
         return arg.is_(sql.null())
 
     def visit_NotNull(self, op: ops.NotNull, *, arg: Any) -> Any:  # noqa: N802
-        """Neither is NaN null here."""
+        """Not null; NaN is not null either."""
         return arg.is_(sqlglot.not_(sql.null()))
 
     def visit_IsInf(self, op: ops.IsInf, *, arg: Any) -> Any:  # noqa: N802
-        """By value: Ibis 12 compares the expressions instead, and never finds any."""
+        """By value: Ibis 12 compares the expressions instead, and the result is always false."""
         return sqlglot.or_(arg.eq(self.POS_INF), arg.eq(self.NEG_INF))
 
     def visit_StringSplit(self, op: ops.StringSplit, *, arg: Any, delimiter: Any) -> Any:  # noqa: N802
-        """By a text, which Spark would take for a pattern."""
+        """By a text; Spark would take it for a pattern."""
         return self.f.anon.split(arg, self.f.anon.concat(r"\Q", delimiter, r"\E"))
 
 
 class Spark(Backend):
-    """The rows of tables in Spark, with the few ways around Ibis that `engine` asks for."""
+    """The rows of tables in Spark, and what `engine` needs beyond Ibis."""
 
     compiler = _Compiler()
 
@@ -140,16 +140,16 @@ class Spark(Backend):
     def evaluate(self, rows: ir.Table, expressions: Mapping[str, str]) -> ir.Table:
         """The rows with further columns: name → expression as DuckDB writes it.
 
-        A window is put into Spark's words, for it must see all rows; anything else is left to DuckDB.
+        A window is translated to Spark's dialect, because it needs all rows; DuckDB computes the others.
         """
         windows = {name: text for name, text in expressions.items() if looks_at_other_rows(text)}
         single = {name: text for name, text in expressions.items() if name not in windows}
         frame, schema = self._frame(rows), rows.schema()
         if windows:
-            spoken = [
+            translated = [
                 f"{sqlglot.transpile(text, 'duckdb', 'spark')[0]} AS `{n}`" for n, text in windows.items()
             ]
-            frame = frame.selectExpr("*", *spoken)
+            frame = frame.selectExpr("*", *translated)
             added = self._types(frame)
             schema = sch.Schema({**schema, **{name: added[name] for name in windows}})
         if single:
@@ -182,20 +182,20 @@ class Spark(Backend):
             frame._jdf.logicalPlan().rdd().unpersist(False)
 
     def to_pyarrow(self, expr: ir.Expr, /, **kwargs: Any) -> Any:
-        """As Ibis, without the way through pandas, which makes floats of integers that may be null."""
+        """As Ibis, but not by way of pandas, which turns integers that may be null into floats."""
         table = expr.as_table()
         return expr.__pyarrow_result__(
             _as(self._frame(table, **kwargs).toArrow(), table.schema().to_pyarrow())
         )
 
     def stream(self, rows: ir.Table, batch_rows: int, staging: Path) -> pa.RecordBatchReader:
-        """The rows in batches, by way of the staging folder: neither here nor there all are in memory."""
+        """The rows in batches, by way of the staging folder, so that no process has all of them in memory."""
         schema = rows.schema().to_pyarrow()
 
         def batches() -> Iterator[pa.RecordBatch]:
             staging.mkdir(mode=0o700, parents=True, exist_ok=True)
             with TemporaryDirectory(dir=staging) as folder:
-                # Numbered, for not every name of a column is one in Spark's files.
+                # Numbered, because Spark's files do not allow every name of a column.
                 frame = self._frame(rows).toDF(*(f"c{n}" for n in range(len(schema))))
                 frame.write.parquet(f"{Path(folder).resolve()}/rows")
                 for batch in pads.dataset(f"{folder}/rows", format="parquet").to_batches(
@@ -207,7 +207,7 @@ class Spark(Backend):
         return pa.RecordBatchReader.from_batches(schema, batches())
 
     def compile(self, expr: ir.Expr, /, **kwargs: Any) -> str:
-        """As Ibis, but SELECTs are not put into each other: they would grow beyond what Spark can plan."""
+        """As Ibis, but SELECTs are not merged: they would become too large for Spark to plan."""
         fused = ibis.options.sql.fuse_selects
         ibis.options.sql.fuse_selects = False
         try:
@@ -217,7 +217,7 @@ class Spark(Backend):
         return text
 
     def get_schema(self, table_name: str, **kwargs: Any) -> sch.Schema:
-        """As Ibis, but with the zone of instants."""
+        """As Ibis, but timestamps have their time zone."""
         return self._types(self._session.table(table_name))
 
     def _frame(self, rows: ir.Table, **kwargs: Any) -> DataFrame:
@@ -257,7 +257,7 @@ class Spark(Backend):
                 self._register(_COMPOSED, f"{_COMPOSED}(text)", dt.string)
 
     def _register(self, name: str, text: str, kind: dt.DataType) -> None:
-        """Let Spark's SQL call a function that DuckDB computes."""
+        """Register a function for Spark's SQL that DuckDB computes."""
         returned = PySparkType.from_ibis(kind)
         wanted = _in_spark(sch.Schema({"found": kind}))
         compute = _duckdb(f"SELECT {text} AS found FROM rows", None, wanted)  # noqa: S608 - no text of others
@@ -269,8 +269,8 @@ class Spark(Backend):
 
 
 def connect() -> Spark:
-    """The session of this process: the one that runs, or as Spark's own configuration starts one."""
-    # In a cluster whoever sets it up says which Python the executors have.
+    """The session of this process: the running one, or a new one by Spark's own configuration."""
+    # In a cluster, its administrator sets which Python the executors use.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     session = SparkSession.builder.appName("perennial")
     for name, value in _SETTINGS.items():
@@ -281,14 +281,17 @@ def connect() -> Spark:
 
 
 def _duckdb(query: str, given: pa.Schema | None = None, wanted: pa.Schema | None = None) -> _Compute:
-    """What DuckDB answers to a query over `rows`; it goes to the executors with all that it needs."""
+    """The answer of DuckDB to a query over `rows` (of the schema `given`), in the schema `wanted`.
+
+    The function is sent to the executors.
+    """
 
     def compute(rows: pa.Table) -> pa.Table:
         with duckdb.connect(config={"threads": 1}) as connection:
             connection.execute("SET TimeZone = 'UTC'")
             connection.register("rows", rows.cast(given) if given else rows)
-            found = connection.sql(query).to_arrow_table()
-        return found.cast(wanted, safe=False) if wanted else found
+            answer = connection.sql(query).to_arrow_table()
+        return answer.cast(wanted, safe=False) if wanted else answer
 
     return compute
 
@@ -316,7 +319,7 @@ def _readable(field: StructField, written: pa.DataType) -> Column:
 
 
 def _in_spark(schema: sch.Schema) -> pa.Schema:
-    """As Spark has it in Arrow, where every time is an instant."""
+    """The schema of Spark's Arrow tables, where every timestamp has a time zone."""
     return sch.Schema({name: _zoned(kind) for name, kind in schema.items()}).to_pyarrow()
 
 
@@ -333,5 +336,5 @@ def _plain(uri: str) -> str:
 
 
 def _unmagic(path: str) -> str:
-    """A path in which nothing stands for anything else."""
+    """A path without wildcards: special characters are escaped."""
     return re.sub(r"([\\*?\[\]{}])", r"\\\1", path)

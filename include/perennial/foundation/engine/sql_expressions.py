@@ -1,4 +1,4 @@
-"""SQL expressions that people write into YAML, in DuckDB's words whatever engine runs them."""
+"""SQL expressions that people write into YAML, in DuckDB's dialect whatever engine runs them."""
 
 import sqlglot
 from sqlglot import expressions as sql
@@ -17,12 +17,12 @@ def columns_of(text: str) -> tuple[str, ...]:
         ValueError: it is not one expression.
     """
     try:
-        found = sqlglot.parse_one(text, dialect=DIALECT)
+        expression = sqlglot.parse_one(text, dialect=DIALECT)
     except sqlglot.errors.SqlglotError as error:
         raise ValueError(f"is no SQL expression: {str(error).splitlines()[0]}") from None
-    if not isinstance(found, sql.Condition) or found.find(sql.Query):
+    if not isinstance(expression, sql.Condition) or expression.find(sql.Query):
         raise ValueError("must be one expression over the source's columns, not a statement or a subquery")
-    return tuple(dict.fromkeys(column.name for column in found.find_all(sql.Column)))
+    return tuple(dict.fromkeys(column.name for column in expression.find_all(sql.Column)))
 
 
 def looks_at_other_rows(text: str) -> bool:

@@ -1,12 +1,12 @@
 """How a table that older code wrote becomes one of today's contract.
 
-Two changes need nothing written down: a contract gains a column that may be null (files without it read as
-null, the next write adds it to the table), and a column may be null that might not before.
+Two changes need no step: a contract gains a column that may be null (files without it read as
+null, the next write adds it to the table), and a column may be null that could not be null before.
 
-Everything else (a column renamed, retyped, dropped, newly required) is a step in `STEPS`, a function from the
-rows that the step before it left to rows of the next shape. Reading applies the steps that a version has not
-seen, so that old versions stay readable; the next write rewrites the table with them, once, and the same
-commit records the number of the last one.
+Every other change (a column renamed, retyped, dropped, newly required) is a step in `STEPS`: a function from
+the rows that the step before it returned to rows of the next shape. Reading applies the steps that a version
+has not had yet, so that old versions stay readable. The next write rewrites the table with them, once, and
+the same commit records the number of the last step.
 """
 
 from collections.abc import Callable
@@ -21,12 +21,12 @@ from perennial.foundation.contracts import Contract
 RECORD = "perennial.migration"
 """The name under which a table's log keeps the number of its last step (a Delta application transaction)."""
 GAINED = "perennial.gained"
-"""Mark of a column that came after the table: files from before have no such column."""
+"""Marks a column that is younger than the table: older files do not have it."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one change of a contract means for the rows from before. Each table's steps count from 1."""
+    """One change of a contract: what becomes of older rows. The steps of a table count from 1."""
 
     table: str
     number: int
@@ -42,7 +42,7 @@ def last(table: str) -> int:
 
 
 def done(table: DeltaTable) -> int:
-    """The number of the last step that this version of a table has seen."""
+    """The number of the last step that this version of a table has had."""
     return table.transaction_version(RECORD) or 0
 
 
@@ -58,41 +58,44 @@ class Drift:
     gained: tuple[Field, ...]
     """Columns that may be null and that the table does not have yet."""
     loosened: tuple[str, ...]
-    """Columns that may be null by now."""
+    """Columns that may be null from now on."""
     unknown: tuple[str, ...]
-    """What hinders writing only: columns that the contract does not have."""
+    """Columns that the contract does not have: the table can be read, but not written."""
     broken: tuple[str, ...]
-    """What only a step can mend: column, what was found, what was expected."""
+    """Differences that need a step: column, what was found, what was expected."""
 
 
-def drift(found: Schema, contract: Contract) -> Drift:
+def drift(schema: Schema, contract: Contract) -> Drift:
     """How a table with this schema differs from its contract."""
-    held = {field.name: field for field in found.fields}
+    present = {field.name: field for field in schema.fields}
     wanted = {field.name: field for field in Schema.from_arrow(contract.schema).fields}
-    lacking = [field for name, field in wanted.items() if name not in held]
-    both = [(held[name], field) for name, field in wanted.items() if name in held]
-    other = [(theirs, ours) for theirs, ours in both if not _holds(ours, theirs)]
+    lacking = [field for name, field in wanted.items() if name not in present]
+    common = [(present[name], field) for name, field in wanted.items() if name in present]
+    changed = [(theirs, ours) for theirs, ours in common if not _holds(ours, theirs)]
     return Drift(
         gained=tuple(Field(f.name, f.type, metadata={GAINED: "yes"}) for f in lacking if f.nullable),
-        loosened=tuple(ours.name for theirs, ours in both if ours.nullable and not theirs.nullable),
-        unknown=tuple(f"{name}: found, expected no such column" for name in held if name not in wanted),
+        loosened=tuple(ours.name for theirs, ours in common if ours.nullable and not theirs.nullable),
+        unknown=tuple(f"{name}: found, expected no such column" for name in present if name not in wanted),
         broken=(
-            *(f"{f.name}: found no such column, expected {_said(f)}" for f in lacking if not f.nullable),
-            *(f"{ours.name}: found {_said(theirs)}, expected {_said(ours)}" for theirs, ours in other),
+            *(f"{f.name}: found no such column, expected {_in_words(f)}" for f in lacking if not f.nullable),
+            *(
+                f"{ours.name}: found {_in_words(theirs)}, expected {_in_words(ours)}"
+                for theirs, ours in changed
+            ),
         ),
     )
 
 
-def is_mixed(found: Schema) -> bool:
+def is_mixed(schema: Schema) -> bool:
     """Whether some files of a table with this schema may lack columns that others have."""
-    return any(GAINED in field.metadata for field in found.fields)
+    return any(GAINED in field.metadata for field in schema.fields)
 
 
 def _holds(wide: Field, narrow: Field) -> bool:
-    """Whether every value that the narrow column may have is one of the wide column too."""
+    """Whether the wide column may have every value that the narrow column may have."""
     return wide.type == narrow.type and (wide.nullable or not narrow.nullable)
 
 
-def _said(field: Field) -> str:
+def _in_words(field: Field) -> str:
     kind = field.type.type if isinstance(field.type, PrimitiveType) else field.type.to_json()
     return f"{kind}{' or null' if field.nullable else ''}"

@@ -1,9 +1,8 @@
 """One Delta table under its contract: read as today's contract has it, written in atomic commits.
 
-A writer who lost a race against another tries again, with the rows computed anew.
+If another writer was faster, the write is tried again, with the rows computed anew.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +15,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.table import TableMerger
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from perennial.foundation import engine
 from perennial.foundation.contracts import Contract
@@ -24,31 +24,32 @@ from perennial.foundation.lake.migrations import Step
 
 Rows: TypeAlias = ir.Table | pa.Table
 _ATTEMPTS = 12
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.05, 3.2
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
-"""Left alone, Delta forgets a version by its age, even if it was the newest until just now."""
+"""By default Delta removes a version by its age, even if it was the newest one until now."""
 
 
 class LakeError(RuntimeError):
-    """A table could not be read or written; the message says which, what was found and what was expected."""
+    """A table could not be read or written; the message says which, what was found, what was expected."""
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Rows by the values of a text column: from `start` on, and before `end`; open where there is none."""
+    """Rows by the values of a text column: from `start` on, and before `end`; None: no limit."""
 
     column: str
     start: str | None
     end: str | None
 
     def of(self, rows: ir.Table) -> ir.Table:
-        """Those of the rows that lie in it."""
+        """The rows that lie in the stretch."""
         if self.start is not None:
             rows = rows.filter(rows[self.column] >= self.start)
         return rows if self.end is None else rows.filter(rows[self.column] < self.end)
 
     @property
     def predicate(self) -> str:
-        """The same as Delta understands it; empty where both ends are open."""
+        """The same as a condition for Delta; empty without limits."""
         ends = {">=": self.start, "<": self.end}
         quoted = {sign: end.replace("'", "''") for sign, end in ends.items() if end is not None}
         return " AND ".join(f"\"{self.column}\" {sign} '{end}'" for sign, end in quoted.items())
@@ -56,16 +57,16 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Table:
-    """A table at a place, which need not exist yet."""
+    """A table at a path; it need not exist yet."""
 
     path: str
     contract: Contract
 
     def open(self, version: int | None = None) -> DeltaTable | None:
-        """The Delta table, by default its newest version; None if nobody has written it.
+        """The Delta table, by default its newest version; None if it was never written.
 
         Raises:
-            LakeError: the version is not there any more, or never was.
+            LakeError: there is no such version, or not any more.
         """
         try:
             return DeltaTable(self.path, version=version)
@@ -79,16 +80,16 @@ class Table:
             raise
 
     def rows(self, version: int | None = None) -> ir.Table:
-        """All rows of a version, as today's contract has them; none of a table that nobody has written.
+        """All rows of a version, as today's contract has them; no rows if the table was never written.
 
         Raises:
-            LakeError: the version is gone, or differs from the contract by more than a migration mends.
+            LakeError: there is no such version, or it differs from the contract and no migration fits.
         """
-        found = self.open(version)
-        if found is None or not found.file_uris():
+        table = self.open(version)
+        if table is None or not table.file_uris():
             return ibis.memtable(self.contract.schema.empty_table())
-        schema, steps = found.schema(), self._steps(found)
-        rows = engine.partitioned(self._files(found), self.path, mixed=migrations.is_mixed(schema))
+        schema, steps = table.schema(), self._steps(table)
+        rows = engine.partitioned(self._files(table), self.path, mixed=migrations.is_mixed(schema))
         for step in steps:
             rows = step.rows(rows)
         if not steps:
@@ -97,13 +98,13 @@ class Table:
         lacking = set(kinds.names) - set(rows.columns) - set(self.contract.required)
         return conform(rows.mutate(**{name: ibis.null(kinds[name]) for name in lacking}), self.contract)
 
-    def _files(self, found: DeltaTable) -> list[str]:
-        """The files as engines open them: Delta writes a folder's blanks as in an address bar."""
-        uris = found.file_uris()
+    def _files(self, table: DeltaTable) -> list[str]:
+        """The files as engines open them: Delta writes blanks in names of folders as %20."""
+        uris = table.file_uris()
         return uris if "://" in self.path else [unquote(uri) for uri in uris]
 
     def replace(self, rows: Rows, first: date, last: date, only: Stretch | None = None) -> int:
-        """Make `rows` all that the table holds for these days, or only for a stretch; the new version."""
+        """Put `rows` in place of the rows of these days, or of a stretch on them; the new version."""
         parts = [self._days(first, last), "" if only is None else only.predicate]
         predicate = " AND ".join(filter(None, parts))
         return self.commit(lambda: self._overwrite(self._ready(), rows, predicate=predicate))
@@ -113,11 +114,11 @@ class Table:
         return self.commit(lambda: self._merger(rows).when_not_matched_insert_all().execute())
 
     def amend(self, rows: Rows) -> int:
-        """Put the rows whose key is there in the place of those; the new version."""
+        """Put the rows whose key is there in place of the rows with that key; the new version."""
         return self.commit(lambda: self._merger(rows).when_matched_update_all().execute())
 
     def keep(self, wanted: Callable[[ir.Table], ir.Table]) -> int:
-        """Keep only the rows that `wanted` leaves of all; the new version."""
+        """Keep only the rows that `wanted` returns; the new version."""
 
         def write() -> None:
             table = self._ready()
@@ -126,9 +127,9 @@ class Table:
         return self.commit(write)
 
     def rewrite(self, day: date | None = None) -> int:
-        """Write the rows of a day (without one: all) anew, in as few files as hold them; the new version.
+        """Write the rows of a day (None: all) again, in as few files as possible; the new version.
 
-        Not by Delta's own `optimize`: two of those at the same time double the rows (deltalake 1.6.6).
+        Delta's own `optimize` is not used: two at the same time double the rows (deltalake 1.6.6).
         """
 
         def write() -> None:
@@ -142,20 +143,25 @@ class Table:
         return self.commit(write)
 
     def commit(self, write: Callable[[], object]) -> int:
-        """Run a write; try again with a little more patience whenever another writer was faster."""
-        for attempt in range(_ATTEMPTS):
-            try:
-                write()
-            except (CommitFailedError, DeltaError) as error:
-                if not _is_conflict(error) or attempt == _ATTEMPTS - 1:
-                    raise LakeError(f"{self.contract.name}: the write failed: {error}") from error
-                time.sleep(0.05 * 2 ** min(attempt, 6))
-            else:
-                break
+        """Run a write, again and with longer and longer waits while other writers are faster.
+
+        Raises:
+            LakeError: the write failed, or other writers were faster in every attempt.
+        """
+        again = Retrying(
+            retry=retry_if_exception(_is_conflict),
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=wait_exponential(_FIRST_WAIT_SECONDS, max=_LONGEST_WAIT_SECONDS),
+            reraise=True,
+        )
+        try:
+            again(write)
+        except DeltaError as error:
+            raise LakeError(f"{self.contract.name}: the write failed: {error}") from error
         return DeltaTable(self.path).version()
 
     def _ready(self) -> DeltaTable:
-        """The table as today's contract has it, so that it can be written; created if it is not there."""
+        """The table with today's schema, so that it can be written; created if it is not there."""
         table = self.open()
         if table is None:
             return self._create()
@@ -180,7 +186,7 @@ class Table:
         return migrations.after(name, done)
 
     def _refuse(self, problems: Sequence[str]) -> None:
-        """Say what keeps today's code from using the table, if anything does."""
+        """Raise an error if there are problems that keep today's code from using the table."""
         if problems:
             raise LakeError(f"{self.contract.name}: {'; '.join(problems)}")
 
@@ -215,12 +221,12 @@ class Table:
         )
 
     def _merger(self, rows: Rows) -> TableMerger:
-        """Rows about to meet the rows of their key; two nulls in a key are the same."""
+        """A merge of the rows with the table's rows of the same key; two nulls in a key are equal."""
         required = self.contract.required
         equals = {key: "=" if key in required else "IS NOT DISTINCT FROM" for key in self.contract.key}
         same = " AND ".join(f'(held."{key}" {sign} new."{key}")' for key, sign in equals.items())
-        fresh = to_arrow(rows, self.contract)
-        return self._ready().merge(fresh, same, source_alias="new", target_alias="held")
+        new_rows = to_arrow(rows, self.contract)
+        return self._ready().merge(new_rows, same, source_alias="new", target_alias="held")
 
     def _days(self, first: date, last: date) -> str:
         return f"{self.contract.partition} >= '{first}' AND {self.contract.partition} <= '{last}'"
@@ -281,10 +287,13 @@ def _loosened(schema: pa.Schema) -> pa.Schema:
 
 
 def _alone(*done: Transaction) -> CommitProperties:
-    """A commit that fails if there was any other since the table was opened, whatever it did."""
+    """A commit that fails if there was any other commit since the table was opened."""
     return CommitProperties(max_commit_retries=0, app_transactions=list(done))
 
 
-def _is_conflict(error: Exception) -> bool:
+def _is_conflict(error: BaseException) -> bool:
+    """Was another writer faster?"""
     text = str(error).lower()
-    return isinstance(error, CommitFailedError) or "already exists" in text or "conflict" in text
+    return isinstance(error, CommitFailedError) or (
+        isinstance(error, DeltaError) and ("already exists" in text or "conflict" in text)
+    )

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees (Ke et al. 2017, LightGBM): how they are set, grown and asked."""
+"""Gradient-boosted trees (Ke et al. 2017, LightGBM): their settings, training and predictions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,12 +19,12 @@ class TreesSettings(Part):
     learning_rate: float = Field(gt=0, le=1)
     leaves: int = Field(ge=2, description="of a tree, at most")
     least_cases_in_leaf: int = Field(ge=1)
-    case_share: float = Field(1.0, gt=0, le=1, description="cases that a tree is grown on, drawn by chance")
-    feature_share: float = Field(1.0, gt=0, le=1, description="features that a tree may look at")
-    bins: int = Field(255, ge=2, description="thresholds of a feature that are told apart")
+    case_share: float = Field(1.0, gt=0, le=1, description="share of cases, drawn at random, for a tree")
+    feature_share: float = Field(1.0, gt=0, le=1, description="share of features, drawn likewise")
+    bins: int = Field(255, ge=2, description="bins of a feature, at most")
     ridge: float = Field(0.0, ge=0, description="L2 penalty on the leaves")
     random_thresholds: bool = Field(
-        False, description="of each feature one threshold is tried, drawn at random, and not all"
+        False, description="try one random threshold of each feature instead of all"
     )
 
 
@@ -32,7 +32,7 @@ def grow(
     matrix: RealArray,
     labels: RealArray,
     objective: str,
-    chosen: TreesSettings,
+    trees: TreesSettings,
     names: Sequence[str],
     *,
     start: RealArray | None = None,
@@ -44,22 +44,22 @@ def grow(
         matrix: features of n cases, shape (n, len(names)).
         labels: shape (n,), as the next two.
         objective: by LightGBM's name.
-        chosen: how.
-        names: of the features.
-        start: what is said of each case without trees; they correct it.
-        weights: how much each case counts.
+        trees: their settings.
+        names: names of the features.
+        start: raw score of each case that the trees start from.
+        weights: weight of each case.
     """
     parameters: dict[str, Any] = {
         "objective": objective,
-        "learning_rate": chosen.learning_rate,
-        "num_leaves": chosen.leaves,
-        "min_data_in_leaf": chosen.least_cases_in_leaf,
-        "bagging_fraction": chosen.case_share,
-        "bagging_freq": int(chosen.case_share < 1),
-        "feature_fraction": chosen.feature_share,
-        "max_bin": chosen.bins,
-        "lambda_l2": chosen.ridge,
-        "extra_trees": chosen.random_thresholds,
+        "learning_rate": trees.learning_rate,
+        "num_leaves": trees.leaves,
+        "min_data_in_leaf": trees.least_cases_in_leaf,
+        "bagging_fraction": trees.case_share,
+        "bagging_freq": int(trees.case_share < 1),
+        "feature_fraction": trees.feature_share,
+        "max_bin": trees.bins,
+        "lambda_l2": trees.ridge,
+        "extra_trees": trees.random_thresholds,
         "deterministic": True,
         "force_row_wise": True,
         "num_threads": settings().threads_for(len(labels)),
@@ -67,19 +67,19 @@ def grow(
         "verbosity": -1,
     }
     data = lightgbm.Dataset(matrix, labels, weight=weights, init_score=start, feature_name=list(names))
-    return lightgbm.train(parameters, data, chosen.rounds)
+    return lightgbm.train(parameters, data, trees.rounds)
 
 
 def predict(
     booster: lightgbm.Booster, matrix: RealArray, *, raw: bool = False, threads: int | None = None
 ) -> FloatArray:
-    """What the trees say of n cases, shape (n,).
+    """The predictions for n cases, shape (n,).
 
     Args:
         booster: the trees.
         matrix: features, shape (n, features).
-        raw: before it is made a probability.
-        threads: that work on it; None: as many as are worth it.
+        raw: the raw score instead of the probability.
+        threads: how many threads; None: as many as are worth it.
     """
     threads = settings().threads_for(len(matrix)) if threads is None else threads
     return np.asarray(booster.predict(matrix, raw_score=raw, num_threads=threads), float)

@@ -1,4 +1,4 @@
-"""Are probabilities honest? What was said against what came true, and how far apart chance puts the two."""
+"""Are probabilities honest? Predicted against actual shares, and how far apart chance alone puts them."""
 
 import numpy as np
 
@@ -6,40 +6,43 @@ from perennial.foundation.arrays import FloatArray, IntArray
 
 BINS = 10
 _AT_ONCE = 4_000_000
-"""Simulated labels held in memory at a time."""
+"""Simulated labels in memory at a time."""
 
 
 def in_bins(
     labels: FloatArray, probabilities: FloatArray, bins: int = BINS
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Mean probability, share that came true and number of cases in bins of equal mass, lowest first."""
+    """Mean probability, actual share and number of cases in bins of equally many cases, lowest first.
+
+    `sklearn.calibration.calibration_curve` cuts at quantiles, so that ties make bins of other sizes.
+    """
     order = np.argsort(probabilities, kind="stable")
     starts, sizes = _bounds(len(order), bins)
-    said = np.add.reduceat(probabilities[order], starts) / sizes
-    true = np.add.reduceat(labels[order], starts) / sizes
-    return said, true, sizes
+    predicted = np.add.reduceat(probabilities[order], starts) / sizes
+    actual = np.add.reduceat(labels[order], starts) / sizes
+    return predicted, actual, sizes
 
 
 def error(labels: FloatArray, probabilities: FloatArray, bins: int = BINS) -> float:
-    """Expected calibration error: mean distance of the two over bins of equal mass (Naeini et al. 2015)."""
-    said, true, sizes = in_bins(labels, probabilities, bins)
-    return float((np.abs(said - true) * sizes).sum() / sizes.sum())
+    """Expected calibration error: mean distance of the two shares over such bins (Naeini et al. 2015)."""
+    predicted, actual, sizes = in_bins(labels, probabilities, bins)
+    return float((np.abs(predicted - actual) * sizes).sum() / sizes.sum())
 
 
 def error_by_chance(probabilities: FloatArray, share: float = 0.95, draws: int = 1000) -> float:
-    """The error that honest probabilities stay under in that share of worlds.
+    """The calibration error that honest probabilities stay under, in that share of simulations.
 
-    In each drawn world every case comes true with just the probability that was said of it (the consistency
+    In each simulation every case comes true with exactly its predicted probability (the consistency
     resampling of Bröcker and Smith 2007).
     """
-    said = np.sort(probabilities)
-    starts, sizes = _bounds(len(said), BINS)
-    means, random = np.add.reduceat(said, starts) / sizes, np.random.default_rng(0)
-    rows = max(1, _AT_ONCE // len(said))
+    predicted = np.sort(probabilities)
+    starts, sizes = _bounds(len(predicted), BINS)
+    means, random = np.add.reduceat(predicted, starts) / sizes, np.random.default_rng(0)
+    rows = max(1, _AT_ONCE // len(predicted))
     errors = []
     for start in range(0, draws, rows):
-        true = random.random((min(rows, draws - start), len(said)), dtype=np.float32) < said
-        shares = np.add.reduceat(true, starts, axis=1, dtype=np.float64) / sizes
+        actual = random.random((min(rows, draws - start), len(predicted)), dtype=np.float32) < predicted
+        shares = np.add.reduceat(actual, starts, axis=1, dtype=np.float64) / sizes
         errors.append((np.abs(shares - means) * sizes).sum(axis=1) / sizes.sum())
     return float(np.quantile(np.concatenate(errors), share))
 

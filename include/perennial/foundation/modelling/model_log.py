@@ -1,4 +1,4 @@
-"""What has been in force since which day, and why: the rows of `model_log`, of models and of the encoder."""
+"""Which version has been in force since which day, and why: the rows of `model_log`, also of the encoder."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from perennial.foundation.lake import Lake
 
 PROMOTED, KEPT, FAILED, ROLLED_BACK = contracts.MODEL_LOG.allowed("verdict")
 HELD_THROUGH = "held_through"
-"""Among the figures of a roll back: the last day on which no candidate takes the place again."""
+"""Among the figures of a roll back: the last day on which no candidate can be promoted."""
 
 
 @dataclass(frozen=True)
@@ -40,40 +40,40 @@ class Record:
 
     @property
     def held_through(self) -> date | None:
-        """The last day on which no candidate takes the place of this version; of a roll back alone."""
-        held = json.loads(self.figures).get(HELD_THROUGH) if self.verdict == ROLLED_BACK else None
-        return None if held is None else date.fromisoformat(held)
+        """The last day on which no candidate can replace this version; None unless it is a roll back."""
+        day = json.loads(self.figures).get(HELD_THROUGH) if self.verdict == ROLLED_BACK else None
+        return None if day is None else date.fromisoformat(day)
 
 
 def records(lake: Lake, model: str) -> list[Record]:
-    """All that was decided about the model, oldest first."""
+    """All rows of the model, oldest first."""
     rows = lake.read("model_log")
-    found = rows.filter(rows.model == model).order_by("day", "change").to_pyarrow().to_pylist()
-    return [Record(**row) for row in found]
+    of_model = rows.filter(rows.model == model).order_by("day", "change").to_pyarrow().to_pylist()
+    return [Record(**row) for row in of_model]
 
 
-def line(held: Sequence[Record]) -> list[Record]:
-    """The rows to which one can go back, oldest first; the last is in force now.
+def revertible(history: Sequence[Record]) -> list[Record]:
+    """The rows to which a roll back can go, oldest first; the last one is in force now.
 
-    A roll back takes out whatever was put in force since the version it goes back to.
+    A roll back removes every version that was put in force after the version it goes back to.
     """
-    found: list[Record] = []
-    for record in held:
-        versions = [one.version for one in found]
+    rows: list[Record] = []
+    for record in history:
+        versions = [row.version for row in rows]
         if record.verdict == ROLLED_BACK and record.version in versions:
-            del found[versions.index(record.version) :]
+            del rows[versions.index(record.version) :]
         if record.in_force:
-            found.append(record)
-    return found
+            rows.append(record)
+    return rows
 
 
-def next_change(held: Sequence[Record], day: date) -> int:
+def next_change(history: Sequence[Record], day: date) -> int:
     """The number of a further change of the day."""
-    return 1 + max((record.change for record in held if record.day == day), default=0)
+    return 1 + max((record.change for record in history if record.day == day), default=0)
 
 
 def add(lake: Lake, rows: Sequence[Record]) -> None:
-    """Write these rows in one commit; one whose model, day and change are on record stays as it is."""
+    """Write these rows in one commit. A row whose model, day and change are on record is left out."""
     schema = contracts.MODEL_LOG.schema
     nullable = pa.schema([field.with_nullable(True) for field in schema])
     lake.add("model_log", pa.Table.from_pylist([vars(row) for row in rows], schema=nullable))

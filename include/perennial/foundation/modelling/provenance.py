@@ -1,4 +1,4 @@
-"""What made a figure: the code, the machine's software, and the tables as a data set's columns."""
+"""What a figure was made with: the code, the software of the machine, and the columns of the tables."""
 
 import platform
 import subprocess
@@ -29,9 +29,9 @@ _KINDS: tuple[tuple[Any, str], ...] = (
 @cache
 def code_version() -> str:
     """The git commit of this code, with `-dirty` where files differ from it; else the package's version."""
-    asked = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*")
-    # Without the locks, two runs that ask at once do not get into each other's way.
-    command = ["git", "--no-optional-locks", "-C", str(Path(__file__).parent), *asked]
+    arguments = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*")
+    # Without the locks, two runs can call git at the same time.
+    command = ["git", "--no-optional-locks", "-C", str(Path(__file__).parent), *arguments]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
     except (OSError, subprocess.SubprocessError):
@@ -40,18 +40,20 @@ def code_version() -> str:
 
 @cache
 def environment() -> dict[str, str]:
-    """`python`, `platform`, and the versions of those packages that figures depend on."""
-    found = {one.metadata["Name"]: one.version for name in _PACKAGES for one in _installed(name)}
+    """`python`, `platform`, and `packages`: the versions of the packages that figures depend on."""
+    versions = {
+        package.metadata["Name"]: package.version for name in _PACKAGES for package in _installed(name)
+    }
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": ", ".join(f"{name} {version}" for name, version in found.items()),
+        "packages": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }
 
 
 def columns(schema: pa.Schema) -> list[dict[str, Any]]:
-    """The columns of a table in the words of MLflow's data sets; money is called double there."""
-    return [{"name": one.name, **_described(one.type), "required": not one.nullable} for one in schema]
+    """The columns of a table as MLflow's data sets describe them; money becomes double."""
+    return [{"name": field.name, **_field(field)} for field in schema]
 
 
 def _installed(name: str) -> list[metadata.Distribution]:
@@ -61,10 +63,13 @@ def _installed(name: str) -> list[metadata.Distribution]:
         return []
 
 
-def _described(kind: pa.DataType) -> dict[str, Any]:
-    if pa.types.is_list(kind):
-        return {"type": "array", "items": _described(kind.value_type)}
-    if pa.types.is_struct(kind):
-        inner = {one.name: {**_described(one.type), "required": not one.nullable} for one in kind}
-        return {"type": "object", "properties": inner}
-    return {"type": next((said for is_one, said in _KINDS if is_one(kind)), "string")}
+def _field(field: pa.Field) -> dict[str, Any]:
+    return {**_described(field.type), "required": not field.nullable}
+
+
+def _described(data_type: pa.DataType) -> dict[str, Any]:
+    if pa.types.is_list(data_type):
+        return {"type": "array", "items": _described(data_type.value_type)}
+    if pa.types.is_struct(data_type):
+        return {"type": "object", "properties": {field.name: _field(field) for field in data_type}}
+    return {"type": next((name for is_type, name in _KINDS if is_type(data_type)), "string")}

@@ -1,7 +1,7 @@
 """What goes into the model registry, and what comes out of it.
 
-A saved model says in which layout its files are. Code that reads another layout refuses it with a sentence,
-and the next candidate takes its place.
+A saved model names the layout of its files. Code for another layout refuses the model with a clear message,
+and the next candidate replaces it.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _LAYOUT_FILE = "layout"
 _FIRST_LAYOUT = 1
-"""Of models that were saved before layouts had numbers."""
+"""The layout of models that were saved before layouts had numbers."""
 
 
 class LayoutError(ValueError):
@@ -22,7 +22,7 @@ class LayoutError(ValueError):
 
 
 def write_layout(folder: Path, layout: int) -> None:
-    """Write into the folder of a saved model in which layout its files are."""
+    """Write the layout of its files into the folder of a saved model."""
     (folder / _LAYOUT_FILE).write_text(f"{layout}\n")
 
 
@@ -30,7 +30,7 @@ def check_layout(folder: Path, layout: int) -> None:
     """Refuse the folder of a saved model whose files are in another layout.
 
     Raises:
-        LayoutError: the layout is another one.
+        LayoutError: they are.
     """
     file = folder / _LAYOUT_FILE
     saved = int(file.read_text()) if file.exists() else _FIRST_LAYOUT
@@ -44,12 +44,12 @@ class Pyfunc:
 
     Args:
         name: the registered name.
-        folder: what the loader reads.
+        folder: the folder that the loader reads.
         loader: the module whose `_load_pyfunc(folder)` gives an object with `predict(frame, params)`.
         example: input that callers can imitate.
-        answer: what the model says to it; both make the signature.
+        answer: the model's output for the example; the two make the signature.
         options: the parameters of `predict` with their defaults.
-        packages: distributions it needs, pinned to what is installed.
+        packages: the distributions it needs, pinned to the installed versions.
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""The recommender tried on anybody's table of purchases."""
+"""The recommender evaluated on any table of purchases."""

@@ -1,4 +1,4 @@
-"""CSV and Parquet files as a data scientist has them; what cannot be read is refused by its line."""
+"""CSV and Parquet files in any common form. A line that cannot be read is an error with its number."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -18,36 +18,36 @@ def header(path: Path) -> list[str]:
     """The names of a file's columns.
 
     Raises:
-        TableError: there is no such file, or it cannot be read.
+        TableError: the file does not exist, or it cannot be read.
     """
     if not path.exists():
         raise TableError(f"{path}: there is no such file")
-    with _told(path):
+    with _read_errors(path):
         return list(pq.ParquetDataset(path).schema.names) if _is_parquet(path) else _first_line(path)[0]
 
 
 def read(path: Path, columns: Sequence[str]) -> pa.Table:
-    """Some columns of a file, in its order; those of CSV are all text, null where blank.
+    """Some columns of a file, in the order of the file. Columns of a CSV file are all text, null where blank.
 
     Raises:
         TableError: a line has too few or too many values, or the file cannot be read.
     """
-    with _told(path):
+    with _read_errors(path):
         return pq.read_table(path, columns=list(columns)) if _is_parquet(path) else _read_csv(path, columns)
 
 
 def _read_csv(path: Path, columns: Sequence[str]) -> pa.Table:
-    names, mark = _first_line(path)
-    broken: list[pa_csv.InvalidRow] = []
+    names, delimiter = _first_line(path)
+    invalid_rows: list[pa_csv.InvalidRow] = []
 
     def note(row: pa_csv.InvalidRow) -> str:
-        broken.append(row)
+        invalid_rows.append(row)
         return "skip"
 
-    found = pa_csv.read_csv(
+    table = pa_csv.read_csv(
         path,
         pa_csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1),
-        pa_csv.ParseOptions(delimiter=mark, newlines_in_values=True, invalid_row_handler=note),
+        pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=note),
         pa_csv.ConvertOptions(
             include_columns=list(columns),
             column_types=dict.fromkeys(columns, pa.string()),
@@ -55,12 +55,13 @@ def _read_csv(path: Path, columns: Sequence[str]) -> pa.Table:
             strings_can_be_null=True,
         ),
     )
-    if broken:
+    if invalid_rows:
+        first = invalid_rows[0]
         raise TableError(
-            f"{path}, line {broken[0].number}: found {broken[0].actual_columns} values; "
+            f"{path}, line {first.number}: found {first.actual_columns} values; "
             f"the header has {len(names)} columns"
         )
-    return found
+    return table
 
 
 def _is_parquet(path: Path) -> bool:
@@ -68,19 +69,19 @@ def _is_parquet(path: Path) -> bool:
 
 
 def _first_line(path: Path) -> tuple[list[str], str]:
-    """The columns of a CSV file, and what separates them."""
+    """The columns of a CSV file, and its delimiter."""
     with pa.input_stream(str(path)) as stream:
         start = stream.read(1 << 16).decode("utf-8-sig", errors="replace")
     line = start.split("\n", 1)[0].rstrip("\r")
     if not line.strip():
-        raise TableError(f"{path}: found no first line; allowed is one with the names of the columns")
-    mark = max(",;\t|", key=line.count)
-    return [name.strip() for name in next(csv.reader([line], delimiter=mark))], mark
+        raise TableError(f"{path}: found no first line; the first line must hold the names of the columns")
+    delimiter = max(",;\t|", key=line.count)
+    return [name.strip() for name in next(csv.reader([line], delimiter=delimiter))], delimiter
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """What a library says of a file that it cannot read, in one line that names it."""
+def _read_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of the library into a `TableError` of one line that names the file."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:

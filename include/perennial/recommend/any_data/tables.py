@@ -1,7 +1,7 @@
-"""Tables as a data scientist has them: purchases and items, in whatever columns.
+"""Purchases and items from tables with any column names.
 
-Which column is what is guessed from common names, or said. Nothing is silently mended: a value that cannot
-be read is refused with its file, row and column, and what is left out is counted and told.
+The role of a column is guessed from common names, or the user names the column. Nothing is repaired silently:
+a value that cannot be read is an error with file, row and column, and rows that are left out are counted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from perennial.foundation.arrays import BoolArray, FloatArray
-from perennial.recommend.any_data.columns import Clock, Column, by_order
+from perennial.recommend.any_data.columns import Clock, Column, seconds_from_orders
 from perennial.recommend.any_data.files import TableError, header, read
 
 
 class Role(StrEnum):
-    """What a column can be."""
+    """What a column holds."""
 
     CUSTOMER = "customer"
     ITEM = "item"
@@ -52,21 +52,21 @@ GUESSES: Mapping[Role, str] = {
     Role.CATEGORY: "category categories product_category department product_type genre genres",
     Role.BRAND: "brand brand_name manufacturer manufacturer_id maker publisher vendor author artist",
 }
-"""Names of columns by role, the first that is there is taken; case, blanks and underscores do not matter."""
+"""Names of columns by role. The first name in the file is taken; case, blanks and underscores are ignored."""
 
-_OF_PURCHASES = tuple(Role)[: tuple(Role).index(Role.TITLE)]
-_OF_ITEMS = (Role.ITEM, Role.TITLE, Role.CATEGORY, Role.BRAND)
+_PURCHASE_ROLES = tuple(Role)[: tuple(Role).index(Role.TITLE)]
+_ITEM_ROLES = (Role.ITEM, Role.TITLE, Role.CATEGORY, Role.BRAND)
 
 
 @dataclass(frozen=True)
 class Purchases:
-    """What was bought.
+    """Purchases from a table.
 
     Args:
         events: `event_type, customer_id, item_id, order_id, occurred_at (UTC), quantity, revenue, unit_price`
             as in the contract of events, a row for each line; order, revenue and price may be null.
-        clock: what tells when.
-        notes: which column was taken for what, and what was left out, a sentence each.
+        clock: what the times were made from.
+        notes: the column of each role, and the rows that were left out, a sentence each.
     """
 
     events: pa.Table
@@ -84,156 +84,168 @@ def purchases(
 
     Args:
         path: CSV (also compressed; comma, semicolon, tab or bar) or Parquet (also a folder of it).
-        named: which column is what, where that is not to be guessed.
-        min_rating: rows with a lower rating or none are left out; None: ratings are not looked at.
-        time_format: of the times, as strftime says it; None: what they are is seen.
+        named: the columns whose role is not guessed, by role.
+        min_rating: rows with a lower rating or no rating are left out; None: ratings are ignored.
+        time_format: the format of the times in the syntax of strftime; None: it is recognised.
 
     Raises:
         TableError: the file, a column or a value is wrong.
     """
     needed = [Role.CUSTOMER, Role.ITEM, *([Role.RATING] if min_rating is not None else [])]
-    chosen = _chosen(path, named, _OF_PURCHASES, needed)
-    if not {Role.TIME, Role.ORDER} & chosen.keys():
+    names = _columns_by_role(path, named, _PURCHASE_ROLES, needed)
+    if not {Role.TIME, Role.ORDER} & names.keys():
         among = ", ".join(header(path))
         raise TableError(f"{path}: found neither time nor order among {among}; name one: TIME=…, ORDER=…")
     if min_rating is None:
-        chosen.pop(Role.RATING, None)
-    column, rows = _columns(path, chosen)
-    notes, left = [_taken(chosen)], _Left(rows)
+        names.pop(Role.RATING, None)
+    columns, row_count = _read_columns(path, names)
+    filtered = _RowFilter(row_count)
     for role in needed[:2]:
-        left.out(column[role].given, f"no {role}")
+        filtered.keep(columns[role].is_present, f"no {role}")
     if min_rating is not None:
-        left.out(column[Role.RATING].numbers() >= min_rating, f"no rating of {min_rating:g} or more")
-    if Role.TIME in column:
-        left.out(column[Role.TIME].given, "no time")
-        seconds, clock = column[Role.TIME].seconds(time_format)
+        filtered.keep(columns[Role.RATING].numbers() >= min_rating, f"no rating of {min_rating:g} or more")
+    if Role.TIME in columns:
+        filtered.keep(columns[Role.TIME].is_present, "no time")
+        seconds, clock = columns[Role.TIME].seconds(time_format)
     else:
-        left.out(column[Role.ORDER].given, "no order")
-        seconds, clock = by_order(column[Role.ORDER], column[Role.CUSTOMER]), Clock.ORDERS
-    quantity, paid, price = _money(column, rows)
-    left.out(quantity > 0, "no positive quantity (returns)")
-    if not left.kept.any():
-        raise TableError(f"{path}: found no row that can be used: {'; '.join(left.notes)}")
-    moments = pa.array(np.nan_to_num(seconds).astype("datetime64[s]"))
+        filtered.keep(columns[Role.ORDER].is_present, "no order")
+        seconds, clock = seconds_from_orders(columns[Role.ORDER], columns[Role.CUSTOMER]), Clock.ORDERS
+    quantity, paid, price = _money(columns, row_count)
+    filtered.keep(quantity > 0, "no positive quantity (returns)")
+    if not filtered.kept.any():
+        raise TableError(f"{path}: no row can be used: {'; '.join(filtered.notes)}")
+    times = pa.array(np.nan_to_num(seconds).astype("datetime64[s]"))
+    no_order = pa.nulls(row_count, pa.string())
     events = {
-        "event_type": pa.array(["purchase"]).take(pa.array(np.zeros(rows, np.int64))),
-        "customer_id": column[Role.CUSTOMER].text,
-        "item_id": column[Role.ITEM].text,
-        "order_id": column[Role.ORDER].text if Role.ORDER in column else pa.nulls(rows, pa.string()),
-        "occurred_at": moments.cast(pa.timestamp("us", "UTC")),
+        "event_type": pa.array(["purchase"]).take(pa.array(np.zeros(row_count, np.int64))),
+        "customer_id": columns[Role.CUSTOMER].text,
+        "item_id": columns[Role.ITEM].text,
+        "order_id": columns[Role.ORDER].text if Role.ORDER in columns else no_order,
+        "occurred_at": times.cast(pa.timestamp("us", "UTC")),
         "quantity": pa.array(quantity),
         "revenue": pa.array(paid, from_pandas=True),
         "unit_price": pa.array(price, from_pandas=True),
     }
-    return Purchases(pa.table(events).filter(pa.array(left.kept)), clock, [*notes, *left.notes])
+    kept_events = pa.table(events).filter(pa.array(filtered.kept))
+    return Purchases(kept_events, clock, [_roles_note(names), *filtered.notes])
 
 
 def items(path: Path, named: Mapping[Role, str]) -> tuple[pa.Table, Sequence[str]]:
-    """Read a table of items; of rows of the same item the first counts.
+    """Read a table of items. If an item has several rows, the first counts.
 
     Args:
-        path: as of `purchases`; it may be the very same file.
-        named: which column is what; a category may be several, from wide to narrow: `department,aisle`. The
-            item may be called otherwise than among the purchases, if it can be guessed.
+        path: as of `purchases`; it may be the same file.
+        named: the columns whose role is not guessed, by role. A category may have several columns, from wide
+            to narrow: `department,aisle`. A name for the item that is not in this file is ignored, so the
+            column may have another name than in the purchases.
 
     Returns:
-        `item_id, title, category (a > b > c), brand`, and which column was taken for what.
+        `item_id, title, category (a > b > c), brand`; and notes: the column of each role, and how many rows
+        were left out.
 
     Raises:
-        TableError: the file or a column is wrong, or nothing is said of the items.
+        TableError: the file or a column is wrong, or there is no title, category or brand.
     """
-    there = header(path)
-    known_here = {role: name for role, name in named.items() if role is not Role.ITEM or name in there}
-    chosen = _chosen(path, known_here, _OF_ITEMS, [Role.ITEM])
-    if len(chosen) == 1:
+    file_columns = header(path)
+    named = {role: name for role, name in named.items() if role is not Role.ITEM or name in file_columns}
+    names = _columns_by_role(path, named, _ITEM_ROLES, [Role.ITEM])
+    if len(names) == 1:
         raise TableError(
-            f"{path}: found nothing of the items among {', '.join(there)}; "
+            f"{path}: found no title, category or brand among {', '.join(file_columns)}; "
             "name at least one: TITLE=…, CATEGORY=…, BRAND=…"
         )
-    levels = chosen.pop(Role.CATEGORY).split(",") if Role.CATEGORY in chosen else []
-    rows = read(path, list(dict.fromkeys([*chosen.values(), *levels])))
+    note = _roles_note(names)
+    levels = names.pop(Role.CATEGORY).split(",") if Role.CATEGORY in names else []
+    rows = read(path, list(dict.fromkeys([*names.values(), *levels])))
     nothing = pa.nulls(rows.num_rows, pa.string())
-    text = {role: Column(path, name, rows[name]).text for role, name in chosen.items()}
-    told = [Column(path, level, rows[level]).text.to_pylist() for level in levels]
-    category = [" > ".join(filter(None, row)) or None for row in zip(*told, strict=True)]
-    said = {
+    text = {role: Column(path, name, rows[name]).text for role, name in names.items()}
+    level_texts = [Column(path, level, rows[level]).text.to_pylist() for level in levels]
+    categories = [" > ".join(filter(None, row)) or None for row in zip(*level_texts, strict=True)]
+    columns = {
         "item_id": text[Role.ITEM],
         "title": pc.fill_null(text.get(Role.TITLE, nothing), ""),
-        "category": pa.array(category, pa.string()) if levels else nothing,
+        "category": pa.array(categories, pa.string()) if levels else nothing,
         "brand": text.get(Role.BRAND, nothing),
         "row": np.arange(rows.num_rows),
     }
-    known = pa.table(said).filter(pc.is_valid(text[Role.ITEM]))
-    first = known.group_by("item_id").aggregate([("row", "min")])["row_min"]
-    found = known.filter(pc.is_in(known["row"], first)).drop("row")
-    notes = [_taken(chosen | ({Role.CATEGORY: ",".join(levels)} if levels else {}))]
-    lost = rows.num_rows - found.num_rows
-    if lost:
-        notes.append(f"left out: {lost:,} rows of no item, or of one that an earlier row describes")
-    return found, notes
+    with_id = pa.table(columns).filter(pc.is_valid(text[Role.ITEM]))
+    first_rows = with_id.group_by("item_id").aggregate([("row", "min")])["row_min"]
+    item_table = with_id.filter(pc.is_in(with_id["row"], first_rows)).drop("row")
+    notes = [note]
+    left_out = rows.num_rows - item_table.num_rows
+    if left_out:
+        notes.append(f"left out: {left_out:,} rows without an item, or of an item with an earlier row")
+    return item_table, notes
 
 
-@dataclass
-class _Left:
-    """Which of the rows are left, and why others are not."""
+class _RowFilter:
+    """Which rows are kept, and why the others are left out."""
 
-    rows: int
-
-    def __post_init__(self) -> None:
-        self.kept: BoolArray = np.ones(self.rows, bool)
+    def __init__(self, rows: int) -> None:
+        self.kept: BoolArray = np.ones(rows, bool)
         self.notes: list[str] = []
 
-    def out(self, kept: BoolArray, because: str) -> None:
-        """Leave out what is not kept."""
-        lost = int((self.kept & ~kept).sum())
-        if lost:
-            self.notes.append(f"left out: {lost:,} of {self.rows:,} rows with {because}")
-        self.kept &= kept
+    def keep(self, condition: BoolArray, reason: str) -> None:
+        """Leave out the rows that do not meet a condition; the reason completes "rows with …"."""
+        left_out = int((self.kept & ~condition).sum())
+        if left_out:
+            self.notes.append(f"left out: {left_out:,} of {len(self.kept):,} rows with {reason}")
+        self.kept &= condition
 
 
-def _columns(path: Path, chosen: Mapping[Role, str]) -> tuple[dict[Role, Column], int]:
-    """The columns by role, and how many rows there are."""
-    rows = read(path, list(dict.fromkeys(chosen.values())))
-    return {role: Column(path, name, rows[name]) for role, name in chosen.items()}, rows.num_rows
+def _read_columns(path: Path, names: Mapping[Role, str]) -> tuple[dict[Role, Column], int]:
+    """The columns by role, and the number of rows."""
+    rows = read(path, list(dict.fromkeys(names.values())))
+    return {role: Column(path, name, rows[name]) for role, name in names.items()}, rows.num_rows
 
 
-def _chosen(
+def _columns_by_role(
     path: Path, named: Mapping[Role, str], roles: Sequence[Role], needed: Sequence[Role]
 ) -> dict[Role, str]:
-    """The column of each role that has one."""
-    there = header(path)
-    plain = {_plain(name): name for name in reversed(there)}
-    found = {}
+    """The name of the column of each role that has a column.
+
+    Raises:
+        TableError: a named column is not in the file, or a needed role has no column.
+    """
+    file_columns = header(path)
+    by_plain_name = {_plain(name): name for name in reversed(file_columns)}
+    names = {}
     for role in roles:
-        missing = [name for name in named.get(role, "").split(",") if name and name not in there]
+        missing = [name for name in named.get(role, "").split(",") if name and name not in file_columns]
         if missing:
-            allowed = f"allowed are {', '.join(there)}"
+            allowed = f"allowed are {', '.join(file_columns)}"
             raise TableError(f"{path}: found no column {missing[0]!r} ({role.upper()}=); {allowed}")
-        guesses = [plain[_plain(name)] for name in GUESSES[role].split() if _plain(name) in plain]
+        guesses = [
+            by_plain_name[_plain(name)] for name in GUESSES[role].split() if _plain(name) in by_plain_name
+        ]
         if role in named or guesses:
-            found[role] = named.get(role) or guesses[0]
+            names[role] = named.get(role) or guesses[0]
     for role in needed:
-        if role not in found:
-            among = ", ".join(there)
+        if role not in names:
+            among = ", ".join(file_columns)
             raise TableError(
                 f"{path}: found no column of the {role} among {among}; name it: {role.upper()}=…"
             )
-    return found
+    return names
 
 
-def _taken(chosen: Mapping[Role, str]) -> str:
-    return ", ".join(f"{role} from {name}" for role, name in chosen.items())
+def _roles_note(names: Mapping[Role, str]) -> str:
+    return ", ".join(f"{role} from {name}" for role, name in names.items())
 
 
 def _plain(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
-def _money(column: Mapping[Role, Column], rows: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Pieces (1 where nothing is said), what was paid, and the price of a piece; NaN where not known."""
-    nothing = np.full(rows, np.nan)
+def _money(columns: Mapping[Role, Column], rows: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Quantity (1 where missing), amount paid, price of a piece, NaN where unknown, shape (rows,) each."""
+    unknown = np.full(rows, np.nan)
     roles = (Role.QUANTITY, Role.PAID, Role.PRICE)
-    pieces, paid, price = (column[role].numbers() if role in column else nothing for role in roles)
-    pieces = np.where(np.isnan(pieces), 1, pieces)
-    each = paid / np.where(pieces > 0, pieces, np.nan)
-    return pieces, np.where(np.isnan(paid), price * pieces, paid), np.where(np.isnan(price), each, price)
+    quantity, paid, price = (columns[role].numbers() if role in columns else unknown for role in roles)
+    quantity = np.where(np.isnan(quantity), 1, quantity)
+    paid_each = paid / np.where(quantity > 0, quantity, np.nan)
+    return (
+        quantity,
+        np.where(np.isnan(paid), price * quantity, paid),
+        np.where(np.isnan(price), paid_each, price),
+    )

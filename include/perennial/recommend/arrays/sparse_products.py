@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.utils.extmath import safe_sparse_dot
 
 from perennial.foundation.arrays import Float32Array
-from perennial.foundation.encoder import Precision, kind
+from perennial.foundation.hardware import Precision, matrix_dtype
 
 # What is used of it has been the same for years.
 warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")
@@ -43,7 +43,7 @@ def weighted_bags(rows: sparse.csr_array, table: torch.Tensor) -> Float32Array:
 
 def to_fast(table: Float32Array) -> torch.Tensor:
     """The table in the precision that the processor multiplies quickest: bfloat16 where it can."""
-    return torch.from_numpy(table).to(kind(Precision.AUTO, "cpu"))
+    return torch.from_numpy(table).to(matrix_dtype(Precision.AUTO, "cpu"))
 
 
 def times_fast(rows: Float32Array | torch.Tensor, table: torch.Tensor) -> Float32Array:

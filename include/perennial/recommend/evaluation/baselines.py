@@ -1,4 +1,4 @@
-"""Ways to rank items for customers: the ranker, each source alone, what anybody would try first."""
+"""What the ranker is compared with: each source alone, and simple rules."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,105 +18,125 @@ from perennial.recommend.sources.retrieval import CandidateSources
 
 RANKER, FREQUENCY, CHANCE = "ranker", "frequency", "chance"
 Scorers = Callable[[PurchaseHistory], dict[str, Float32Array]]
-"""From customers to what each way says of each item, shape (customers, items) each; −∞: it is not ranked."""
+"""From customers to the scores of each method, shape (customers, items) each; −∞: the item is not ranked."""
 
-_TIE = np.float32(1e-6)
-"""What popularity weighs where it only fills up."""
+_TIE_WEIGHT = np.float32(1e-6)
+"""The weight of popularity where it only orders items with the same score."""
 _TASTE = PurchaseWeighting(half_life_days=HALF_LIFE_DAYS, power=1)
 
 
-def warm_item_scorers(fit: Fit, wide: CandidateSources, items: IntArray) -> Scorers:
-    """The ranker, every source that has something to go by, and how often the customer bought an item.
+def warm_item_scorers(fit: Fit, wide_sources: CandidateSources, items: IntArray) -> Scorers:
+    """Score warm items by the ranker, by each source that knows something, and by purchase frequency.
 
     Args:
-        fit: what was learned.
-        wide: the sources as each speaks alone; of items outside their pool the popular ones come first, after
-            all that are in it.
-        items: rows of the items that are ranked.
+        fit: the fitted recommender.
+        wide_sources: the sources, each scored alone. Items outside their pool come after all items in it,
+            most popular first.
+        items: rows of the ranked items in the catalogue.
     """
-    popular = fit.sources.item_features.buyers_lately[items]
-    most = np.float32(max(popular.max(initial=0), 1))
+    buyers = fit.sources.item_features.buyers_lately[items]
+    most_buyers = np.float32(max(buyers.max(initial=0), 1))
     columns = np.full(len(fit.sources.catalogue), -1)
     columns[items] = np.arange(len(items))
-    inside = columns[wide.pool] >= 0
-    pool, silent = columns[wide.pool][inside], _silent(wide.catalogue)
+    is_ranked = columns[wide_sources.pool] >= 0
+    pool = columns[wide_sources.pool][is_ranked]
+    unusable = _sources_without_data(wide_sources.catalogue)
 
-    def ways(asked: PurchaseHistory) -> dict[str, Float32Array]:
-        found = {RANKER: _probabilities(fit, asked, columns, len(items))}
-        for name, said in wide.scores(CustomerBlock(asked, wide.catalogue, wide.item_features)).items():
-            if name not in silent:
-                below = said.min(axis=1, keepdims=True, initial=0) - 2
-                found[name] = (below + popular / most).astype(np.float32)
-                found[name][:, pool] = said[:, inside]
-        own = asked.weights(HALF_LIFE_DAYS)[:, items].toarray()
-        return found | {FREQUENCY: own + _TIE / most * popular}
+    def score(customers: PurchaseHistory) -> dict[str, Float32Array]:
+        scores = {RANKER: _probabilities(fit, customers, columns, len(items))}
+        block = CustomerBlock(customers, wide_sources.catalogue, wide_sources.item_features)
+        for name, pool_scores in wide_sources.scores(block).items():
+            if name not in unusable:
+                below_pool = pool_scores.min(axis=1, keepdims=True, initial=0) - 2
+                scores[name] = (below_pool + buyers / most_buyers).astype(np.float32)
+                scores[name][:, pool] = pool_scores[:, is_ranked]
+        own_purchases = customers.weights(HALF_LIFE_DAYS)[:, items].toarray()
+        return scores | {FREQUENCY: own_purchases + _TIE_WEIGHT / most_buyers * buyers}
 
-    return ways
+    return score
 
 
-def cold_item_scorers(fit: Fit, whole: Catalogue, items: IntArray) -> Scorers:
-    """What can be said of items that nobody or hardly anybody bought.
+def cold_item_scorers(fit: Fit, whole_catalogue: Catalogue, items: IntArray) -> Scorers:
+    """Score items with few purchases or none: by new items, content, popularity and chance.
 
     Args:
-        fit: what was learned.
-        whole: its catalogue, and items that nobody has bought.
-        items: rows of the items that are ranked, on the whole catalogue.
+        fit: the fitted recommender.
+        whole_catalogue: the catalogue of the fit, and items without a purchase.
+        items: rows of the ranked items in the whole catalogue.
     """
     catalogue = fit.sources.catalogue
-    history = on_wider_catalogue(whole, fit.history, catalogue)
-    new, kind = NewItems.fit(history, whole, items, _TASTE), whole.groups["kind"]
-    buyers = np.bincount(history.bought.indices, minlength=len(whole))
+    history = on_wider_catalogue(whole_catalogue, fit.history, catalogue)
+    new_items, kind = NewItems.fit(history, whole_catalogue, items, _TASTE), whole_catalogue.groups["kind"]
+    buyers = np.bincount(history.bought.indices, minlength=len(whole_catalogue))
     chance = np.random.default_rng(0).permutation(len(items)) / len(items)
-    of_all = {
+    same_for_all_customers = {
         CHANCE: chance,
         "popularity": buyers[items],
         "popularity of the kind": np.bincount(kind, buyers)[kind[items]] + chance,
     }
 
-    def ways(asked: PurchaseHistory) -> dict[str, Float32Array]:
-        shape, block = (len(asked), len(items)), on_wider_catalogue(whole, asked, catalogue)
-        found = {name: np.broadcast_to(said.astype(np.float32), shape) for name, said in of_all.items()}
-        found["new items"] = new.scores(block)
-        return found | ({"content": new.content.cosines(block)} if len(whole.vectors) else {})
+    def score(customers: PurchaseHistory) -> dict[str, Float32Array]:
+        shape = len(customers), len(items)
+        wider = on_wider_catalogue(whole_catalogue, customers, catalogue)
+        scores = {
+            name: np.broadcast_to(of_items.astype(np.float32), shape)
+            for name, of_items in same_for_all_customers.items()
+        }
+        scores["new items"] = new_items.scores(wider)
+        if len(whole_catalogue.vectors):
+            scores["content"] = new_items.content.cosines(wider)
+        return scores
 
-    return ways
-
-
-def on_wider_catalogue(whole: Catalogue, history: PurchaseHistory, catalogue: Catalogue) -> PurchaseHistory:
-    """The same purchases on a wider catalogue."""
-    at = whole.find(pa.array(catalogue.item_ids, pa.string()))
-    return replace(history, items=at[history.items].astype(np.int32), width=len(whole))
-
-
-def _silent(catalogue: Catalogue) -> set[str]:
-    """Sources that have nothing to go by, for nothing is said of the items."""
-    texts, kinds, brands = (
-        len(catalogue.vectors) > 0,
-        (catalogue.levels >= 0).any(),
-        (catalogue.brands >= 0).any(),
-    )
-    needed = {"content": texts, "needs_text": texts, "needs_kind": kinds, "needs_brand_line": kinds or brands}
-    return {name for name, known in needed.items() if not known}
+    return score
 
 
-def _probabilities(fit: Fit, asked: PurchaseHistory, columns: IntArray, width: int) -> Float32Array:
-    """Of the ranker's candidates, −∞ for all others."""
-    said = np.full((len(asked), width), -np.inf, np.float32)
-    for rows, _, found, probability in fit.candidates(asked):
-        at = columns[found.items]
-        said[rows[found.rows][at >= 0], at[at >= 0]] = probability[at >= 0]
-    return said
+def on_wider_catalogue(
+    whole_catalogue: Catalogue, history: PurchaseHistory, catalogue: Catalogue
+) -> PurchaseHistory:
+    """The same purchases, with the item rows of a wider catalogue."""
+    rows = whole_catalogue.find(pa.array(catalogue.item_ids, pa.string()))
+    return replace(history, items=rows[history.items].astype(np.int32), width=len(whole_catalogue))
 
 
-def frequency(block: CustomerBlock, found: Candidates) -> FloatArray:
-    """What the customer bought often and lately, filled up with what is popular."""
+def _sources_without_data(catalogue: Catalogue) -> set[str]:
+    """The scores that have no data: the items have no text, no category or no brand."""
+    has_texts = len(catalogue.vectors) > 0
+    has_kinds, has_brands = (catalogue.levels >= 0).any(), (catalogue.brands >= 0).any()
+    has_data = {
+        "content": has_texts,
+        "needs_text": has_texts,
+        "needs_kind": has_kinds,
+        "needs_brand_line": has_kinds or has_brands,
+    }
+    return {name for name, known in has_data.items() if not known}
+
+
+def _probabilities(fit: Fit, customers: PurchaseHistory, columns: IntArray, width: int) -> Float32Array:
+    """The probabilities of the ranker's candidates, −∞ for all other items, shape (customers, width).
+
+    Args:
+        fit: the fitted recommender.
+        customers: whose candidates.
+        columns: the column of each item of the catalogue, −1 for an item that is not ranked.
+        width: the number of columns.
+    """
+    probabilities = np.full((len(customers), width), -np.inf, np.float32)
+    for rows, _, candidates, of_candidates in fit.candidates(customers):
+        at = columns[candidates.items]
+        is_ranked = at >= 0
+        probabilities[rows[candidates.rows][is_ranked], at[is_ranked]] = of_candidates[is_ranked]
+    return probabilities
+
+
+def frequency(block: CustomerBlock, candidates: Candidates) -> FloatArray:
+    """The weight of the customer's own purchases; for items never bought, a score below 1 by popularity."""
     weight = block.pairs.weight(HALF_LIFE_DAYS)
-    popular = popularity(block, found)
-    own = found.pair >= 0
-    said = popular / (1 + popular.max(initial=0.0))
-    said[own] = 1 + weight[found.pair[own]]
-    return said
+    popular = popularity(block, candidates)
+    is_bought = candidates.pair >= 0
+    scores = popular / (1 + popular.max(initial=0.0))
+    scores[is_bought] = 1 + weight[candidates.pair[is_bought]]
+    return scores
 
 
 RULES: dict[str, ScoringRule] = {"frequency": frequency, "popularity": popularity}
-"""What the ranker has to beat."""
+"""The simple rules that the ranker has to beat."""

@@ -1,7 +1,7 @@
-"""Which way of recommending wins where: every source alone, the ranker and a plain rule, slice by slice.
+"""Which method recommends best, slice by slice: the ranker, every source alone, and a simple rule.
 
-All rank the same items for the same customers by the protocol of `docs/evaluation.md`. Differences are taken
-customer by customer, so that it can be said whether they are sure.
+All methods rank the same items for the same customers by the protocol of `docs/evaluation.md`. Differences
+are taken customer by customer, so that their intervals show whether a difference is sure.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from perennial.foundation.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from perennial.foundation.bootstrap import bounds, resample_counts
 from perennial.foundation.modelling import calibration
 from perennial.recommend.arrays.lookup import sample_rows
 from perennial.recommend.data.catalogue import Catalogue
@@ -19,6 +20,7 @@ from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.data.window_purchases import WindowPurchases, purchase_matrix
 from perennial.recommend.evaluation import baselines
 from perennial.recommend.evaluation.baselines import RANKER, Scorers
+from perennial.recommend.evaluation.history_lengths import HISTORY_LENGTHS, history_bounds, history_thirds
 from perennial.recommend.evaluation.metrics import (
     DEPTHS,
     MEASURES,
@@ -34,13 +36,14 @@ from perennial.recommend.fit import Fit
 from perennial.recommend.sources.retrieval import CandidateSources
 
 RANKED = (Slice.ALL, Slice.REPEAT, Slice.EXPLORE)
-HISTORIES = ("short history", "middling history", "long history")
+HISTORIES = tuple(f"{length} history" for length in HISTORY_LENGTHS)
+"""Thirds of the customers by how many different items they bought before."""
 SLICES = (*map(str, (*RANKED, Slice.COLD)), *HISTORIES)
-"""Those of the protocol; the last three are of all items, for thirds of the customers."""
+"""The slices of the protocol; and all items once more for each third of the customers."""
 JUDGED_BY = "ndcg_10"
 LESS_BEST, LESS_RANKER = f"{JUDGED_BY}_less_best", f"{JUDGED_BY}_less_ranker"
-MOST_CUSTOMERS = 5_000
-"""So many are judged, where nobody says otherwise."""
+MAX_CUSTOMERS = 5_000
+"""The most customers that are judged, if the caller sets no other number."""
 SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("slice", "way", "measure")),
@@ -48,279 +51,302 @@ SCHEMA = pa.schema(
         *((name, pa.float64()) for name in ("value", "low", "high")),
     ]
 )
+"""The column `way` names the method. Files and tracked runs keep this name."""
 _BLOCK, _DRAWS = 128, 1000
-_MOST_CELLS = 30_000_000
-"""Customers learned from, times items."""
+_MAX_CELLS = 30_000_000
+"""Customers to learn from, times items."""
 
 Results = dict[tuple[str, str], JudgedLists]
-"""By slice and way."""
+"""By slice and method."""
 Progress = Callable[[int, int], None]
-"""Hears how many customers have been judged, of how many."""
+"""Called with the number of customers judged so far, and the number of all customers."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Who ranked how well.
+    """How well each method ranks.
 
     Args:
-        figures: rows of `SCHEMA` for each slice, way, measure: those of `evaluation` at `DEPTHS`, coverage,
-            novelty and diversity at 10; `LESS_BEST`, NDCG@10 less that of the best way on the slice, and
-            `LESS_RANKER`, less that of the ranker, paired; the ranker's calibration. Intervals are 95 %,
-            bootstrapped over customers, null where there is none to have.
-        thirds: from how many different items bought a history is middling, and long.
-        warm: how many items are ranked.
-        cold: how many items are ranked apart.
-        of_all: how many customers could have been judged.
+        figures: rows of `SCHEMA` for each slice, method and measure: the measures of `evaluation.metrics` at
+            `DEPTHS`; coverage, novelty and diversity at 10; `LESS_BEST`, NDCG@10 less that of the best method
+            on the slice, paired; `LESS_RANKER`, NDCG@10 less that of the ranker, paired; the calibration of
+            the ranker. Intervals are 95 %, bootstrapped over customers, null where a measure has none.
+        history_bounds: from how many different items a history is middling, and long.
+        warm_items: how many warm items are ranked.
+        cold_items: how many cold items are ranked, among themselves.
+        customers: how many customers could have been judged.
     """
 
     figures: pa.Table
-    thirds: tuple[int, int]
-    warm: int
-    cold: int
-    of_all: int
+    history_bounds: tuple[int, int]
+    warm_items: int
+    cold_items: int
+    customers: int
 
 
 def compare(
     fit: Fit,
     truth: WindowPurchases,
-    after: WindowPurchases,
-    wide: CandidateSources | None = None,
-    whole: Catalogue | None = None,
-    most: int = MOST_CUSTOMERS,
-    told: Progress = lambda done, of: None,
+    window_truth: WindowPurchases,
+    wide_sources: CandidateSources | None = None,
+    whole_catalogue: Catalogue | None = None,
+    max_customers: int = MAX_CUSTOMERS,
+    progress: Progress = lambda done, total: None,
 ) -> Comparison:
-    """Judge the ranker, every source and a plain rule on every slice.
+    """Judge the ranker, every source and a simple rule on every slice.
 
     Args:
-        fit: what was learned; it knows nothing of the truth.
+        fit: the fitted recommender; it has not seen the truth.
         truth: what was bought afterwards.
-        after: what was bought in just the window that the ranker's probabilities are of.
-        wide: the sources with a larger pool, as each is judged alone; None: as they are in the fit.
-        whole: the catalogue, and items that nobody has bought yet; None: the catalogue of the fit.
-        most: customers who are judged, drawn by chance where there are more.
-        told: hears how it goes on.
+        window_truth: what was bought in the window that the ranker's probabilities are about.
+        wide_sources: the sources with a larger pool, each judged alone; None: the sources of the fit.
+        whole_catalogue: the catalogue, and items without a purchase; None: the catalogue of the fit.
+        max_customers: the most customers that are judged, a random sample if there are more.
+        progress: called after each block of customers.
     """
-    catalogue, whole = fit.sources.catalogue, whole or fit.sources.catalogue
-    everybody = _split(fit.history, catalogue, whole, truth)
-    split = _drawn(everybody, most)
-    rows = catalogue.find(pa.array(split.item_ids[: split.warm], pa.string()))
-    asked = fit.history_of(split.customer_ids)
-    found = _judged(split, RANKED, asked, baselines.warm_item_scorers(fit, wide or fit.sources, rows), told)
-    if split.warm < len(split.item_ids):
-        items = whole.find(pa.array(split.item_ids[split.warm :], pa.string()))
-        found |= _judged(
-            _cold(split), (Slice.COLD,), asked, baselines.cold_item_scorers(fit, whole, items), told
-        )
-    thirds = _thirds(split.history_sizes)
-    found |= _by_history(found, split.history_sizes, thirds)
-    figures = [*_figures(found, _Spread.of(fit, rows)), *_calibration(fit, after, most)]
+    catalogue, whole = fit.sources.catalogue, whole_catalogue or fit.sources.catalogue
+    full_task = _task(fit.history, catalogue, whole, truth)
+    task = _sample(full_task, max_customers)
+    customers = fit.history_of(task.customer_ids)
+    rows = catalogue.find(pa.array(task.item_ids[: task.warm], pa.string()))
+    warm_scorers = baselines.warm_item_scorers(fit, wide_sources or fit.sources, rows)
+    results = _judge_all(task, RANKED, customers, warm_scorers, progress)
+    if task.warm < len(task.item_ids):
+        cold_rows = whole.find(pa.array(task.item_ids[task.warm :], pa.string()))
+        cold_scorers = baselines.cold_item_scorers(fit, whole, cold_rows)
+        results |= _judge_all(_cold_task(task), (Slice.COLD,), customers, cold_scorers, progress)
+    results |= _by_history(results, task.history_sizes)
+    figures = [
+        *_figures(results, _ItemStatistics.of(fit, rows)),
+        *_calibration(fit, window_truth, max_customers),
+    ]
     return Comparison(
         figures=pa.Table.from_pylist(figures, SCHEMA),
-        thirds=thirds,
-        warm=split.warm,
-        cold=len(split.item_ids) - split.warm,
-        of_all=len(everybody.customer_ids),
+        history_bounds=history_bounds(task.history_sizes),
+        warm_items=task.warm,
+        cold_items=len(task.item_ids) - task.warm,
+        customers=len(full_task.customer_ids),
     )
 
 
 def widened(sources: CandidateSources, history: PurchaseHistory) -> CandidateSources:
-    """The same sources with a pool of all items, or as many as fit into memory: each is to speak for itself.
+    """The same sources with a pool of all items, or of as many as fit into memory.
+
+    So each source is judged on its own, not on the pool of the daily model.
 
     Args:
         sources: as of the end of a day.
-        history: of all customers, as known then.
+        history: of all customers, as known at the end of that day.
     """
-    chosen = sources.settings
-    if len(sources.pool) < chosen.pool:
+    settings = sources.settings
+    if len(sources.pool) < settings.pool:
         return sources
-    learners = min(len(history), max(one.customers for one in chosen.item_neighbours.values()))
-    pool = max(chosen.pool, _MOST_CELLS // learners)
-    wider = chosen.model_copy(update={"pool": pool})
+    most_learned_from = max(model.customers for model in settings.item_neighbours.values())
+    learned_from = min(len(history), most_learned_from)
+    pool = max(settings.pool, _MAX_CELLS // learned_from)
+    wider = settings.model_copy(update={"pool": pool})
     return CandidateSources.fit(
         history, sources.catalogue, sources.offered, wider, sources.item_features.promoted
     )
 
 
 def by_method(figures: pa.Table) -> dict[str, dict[str, float]]:
-    """For each way its figures as `<slice>_<measure>`, with `_low` and `_high`, blanks being underscores."""
-    found: dict[str, dict[str, float]] = {}
+    """The figures of each method: `<slice>_<measure>`, with `_low` and `_high`, blanks as underscores."""
+    methods: dict[str, dict[str, float]] = {}
     for row in figures.to_pylist():
         name = f"{row['slice']}_{row['measure']}".replace(" ", "_")
-        ends = {name: row["value"], f"{name}_low": row["low"], f"{name}_high": row["high"]}
-        held = found.setdefault(row["way"], {})
-        held |= {key: value for key, value in ends.items() if value is not None}
-    return found
+        values = {name: row["value"], f"{name}_low": row["low"], f"{name}_high": row["high"]}
+        of_method = methods.setdefault(row["way"], {})
+        of_method |= {key: value for key, value in values.items() if value is not None}
+    return methods
 
 
-def _split(
+def _task(
     history: PurchaseHistory, catalogue: Catalogue, whole: Catalogue, truth: WindowPurchases
 ) -> RankingTask:
-    """All of what was bought before, and the truth."""
+    """The ranking task of all items of the whole catalogue."""
     pairs = PurchasedPairs.of(history)
     bought = {
         "customer_id": pa.array(history.customer_ids[pairs.rows], pa.string()),
         "item_id": pa.array(catalogue.item_ids[pairs.items], pa.string()),
         "times": pairs.times,
     }
-    return RankingTask.of(pa.table(bought), pa.array(whole.item_ids, pa.string()), truth)
+    return RankingTask.from_purchases(pa.table(bought), pa.array(whole.item_ids, pa.string()), truth)
 
 
-def _drawn(split: RankingTask, most: int) -> RankingTask:
-    """At most so many of its customers, the same ones for the same split."""
-    count = len(split.customer_ids)
+def _sample(task: RankingTask, most: int) -> RankingTask:
+    """The task with at most so many of its customers; the same customers for the same task."""
+    count = len(task.customer_ids)
     if count <= most:
-        return split
-    return _some(split, sample_rows(count, most))
+        return task
+    return _of_customers(task, sample_rows(count, most))
 
 
-def _some(split: RankingTask, rows: IntArray) -> RankingTask:
+def _of_customers(task: RankingTask, rows: IntArray) -> RankingTask:
     return replace(
-        split, customer_ids=split.customer_ids[rows], bought=split.bought[rows], wanted=split.wanted[rows]
+        task, customer_ids=task.customer_ids[rows], bought=task.bought[rows], wanted=task.wanted[rows]
     )
 
 
-def _cold(split: RankingTask) -> RankingTask:
-    """The cold items alone."""
-    apart = slice(split.warm, None)
-    bought, wanted = split.bought[:, apart], split.wanted[:, apart]
-    return replace(split, item_ids=split.item_ids[apart], warm=0, bought=bought, wanted=wanted)
+def _cold_task(task: RankingTask) -> RankingTask:
+    """The task with its cold items only."""
+    cold = slice(task.warm, None)
+    bought, wanted = task.bought[:, cold], task.wanted[:, cold]
+    return replace(task, item_ids=task.item_ids[cold], warm=0, bought=bought, wanted=wanted)
 
 
-def _judged(
-    split: RankingTask, parts: Sequence[Slice], asked: PurchaseHistory, each: Scorers, told: Progress
+def _judge_all(
+    task: RankingTask,
+    parts: Sequence[Slice],
+    customers: PurchaseHistory,
+    scorers: Scorers,
+    progress: Progress,
 ) -> Results:
-    """Block by block; a block of customers is scored once."""
-    found: dict[tuple[str, str], list[JudgedLists]] = {}
-    for start in range(0, len(asked), _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, len(asked)))
-        block = _some(split, rows)
-        for name, said in each(asked.of(rows)).items():
+    """Judge every method on some slices, block by block; a block of customers is scored once."""
+    blocks: dict[tuple[str, str], list[JudgedLists]] = {}
+    for start in range(0, len(customers), _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, len(customers)))
+        block_task = _of_customers(task, rows)
+        for method, scores in scorers(customers.of(rows)).items():
             for part in parts:
-                one = judge(block, part, lambda at, said=said: said[at])  # type: ignore[misc]
-                found.setdefault((str(part), name), []).append(replace(one, rows=rows[one.rows]))
-        told(int(rows[-1]) + 1, len(asked))
-    return {key: _joined(blocks) for key, blocks in found.items()}
+                judged = judge(block_task, part, scores.__getitem__)
+                blocks.setdefault((str(part), method), []).append(replace(judged, rows=rows[judged.rows]))
+        progress(int(rows[-1]) + 1, len(customers))
+    return {key: _joined(of_key) for key, of_key in blocks.items()}
 
 
 def _joined(blocks: Sequence[JudgedLists]) -> JudgedLists:
     at = {
         k: RankingMetrics(
-            *(np.concatenate([getattr(one.at[k], name) for one in blocks]) for name in MEASURES)
+            *(np.concatenate([getattr(block.at[k], measure) for block in blocks]) for measure in MEASURES)
         )
         for k in DEPTHS
     }
-    rows, items = (np.concatenate([getattr(one, name) for one in blocks]) for name in ("rows", "items"))
+    rows, items = (np.concatenate([getattr(block, name) for block in blocks]) for name in ("rows", "items"))
     return JudgedLists(rows, at, items)
 
 
-def _thirds(sizes: IntArray) -> tuple[int, int]:
-    first, second = np.quantile(sizes, [1 / 3, 2 / 3]) if len(sizes) else (0, 0)
-    return int(first) + 1, int(second) + 1
+def _by_history(results: Results, sizes: IntArray) -> Results:
+    """The results on all items, for each third of the customers.
 
-
-def _by_history(found: Results, sizes: IntArray, thirds: tuple[int, int]) -> Results:
-    parts: Results = {}
-    for (part, way), one in found.items():
+    Args:
+        results: of all slices.
+        sizes: how many different items each customer bought before, shape (customers,).
+    """
+    thirds = history_thirds(sizes)
+    by_history: Results = {}
+    for (part, method), judged in results.items():
         if part == Slice.ALL:
-            third = np.searchsorted(thirds, sizes[one.rows], side="right")
-            parts |= {(name, way): _where(one, third == number) for number, name in enumerate(HISTORIES)}
-    return parts
+            third = thirds[judged.rows]
+            for number, name in enumerate(HISTORIES):
+                by_history[name, method] = _where(judged, third == number)
+    return by_history
 
 
-def _where(one: JudgedLists, kept: BoolArray) -> JudgedLists:
-    at = {k: RankingMetrics(*(getattr(held, name)[kept] for name in MEASURES)) for k, held in one.at.items()}
-    return JudgedLists(one.rows[kept], at, one.items[kept])
+def _where(judged: JudgedLists, kept: BoolArray) -> JudgedLists:
+    at = {
+        k: RankingMetrics(*(getattr(metrics, measure)[kept] for measure in MEASURES))
+        for k, metrics in judged.at.items()
+    }
+    return JudgedLists(judged.rows[kept], at, judged.items[kept])
 
 
 @dataclass(frozen=True)
-class _Spread:
-    """What tells whether lists are wide.
+class _ItemStatistics:
+    """What novelty and diversity need to know about the warm items.
 
     Args:
-        shares: of all customers who bought each warm item, shape (warm,).
-        vectors: by which items are alike, shape (warm, width), zeros for what is like nothing.
+        shares: the share of customers who bought each item, shape (warm,).
+        vectors: vectors for the cosine of two items, zeros for an item without a vector, shape (warm, width).
     """
 
     shares: FloatArray
     vectors: Float32Array
 
     @classmethod
-    def of(cls, fit: Fit, rows: IntArray) -> "_Spread":
-        """By the texts of the items, or by their kind where none has a text."""
+    def of(cls, fit: Fit, rows: IntArray) -> "_ItemStatistics":
+        """With the vectors of the texts; without texts, items of the same kind have the same vector."""
         catalogue = fit.sources.catalogue
         buyers = np.bincount(fit.history.bought.indices, minlength=len(catalogue))[rows]
         if len(catalogue.vectors):
-            found = catalogue.unit_text_vectors(rows)
+            vectors = catalogue.unit_text_vectors(rows)
         else:
             kinds = catalogue.levels[rows, 2]
-            found = np.eye(int(kinds.max(initial=0)) + 1, dtype=np.float32)[kinds] * (kinds >= 0)[:, None]
-        return cls(np.maximum(buyers, 1) / len(fit.history), found)
+            vectors = np.eye(int(kinds.max(initial=0)) + 1, dtype=np.float32)[kinds] * (kinds >= 0)[:, None]
+        return cls(np.maximum(buyers, 1) / len(fit.history), vectors)
 
-    def measures(self, one: JudgedLists) -> dict[str, FloatArray]:
-        """Of each customer's list."""
-        first = one.items[:, : DEPTHS[0]]
-        found = {"novelty_10": novelty(first, self.shares)}
-        return found | ({"diversity_10": diversity(first, self.vectors)} if self.vectors.any() else {})
+    def measures(self, judged: JudgedLists) -> dict[str, FloatArray]:
+        """Novelty and diversity of each customer's list; no diversity without vectors."""
+        first = judged.items[:, : DEPTHS[0]]
+        measures = {"novelty_10": novelty(first, self.shares)}
+        if self.vectors.any():
+            measures["diversity_10"] = diversity(first, self.vectors)
+        return measures
 
 
-def _figures(found: Results, spread: _Spread) -> Iterator[dict[str, object]]:
+def _figures(results: Results, statistics: _ItemStatistics) -> Iterator[dict[str, object]]:
     """All rows but the calibration, slice by slice."""
     for part in SLICES:
-        each = {way: one for (where, way), one in found.items() if where == part and len(one.rows)}
-        best = max(each, key=lambda way: each[way].at[10].ndcg.mean(), default=None)
-        for way, one in each.items():
-            values = {f"{name}_{k}": getattr(one.at[k], name) for k in DEPTHS for name in MEASURES}
-            values[LESS_BEST] = one.at[10].ndcg - each[str(best)].at[10].ndcg
-            if RANKER in each:
-                values[LESS_RANKER] = one.at[10].ndcg - each[RANKER].at[10].ndcg
+        methods = {
+            method: judged
+            for (of_part, method), judged in results.items()
+            if of_part == part and len(judged.rows)
+        }
+        ndcg = {method: judged.at[10].ndcg for method, judged in methods.items()}
+        best = max(ndcg, key=lambda method: ndcg[method].mean(), default="")
+        for method, judged in methods.items():
+            customers = len(judged.rows)
+            values = {f"{name}_{k}": getattr(judged.at[k], name) for k in DEPTHS for name in MEASURES}
+            values[LESS_BEST] = ndcg[method] - ndcg[best]
+            if RANKER in methods:
+                values[LESS_RANKER] = ndcg[method] - ndcg[RANKER]
             if part in RANKED:
-                values |= spread.measures(one)
-                covered = one.shown / len(spread.shares)
-                yield _row(part, way, "coverage_10", len(one.rows), covered)
-            for name, (low, high) in _intervals(values).items():
-                yield _row(part, way, name, len(one.rows), float(values[name].mean()), low, high)
+                values |= statistics.measures(judged)
+                covered = judged.shown / len(statistics.shares)
+                yield _row(part, method, "coverage_10", customers, covered)
+            for measure, (low, high) in _intervals(values).items():
+                yield _row(part, method, measure, customers, float(values[measure].mean()), low, high)
 
 
 def _row(
     part: str,
-    way: str,
+    method: str,
     measure: str,
     customers: int,
     value: float,
     low: float | None = None,
     high: float | None = None,
 ) -> dict[str, object]:
-    return dict(zip(SCHEMA.names, (part, way, measure, customers, value, low, high), strict=True))
+    return dict(zip(SCHEMA.names, (part, method, measure, customers, value, low, high), strict=True))
 
 
 def _intervals(values: Mapping[str, FloatArray]) -> dict[str, tuple[float, float]]:
-    """As `evaluation.interval`, of many measures of the same customers at once."""
-    held = np.stack(list(values.values()), axis=1)
-    low, high = np.quantile(_drawn_again(len(held)) @ held / len(held), [0.025, 0.975], axis=0)
+    """As `bootstrap.interval`, for many measures of the same customers at once."""
+    columns = np.stack(list(values.values()), axis=1)
+    low, high = bounds(_bootstrap_counts(len(columns)) @ columns / len(columns), axis=0)
     return {name: (float(low[at]), float(high[at])) for at, name in enumerate(values)}
 
 
 @lru_cache(maxsize=1)
-def _drawn_again(n: int) -> FloatArray:
-    """How often each of n customers is in each draw of the bootstrap, shape (draws, n)."""
-    random = np.random.default_rng(0)
-    draws = [np.bincount(random.integers(0, n, n), minlength=n) for _ in range(_DRAWS)]
-    return np.stack(draws).astype(np.float64)
+def _bootstrap_counts(n: int) -> FloatArray:
+    """How often each of n customers is in each bootstrap sample, shape (draws, n)."""
+    return resample_counts(n, _DRAWS)
 
 
-def _calibration(fit: Fit, after: WindowPurchases, most: int) -> Iterator[dict[str, object]]:
-    """How far off the ranker's probabilities are, of all candidates bought before and of all others."""
-    asked = fit.history.sample(most)
-    wanted = purchase_matrix(after, asked, fit.sources.catalogue)
-    told: dict[str, list[FloatArray]] = {str(part): [] for part in RANKED[1:]}
-    for rows, _, found, said in fit.candidates(asked):
-        both = np.stack([np.asarray(wanted[rows[found.rows], found.items]).ravel(), said])
-        for part, kept in zip(told, (found.pair >= 0, found.pair < 0), strict=True):
-            told[part].append(both[:, kept])
-    for part, blocks in told.items():
-        came, probability = np.concatenate(blocks, axis=1)
-        if len(came):
-            values = {"mean_probability": probability.mean(), "came_true": came.mean()}
-            values["calibration_error"] = calibration.error(came, probability)
-            for name, value in values.items():
-                yield _row(part, RANKER, name, len(asked), float(value))
+def _calibration(fit: Fit, truth: WindowPurchases, most: int) -> Iterator[dict[str, object]]:
+    """How far the probabilities are from what came true: for candidates bought before, and for all others."""
+    customers = fit.history.sample(most)
+    wanted = purchase_matrix(truth, customers, fit.sources.catalogue)
+    by_part: dict[str, list[FloatArray]] = {str(part): [] for part in RANKED[1:]}
+    for rows, _, candidates, probabilities in fit.candidates(customers):
+        came_true = np.asarray(wanted[rows[candidates.rows], candidates.items]).ravel()
+        both, bought = np.stack([came_true, probabilities]), candidates.pair >= 0
+        for part, kept in zip(by_part, (bought, ~bought), strict=True):
+            by_part[part].append(both[:, kept])
+    for part, blocks in by_part.items():
+        came_true, probabilities = np.concatenate(blocks, axis=1)
+        if len(came_true):
+            values = {"mean_probability": probabilities.mean(), "came_true": came_true.mean()}
+            values["calibration_error"] = calibration.error(came_true, probabilities)
+            for measure, value in values.items():
+                yield _row(part, RANKER, measure, len(customers), float(value))

@@ -1,16 +1,17 @@
 """How good are rankings? Measures at k, customer by customer, over the whole catalogue."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
-from perennial.foundation.arrays import BoolArray, Float32Array, FloatArray, IntArray, RealArray, StringArray
+from perennial.foundation.arrays import BoolArray, Float32Array, FloatArray, IntArray, RealArray
+from perennial.foundation.bootstrap import interval
 from perennial.recommend.evaluation.ranking_task import RankingTask, Slice
 
 Scores = Callable[[IntArray], Float32Array]
-"""How much each customer (a row of the split) wants each item of it: shape (customers, items)."""
+"""From rows of customers in the task to their scores of all items of the task, shape (customers, items)."""
 
 DEPTHS = (10, 20)
 MEASURES = ("ndcg", "precision", "recall", "hit")
@@ -18,17 +19,8 @@ _BLOCK = 128
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A mean over customers with its 95 % bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class RankingMetrics:
-    """The measures of each customer, in the customers' order, shape (n,) each, 0 to 1."""
+    """The measures of each customer, in the order of the customers, shape (n,) each, 0 to 1."""
 
     ndcg: FloatArray
     precision: FloatArray
@@ -37,22 +29,22 @@ class RankingMetrics:
 
     def figures(self, k: int) -> dict[str, float]:
         """Means with 95 % bootstrap intervals over customers (`<measure>_low`, `<measure>_high`)."""
-        found: dict[str, float] = {}
+        figures: dict[str, float] = {}
         for name in MEASURES:
-            figure = interval(getattr(self, name))
-            found |= {f"{name}_{k}": figure.mean}
-            found |= {f"{name}_{k}_low": figure.low, f"{name}_{k}_high": figure.high}
-        return found
+            mean = interval(getattr(self, name))
+            figures |= {f"{name}_{k}": mean.mean}
+            figures |= {f"{name}_{k}_low": mean.low, f"{name}_{k}_high": mean.high}
+        return figures
 
 
 @dataclass(frozen=True)
 class JudgedLists:
-    """What rankings were worth on a slice.
+    """How good the rankings of a slice were.
 
     Args:
-        rows: the customers of the split who wanted something of the slice, shape (n,).
-        at: the outcome at each of `DEPTHS`.
-        items: what was ranked first, as columns of the split, −1 for none, shape (n, max(DEPTHS)).
+        rows: the customers of the task who bought something of the slice, shape (n,).
+        at: their metrics at each of `DEPTHS`.
+        items: the items ranked first, as columns of the task, −1 for an empty place, shape (n, max(DEPTHS)).
     """
 
     rows: IntArray
@@ -61,61 +53,30 @@ class JudgedLists:
 
     @property
     def shown(self) -> int:
-        """How many different items are among the first `DEPTHS[0]` of any of them."""
+        """How many different items are in the first `DEPTHS[0]` places of all lists."""
         first = self.items[:, : DEPTHS[0]]
         return len(np.unique(first[first >= 0]))
 
 
-def interval(values: FloatArray, draws: int = 1000) -> Interval:
-    """The mean over customers, bootstrapped; of differences between two rankings it compares them paired."""
-    random, n = np.random.default_rng(0), len(values)
-    means = [values[random.integers(0, n, n)].mean() for _ in range(draws)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(float(values.mean()), float(low), float(high))
-
-
-def over_months(
-    values: Sequence[FloatArray], customer_ids: Sequence[StringArray], draws: int = 1000
-) -> Interval:
-    """The mean over months of the means over customers, bootstrapped.
-
-    Customers are drawn with all their months, since those of one customer are alike.
-
-    Args:
-        values: of each month, one for each customer.
-        customer_ids: whose they are, each customer once in a month.
-        draws: of the bootstrap.
-    """
-    lengths = [len(ids) for ids in customer_ids]
-    names, places = np.unique(np.concatenate(customer_ids).astype(str), return_inverse=True)
-    at = np.repeat(np.arange(len(lengths)), lengths), places
-    sums, there = np.zeros((2, len(lengths), len(names)))
-    sums[at], there[at] = np.concatenate(values), 1
-    drawn = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), draws).T
-    means = (sums @ drawn / (there @ drawn)).mean(axis=0)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(float((sums.sum(axis=1) / there.sum(axis=1)).mean()), float(low), float(high))
-
-
 def hits(lists: IntArray, wanted: sparse.csr_array) -> BoolArray:
-    """Which items of each list were wanted.
+    """Which items of each list the customer bought afterwards.
 
     Args:
-        lists: columns of `wanted`, −1 where nothing fills a place, shape (customers, k).
+        lists: columns of `wanted`, −1 for an empty place, shape (customers, k).
         wanted: what each customer bought, shape (customers, items).
     """
-    found = np.zeros(lists.shape, bool)
+    is_hit = np.zeros(lists.shape, bool)
     rows, places = np.nonzero(lists >= 0)
-    found[rows, places] = np.asarray(wanted[rows, lists[rows, places]]).ravel()
-    return found
+    is_hit[rows, places] = np.asarray(wanted[rows, lists[rows, places]]).ravel()
+    return is_hit
 
 
 def evaluate(hits: BoolArray, wanted: IntArray) -> RankingMetrics:
     """NDCG (Järvelin and Kekäläinen, 2002, binary gains), precision, recall and hit rate at k.
 
     Args:
-        hits: whether the item at each rank was wanted, best rank first, shape (n, k).
-        wanted: how many different items each customer wanted, in the ranking or not; at least 1.
+        hits: whether the customer bought the item at each rank, best rank first, shape (n, k).
+        wanted: how many different items each customer bought, in the ranking or not; at least 1.
     """
     k = hits.shape[1]
     discounts = 1 / np.log2(np.arange(2, k + 2))
@@ -128,64 +89,73 @@ def evaluate(hits: BoolArray, wanted: IntArray) -> RankingMetrics:
     )
 
 
-def judge(split: RankingTask, part: Slice, scores: Scores) -> JudgedLists:
-    """Rank the candidates of a slice for each customer by their scores, and see what was wanted.
+def judge(task: RankingTask, part: Slice, scores: Scores) -> JudgedLists:
+    """Rank the candidates of a slice for each customer by score, and compare with what the customer bought.
 
-    Of equal scores the item that was bought more often before the month comes first.
+    Of two items with the same score, the one with more purchases before the month comes first.
+
+    Args:
+        task: the test month.
+        part: the slice.
+        scores: called with blocks of customers.
     """
-    rows, ranked, hits, wanted = [], [], [], []
-    columns = split.columns(part)
-    for start in range(0, len(split.customer_ids), _BLOCK):
-        block = np.arange(start, min(start + _BLOCK, len(split.customer_ids)))
-        allowed = split.candidates(part, block)
-        targets = split.wanted[block, columns].toarray() & allowed
-        some = targets.any(axis=1)
-        items = top_items(np.where(allowed, scores(block)[:, columns], -np.inf)[some], max(DEPTHS))
-        rows.append(block[some])
+    rows, ranked, is_hit, wanted = [], [], [], []
+    columns = task.columns(part)
+    for start in range(0, len(task.customer_ids), _BLOCK):
+        block = np.arange(start, min(start + _BLOCK, len(task.customer_ids)))
+        candidates = task.candidates(part, block)
+        targets = task.wanted[block, columns].toarray() & candidates
+        has_target = targets.any(axis=1)
+        candidate_scores = np.where(candidates, scores(block)[:, columns], -np.inf)
+        items = top_items(candidate_scores[has_target], max(DEPTHS))
+        rows.append(block[has_target])
         ranked.append(np.where(items >= 0, items + columns.start, -1))
-        hits.append(np.take_along_axis(targets[some], items, axis=1) & (items >= 0))
-        wanted.append(targets[some].sum(axis=1))
-    found, counts = np.concatenate(hits), np.concatenate(wanted)
-    at = {k: evaluate(found[:, :k], counts) for k in DEPTHS}
+        is_hit.append(np.take_along_axis(targets[has_target], items, axis=1) & (items >= 0))
+        wanted.append(targets[has_target].sum(axis=1))
+    all_hits, counts = np.concatenate(is_hit), np.concatenate(wanted)
+    at = {k: evaluate(all_hits[:, :k], counts) for k in DEPTHS}
     return JudgedLists(np.concatenate(rows), at, np.concatenate(ranked))
 
 
 def novelty(lists: IntArray, shares: FloatArray) -> FloatArray:
-    """Mean surprise of each list in bits: −log2 of the share who bought an item (Zhou et al. 2010).
+    """Mean surprise of each list in bits: −log2 of the share of buyers of an item (Zhou et al. 2010).
 
     Args:
-        lists: items, −1 for none, shape (n, k).
-        shares: of the customers who bought each item before, above 0.
+        lists: items, −1 for an empty place, shape (n, k).
+        shares: the share of customers who bought each item before, above 0, shape (items,).
     """
-    there = lists >= 0
-    bits = np.where(there, -np.log2(shares)[lists], 0)
-    return bits.sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+    filled = lists >= 0
+    bits = np.where(filled, -np.log2(shares)[lists], 0)
+    return bits.sum(axis=1) / np.maximum(filled.sum(axis=1), 1)
 
 
 def diversity(lists: IntArray, vectors: Float32Array) -> FloatArray:
-    """Mean distance (1 − cosine) of the pairs of items in each list; 1 where there are no two of them.
+    """Mean distance (1 − cosine) over the pairs of items in each list; 1 for a list of fewer than two items.
 
     Args:
-        lists: items, −1 for none, shape (n, k).
-        vectors: of unit length, zeros for what is like nothing, shape (items, width).
+        lists: items, −1 for an empty place, shape (n, k).
+        vectors: of unit length, or zeros for an item without a vector, shape (items, width).
     """
-    found = []
+    distances = []
     for start in range(0, len(lists), _BLOCK):
         block = lists[start : start + _BLOCK]
-        held = np.where((block >= 0)[..., None], vectors[block], 0).astype(np.float64)
-        alike = (held.sum(axis=1) ** 2).sum(axis=1) - (held**2).sum(axis=(1, 2))
+        of_items = np.where((block >= 0)[..., None], vectors[block], 0).astype(np.float64)
+        cosines = (of_items.sum(axis=1) ** 2).sum(axis=1) - (of_items**2).sum(axis=(1, 2))
         count = (block >= 0).sum(axis=1)
-        found.append(1 - alike / np.maximum(count * (count - 1), 1))
-    return np.concatenate(found)
+        distances.append(1 - cosines / np.maximum(count * (count - 1), 1))
+    return np.concatenate(distances)
 
 
 def top_items(scores: RealArray, k: int) -> IntArray:
-    """The columns of the k highest finite scores of each row, best first, equals by column; −1 fills up."""
+    """The columns of the k highest finite scores of each row, best first, equal scores by column.
+
+    −1 stands in the places that are left, shape (rows, k).
+    """
     k_th = np.partition(scores, max(0, scores.shape[1] - k), axis=1)[:, max(0, scores.shape[1] - k)]
     rows, columns = np.nonzero((scores >= k_th[:, None]) & (scores > -np.inf))
     order = np.lexsort((columns, -scores[rows, columns], rows))
     rows, columns = rows[order], columns[order]
     place = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    found = np.full((len(scores), k), -1, np.int64)
-    found[rows[place < k], place[place < k]] = columns[place < k]
-    return found
+    top = np.full((len(scores), k), -1, np.int64)
+    top[rows[place < k], place[place < k]] = columns[place < k]
+    return top

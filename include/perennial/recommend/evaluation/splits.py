@@ -1,4 +1,4 @@
-"""Where the past ends: moments up to which purchases are known, and what was bought after them."""
+"""Past and future: the moment up to which purchases are known, and what was bought after it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ from perennial.foundation.modelling.promotion import WINDOW
 from perennial.recommend.data import tables
 from perennial.recommend.data.window_purchases import WindowPurchases, purchases_in_window
 
-_HELD_OUT_ON = date(2000, 1, 1)
-"""Where each customer's clock is set to, if each has a clock of their own."""
+_LEAVE_LAST_DAY = date(2000, 1, 1)
+"""The day of the cutoff where each customer has a cutoff of their own; their times are moved to it."""
 
 
 class SplitKind(StrEnum):
-    """How past and future are told apart."""
+    """How purchases are split into past and future."""
 
     TEMPORAL = "temporal"
     LEAVE_LAST = "leave-last"
 
 
 class TooShortError(ValueError):
-    """The purchases do not reach back far enough to learn from one part and be judged by another."""
+    """There are too few purchases to train on one part and test on another."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Cutoff:
     """A moment that ends the past.
 
     Args:
-        day: the last day that is known.
-        known: the events through it.
-        later: the events after it.
-        window: for how long after it one has to say what is bought.
+        day: the last known day.
+        known: the events through that day.
+        later: the events after that day.
+        window: how long after it purchases are predicted.
     """
 
     day: date
@@ -46,107 +46,118 @@ class Cutoff:
     later: ir.Table
     window: timedelta
 
-    def lines(self) -> pa.Table:
-        """What was bought by then, as `history.lines` has it."""
+    def order_lines(self) -> pa.Table:
+        """The known purchases, as `data.tables.order_lines` returns them."""
         return tables.order_lines(self.known, self.day).to_pyarrow()
 
-    def bought(self, items: pa.Array, window: timedelta | None = None) -> WindowPurchases:
-        """What was bought of these items in the window that follows, or in a longer one."""
-        wares = ibis.memtable(pa.table({"item_id": items}))
-        return purchases_in_window(tables.purchases(self.later), wares, self.day, window or self.window)
+    def purchases_after(self, items: pa.Array, window: timedelta | None = None) -> WindowPurchases:
+        """What was bought of these items in the window after the cutoff, or in a longer window."""
+        item_table = ibis.memtable(pa.table({"item_id": items}))
+        purchases = tables.purchases(self.later)
+        return purchases_in_window(purchases, item_table, self.day, window or self.window)
 
 
 @dataclass(frozen=True)
 class Splits:
-    """What a recommender is judged on, and what it learns from.
+    """The cutoffs that a recommender is tested on and trained on.
 
     Args:
-        test: the newest.
-        tested: how long the time is whose purchases are foreseen.
-        past: earlier ones, the newest first; their windows had ended by the test.
+        test: the newest cutoff.
+        test_length: how long after it purchases are predicted.
+        past: earlier cutoffs, the newest first; their windows end before the test begins.
     """
 
     test: Cutoff
-    tested: timedelta
+    test_length: timedelta
     past: Sequence[Cutoff]
 
 
 def temporal(events: ir.Table, windows: int, every_days: int, first: date | None = None) -> Splits:
-    """One moment for all customers: what was bought from a day on is foreseen from what was before.
+    """One cutoff for all customers: purchases from a day on are predicted from the purchases before it.
 
-    Windows are as long as those of the daily model, or shorter where the purchases do not reach back so far.
+    Windows are as long as those of the daily model, or shorter if the purchases do not reach back so far.
 
     Args:
-        events: purchases, all of them.
-        windows: how many past windows there are to learn from.
-        every_days: they begin at most so many days apart.
-        first: the first day that is foreseen; None: the purchases of one window are.
+        events: all purchases.
+        windows: how many past windows to train on.
+        every_days: the most days between the beginnings of two windows.
+        first: the first day to predict; None: the test is one window long.
 
     Raises:
-        TooShortError: there is too little before or after that day.
+        TooShortError: there are too few days before that day, or no purchases from it on.
     """
     days = events.occurred_at.date()
     ends = events.aggregate(begin=days.min(), end=days.max()).to_pyarrow().to_pylist()[0]
-    one, least = timedelta(days=1), windows + 1
-    begin, after = ends["begin"], ends["end"] + one
+    one_day, least = timedelta(days=1), windows + 1
+    begin, after = ends["begin"], ends["end"] + one_day
     if first is None:
-        first = after - max(one, min(WINDOW, _whole((after - begin) / (least + 1))))
-    window = min(WINDOW, _whole((first - begin) / least), after - first)
-    if window < one:
+        first = after - max(one_day, min(WINDOW, _whole_days((after - begin) / (least + 1))))
+    window = min(WINDOW, _whole_days((first - begin) / least), after - first)
+    if window < one_day:
         raise TooShortError(
-            f"found purchases from {begin} to {ends['end']} and {first} as the first day to foresee; allowed "
-            f"is one with at least {least} days before it and a purchase on it or later (or SPLIT=leave-last)"
+            f"found purchases from {begin} to {ends['end']} and {first} as the first day to predict; "
+            f"allowed is a day with at least {least} days before it and a purchase on it or later "
+            "(or SPLIT=leave-last)"
         )
     apart = min(window, timedelta(days=every_days))
-    ended = [first - one, *(first - one - window - apart * back for back in range(windows))]
-    cuts = [Cutoff(day, events.filter(events.occurred_at < end_of(day)), events, window) for day in ended]
-    return Splits(cuts[0], after - first, cuts[1:])
+    last_days = [first - one_day, *(first - one_day - window - apart * back for back in range(windows))]
+    cutoffs = [
+        Cutoff(day, events.filter(events.occurred_at < end_of(day)), events, window) for day in last_days
+    ]
+    return Splits(cutoffs[0], after - first, cutoffs[1:])
 
 
-def _whole(length: timedelta) -> timedelta:
+def _whole_days(length: timedelta) -> timedelta:
     return timedelta(days=length.days)
 
 
 def leave_last(events: ir.Table, windows: int) -> Splits:
-    """For each customer what the last order holds is foreseen from the orders before it.
+    """The items of each customer's last order are predicted from the orders before it.
 
-    Each customer has a clock of their own: ages count from the order that is foreseen, and so do those of
-    all others, whose orders are foreseen at the same time. The past cuts foresee the orders before the last.
-    A customer of one order is known, and never asked about.
+    Each customer has a clock of their own: ages count back from the order to predict. The orders to predict
+    of all customers have the same time. The past cutoffs predict the order before the last, and so on.
+    A customer with one order is known, but no purchases of this customer are predicted.
 
     Args:
-        events: purchases, all of them; one without an order is one by its moment.
-        windows: how many earlier orders there are to learn from.
+        events: all purchases; lines without an order and with the same time are one order.
+        windows: how many earlier orders to train on.
 
     Raises:
-        TooShortError: nobody has two orders.
+        TooShortError: no customer has two orders.
     """
     order = ibis.coalesce(events.order_id, events.occurred_at.epoch_seconds().cast("string"))
-    rows = events.mutate(order_id=order)
-    moment = rows.occurred_at.epoch_seconds().min().over(ibis.window(group_by=["customer_id", "order_id"]))
-    rows = rows.mutate(moment=moment.cast("int64"))
-    newest_first = ibis.window(group_by="customer_id", order_by=[rows.moment.desc(), rows.order_id.desc()])
-    ranked = rows.mutate(back=ibis.dense_rank().over(newest_first))
+    lines = events.mutate(order_id=order)
+    moment = lines.occurred_at.epoch_seconds().min().over(ibis.window(group_by=["customer_id", "order_id"]))
+    lines = lines.mutate(moment=moment.cast("int64"))
+    newest_first = ibis.window(group_by="customer_id", order_by=[lines.moment.desc(), lines.order_id.desc()])
+    ranked = lines.mutate(back=ibis.dense_rank().over(newest_first))
     counted = ranked.mutate(
         orders=ranked.back.max().over(ibis.window(group_by="customer_id")) + 1
     ).to_pyarrow()
     if pc.max(counted["orders"]).as_py() < 2:
-        raise TooShortError("found no customer with two orders; allowed are tables where some come again")
-    cuts = [_before_order(ibis.memtable(counted), back) for back in range(windows + 1)]
-    return Splits(cuts[0], cuts[0].window, cuts[1:])
+        raise TooShortError("found no customer with two orders; at least one such customer is needed")
+    cutoffs = [_before_order(ibis.memtable(counted), back) for back in range(windows + 1)]
+    return Splits(cutoffs[0], cutoffs[0].window, cutoffs[1:])
 
 
 def _before_order(ranked: ir.Table, back: int) -> Cutoff:
-    """Each customer as of the order that is so many before the last, at the end of `_HELD_OUT_ON`."""
-    held = ibis.ifelse(ranked.orders == 1, -1, back)
-    rows = ranked.mutate(held=held)
-    asked = ibis.ifelse(rows.back == ibis.greatest(rows.held, 0), rows.moment, ibis.null("int64"))
-    rows = rows.mutate(asked=asked.max().over(ibis.window(group_by="customer_id")))
-    end = int(end_of(_HELD_OUT_ON).timestamp())
-    then, before = rows.filter(rows.back == rows.held), rows.filter(rows.back > rows.held)
+    """Each customer as of an order, moved to the end of `_LEAVE_LAST_DAY`.
+
+    Args:
+        ranked: lines with `moment` (seconds), `back` (0 for a customer's last order) and `orders` (how many).
+        back: which order to predict: 0 is the last.
+    """
+    target = ibis.ifelse(ranked.orders == 1, -1, back)
+    lines = ranked.mutate(target=target)
+    is_target = lines.back == ibis.greatest(lines.target, 0)
+    target_moment = ibis.ifelse(is_target, lines.moment, ibis.null("int64"))
+    lines = lines.mutate(target_moment=target_moment.max().over(ibis.window(group_by="customer_id")))
+    end = int(end_of(_LEAVE_LAST_DAY).timestamp())
+    then, before = lines.filter(lines.back == lines.target), lines.filter(lines.back > lines.target)
     later = then.mutate(occurred_at=_instant(ibis.literal(end)))
-    known = before.mutate(occurred_at=_instant(ibis.least(end - 1, end + before.moment - before.asked)))
-    return Cutoff(_HELD_OUT_ON, known, later, timedelta(days=1))
+    moved = ibis.least(end - 1, end + before.moment - before.target_moment)
+    known = before.mutate(occurred_at=_instant(moved))
+    return Cutoff(_LEAVE_LAST_DAY, known, later, timedelta(days=1))
 
 
 def _instant(seconds: ir.IntegerValue) -> ir.TimestampValue:

@@ -1,1 +1,1 @@
-"""What is shown to whom, against the catalogue: shares, pictures, a page."""
+"""Which items are recommended, compared with the catalogue and with purchases: shares, pictures, a page."""

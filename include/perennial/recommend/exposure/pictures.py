@@ -1,6 +1,4 @@
-"""Pictures of exposure as SVG: who is shown against catalogue and purchases, and what variety costs."""
-
-from collections.abc import Sequence
+"""A picture of exposure as SVG: shares of recommendations beside those of catalogue and purchases."""
 
 import matplotlib as mpl
 import pyarrow as pa
@@ -10,7 +8,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from perennial.foundation.pages import STYLE, svg
-from perennial.recommend.exposure.shares import Step
 
 _SHARES = {
     "of_catalogue": ("of the catalogue", "#94a3b8"),
@@ -18,13 +15,16 @@ _SHARES = {
     "of_recommendations": ("of recommendations", "#0f766e"),
 }
 _INCHES_A_ROW = 0.24
-_BAND = "#ccfbf1"
 
 
 def shares(exposure: pa.Table) -> str:
-    """The shares of each group, a panel for each dimension of `exposure.exposure`."""
+    """The shares of each group, a panel for each dimension.
+
+    Args:
+        exposure: as `shares.exposure` returns it.
+    """
     dimensions = pc.unique(exposure["dimension"]).to_pylist()
-    panels = [exposure.filter(pc.equal(exposure["dimension"], one)) for one in dimensions]
+    panels = [exposure.filter(pc.equal(exposure["dimension"], dimension)) for dimension in dimensions]
     deepest = max(panel.num_rows for panel in panels)
     with mpl.rc_context(STYLE | {"axes.grid.axis": "both"}):
         figure = Figure(figsize=(10.6, 2 * (0.9 + _INCHES_A_ROW * deepest)), layout="constrained")
@@ -40,33 +40,4 @@ def shares(exposure: pa.Table) -> str:
             axes.set_title(dimension, loc="left", fontsize=10)
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper right", ncols=3, handlelength=1)
-        return svg(figure)
-
-
-def cost(steps: Sequence[Step], setting: str) -> str:
-    """What a setting buys and costs: NDCG@k with its change's 95 % band, over the Gini coefficient.
-
-    Args:
-        steps: of `exposure.cost_curve`.
-        setting: what it is called; each point says its value.
-    """
-    across, up = [step.spread.gini for step in steps], [step.ndcg.mean for step in steps]
-    with mpl.rc_context(STYLE | {"axes.grid.axis": "both"}):
-        figure = Figure(figsize=(5.2, 3.4), layout="constrained")
-        FigureCanvasSVG(figure)
-        axes = figure.subplots()
-        low, high = ([up[0] + getattr(step.change, end) for step in steps] for end in ("low", "high"))
-        axes.fill_between(across, low, high, color=_BAND, linewidth=0)
-        axes.plot(across, up, color="#0f766e", marker="o", markersize=4)
-        for step in steps:
-            place = step.spread.gini, step.ndcg.mean
-            axes.annotate(
-                f"{step.setting:g}", place, xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8
-            )
-        axes.set(
-            xlabel="concentration of what is shown (Gini)",
-            ylabel="NDCG",
-            title=f"Each point: {setting}",
-        )
-        axes.invert_xaxis()
         return svg(figure)

@@ -1,4 +1,4 @@
-"""The page of a day: which brands, categories, prices and favourites are shown, and how narrowly."""
+"""The page of a day: which brands, categories, prices and popular items are shown, and how concentrated."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class ShownItems:
     """What was recommended.
 
     Args:
-        customers: who got a list.
-        drawn: places that chance filled.
+        customers: how many customers got a list.
+        drawn: how many places were filled by chance with new items.
         counts: how often each item of the catalogue was shown, shape (items,).
     """
 
@@ -33,44 +33,48 @@ class ShownItems:
 
     @property
     def places(self) -> int:
-        """Of all lists."""
+        """How many places all lists have together."""
         return int(self.counts.sum())
 
 
-def publish(found: ShownItems, fit: Fit, version: int, day: date, words: ReportWords, reports: Path) -> str:
-    """Write the page of a day and the list of all days; the page's path below the folder of the reports.
+def publish(shown: ShownItems, fit: Fit, version: int, day: date, words: ReportWords, reports: Path) -> str:
+    """Write the page of a day and the list of all days.
 
     Args:
-        found: what was recommended on the day.
-        fit: by what.
+        shown: what was recommended on the day.
+        fit: the fit that recommended it.
         version: of the recommender.
         day: the day.
-        words: how reports speak.
-        reports: their folder.
+        words: the words of the reports.
+        reports: the folder of the reports.
+
+    Returns:
+        The path of the page below the folder of the reports.
     """
     item_features, catalogue = fit.sources.item_features, fit.sources.catalogue
     buyers = item_features.buyers_lately.astype(np.int64)
     bought = np.bincount(fit.history.items, minlength=len(catalogue)).astype(float)
     prices = np.where(bought > 0, np.exp(item_features.column("log_price")), np.nan)
-    table = exposure(groupings(catalogue, buyers, prices), found.counts, bought)
-    spread = Spread.of(found.counts, buyers)
+    table = exposure(groupings(catalogue, buyers, prices), shown.counts, bought)
+    spread = Spread.of(shown.counts, buyers)
     page = (
         templates(_TEMPLATES)
         .get_template("exposure.html.j2")
         .render(
             words=words,
-            shown=found,
+            shown=shown,
             version=version,
             day=day,
             rows=table.to_pylist(),
             picture=pictures.shares(table),
-            sentence=lambda one: _sentence(one, spread),
+            sentence=_sentence(shown, spread),
             percent=lambda share: f"{share:.1%}",
             date_of=date_of,
         )
     )
     folder = reports / FOLDER
     write(folder / f"{day}.html", page)
+    # Another process may write the page of another day meanwhile: list the days until nothing changes.
     days: list[date] = []
     while days != (days := sorted(_days(folder.glob("*-*-*.html")), reverse=True)):
         index = templates(_TEMPLATES).get_template("exposure_days.html.j2")
@@ -78,10 +82,11 @@ def publish(found: ShownItems, fit: Fit, version: int, day: date, words: ReportW
     return f"{FOLDER}/{day}.html"
 
 
-def _sentence(found: ShownItems, spread: Spread) -> str:
-    drawn = found.drawn / max(1, found.places)
+def _sentence(shown: ShownItems, spread: Spread) -> str:
+    drawn = shown.drawn / max(1, shown.places)
     return (
-        f"{spread.coverage:.1%} of the items are shown to somebody (concentration {spread.gini:.2f}); "
+        f"{spread.coverage:.1%} of the items are shown to at least one customer "
+        f"(concentration {spread.gini:.2f}); "
         f"{spread.head:.1%} of all places go to the tenth of items with most buyers, "
         f"and {drawn:.1%} of the places were drawn by chance for new items."
     )

@@ -1,10 +1,6 @@
-"""Who gets shown? Shares of brands, categories, popularity and price, against catalogue and purchases.
+"""Which items are shown? Shares by brand, category, popularity and price, beside catalogue and purchases."""
 
-And what it costs to lean away from what everybody buys: scores are divided by a power of the item's buyers,
-and the accuracy is measured for each power.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self
@@ -12,21 +8,19 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy import sparse
 
 from perennial.foundation.arrays import FloatArray, Int32Array, IntArray, StringArray
 from perennial.recommend.data.catalogue import Catalogue
-from perennial.recommend.evaluation.metrics import Interval, evaluate, hits, interval
 
 NOT_KNOWN, OTHERS = "not known", "others"
-_SHOWN = 12
-"""Groups of a dimension that are told apart; the smaller ones are counted together."""
-_DECILES, _BANDS = 10, 5
+_MAX_GROUPS = 12
+"""The most groups of a dimension; smaller groups are counted together as `OTHERS`."""
+_DECILES, _PRICE_BANDS = 10, 5
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """A dimension by which items are told apart: names, and the code of each item, shape (items,)."""
+    """A dimension of the report: the names of its groups, and the group code of each item, shape (items,)."""
 
     names: Sequence[str]
     codes: IntArray
@@ -48,11 +42,11 @@ def groupings(catalogue: Catalogue, buyers: IntArray, prices: FloatArray) -> dic
     }
 
 
-def exposure(found: Mapping[str, Grouping], shown: IntArray, bought: FloatArray) -> pa.Table:
-    """Shares of each group of each dimension; those of a dimension sum to 1 in each column.
+def exposure(dimensions: Mapping[str, Grouping], shown: IntArray, bought: FloatArray) -> pa.Table:
+    """The shares of each group of each dimension; the shares of a dimension sum to 1 in each column.
 
     Args:
-        found: `groupings`.
+        dimensions: as `groupings` returns them.
         shown: how often each item was recommended, shape (items,).
         bought: how often it was bought, shape (items,).
 
@@ -60,7 +54,7 @@ def exposure(found: Mapping[str, Grouping], shown: IntArray, bought: FloatArray)
         `dimension, group, items, of_catalogue, of_purchases, of_recommendations`.
     """
     rows = []
-    for dimension, grouping in found.items():
+    for dimension, grouping in dimensions.items():
         counts = [
             np.bincount(grouping.codes, weights, minlength=len(grouping.names))
             for weights in (np.ones(len(shown)), bought, shown)
@@ -90,9 +84,9 @@ class Spread:
     """How recommendations spread over the catalogue.
 
     Args:
-        coverage: share of the items that anybody was shown.
-        gini: 0 when all items were shown equally often, near 1 when one had it all.
-        head: share of what was shown that belongs to the tenth of items with most buyers.
+        coverage: share of the items that were shown to at least one customer.
+        gini: 0 if all items were shown equally often, near 1 if only one item was shown.
+        head: share of all places that show the tenth of items with most buyers.
     """
 
     coverage: float
@@ -101,7 +95,7 @@ class Spread:
 
     @classmethod
     def of(cls, shown: IntArray, buyers: IntArray) -> Self:
-        """From how often each item was shown, and how many customers bought it; shape (items,) each."""
+        """From how often each item was shown and how many customers bought it, shape (items,) each."""
         most = np.argsort(-buyers, kind="stable")[: max(1, len(buyers) // 10)]
         return cls(float((shown > 0).mean()), gini(shown), float(shown[most].sum() / max(shown.sum(), 1)))
 
@@ -114,62 +108,32 @@ def gini(counts: NDArray[np.integer]) -> float:
 
 
 def counts(lists: IntArray, size: int) -> IntArray:
-    """How often each of `size` items is in lists of rows of items, −1 for none."""
+    """How often each item is in the lists, shape (size,).
+
+    Args:
+        lists: rows of items, −1 for an empty place.
+        size: the number of items.
+    """
     return np.bincount(lists[lists >= 0], minlength=size)
 
 
-@dataclass(frozen=True)
-class Step:
-    """What one setting gives.
-
-    Args:
-        setting: its value.
-        ndcg: mean over customers, with its interval.
-        change: of each customer against the first step, paired.
-        spread: over the catalogue.
-    """
-
-    setting: float
-    ndcg: Interval
-    change: Interval
-    spread: Spread
-
-
-def cost_curve(
-    settings: Sequence[float], lists: Callable[[float], IntArray], wanted: sparse.csr_array, buyers: IntArray
-) -> list[Step]:
-    """Accuracy and spread for each value of a setting, against its first value.
-
-    Args:
-        settings: the first is what the others are compared with.
-        lists: from a value to the items of each customer's list, −1 for none, shape (customers, k).
-        wanted: what each customer bought afterwards, as booleans, shape (customers, items); who wanted
-            nothing is left out.
-        buyers: how many customers bought each item before, shape (items,).
-    """
-    asked = np.diff(wanted.indptr) > 0
-    found: list[Step] = []
-    reference = np.zeros(0)
-    for setting in settings:
-        shown = lists(setting)
-        ndcg = evaluate(hits(shown, wanted)[asked], np.diff(wanted.indptr)[asked]).ndcg
-        reference = reference if found else ndcg
-        spread = Spread.of(counts(shown, len(buyers)), buyers)
-        found.append(Step(setting, interval(ndcg), interval(ndcg - reference), spread))
-    return found
-
-
 def _largest(codes: Int32Array, names: StringArray, weights: IntArray) -> Grouping:
-    """The groups with most purchases by name; the rest together, and what has none, at the end."""
+    """The groups with most buyers; then all other groups together; then the items without a group.
+
+    Args:
+        codes: the group of each item, −1 for none, shape (items,).
+        names: of the groups.
+        weights: buyers of each item, shape (items,).
+    """
     sizes = np.bincount(codes[codes >= 0], weights[codes >= 0], minlength=len(names))
-    kept = np.argsort(-sizes, kind="stable")[:_SHOWN]
+    kept = np.argsort(-sizes, kind="stable")[:_MAX_GROUPS]
     place = np.full(len(names) + 1, len(kept))
     place[kept], place[-1] = np.arange(len(kept)), len(kept) + 1
     return _present(place[codes], [*(str(names[code]) for code in kept), OTHERS, NOT_KNOWN])
 
 
 def _deciles(buyers: IntArray) -> Grouping:
-    """Tenths of the items by their buyers, the most bought first."""
+    """Tenths of the items by number of buyers, the most bought first."""
     rank = np.empty(len(buyers), np.int64)
     rank[np.argsort(-buyers, kind="stable")] = np.arange(len(buyers))
     names = ["1 (most bought)", *map(str, range(2, _DECILES)), f"{_DECILES} (least bought)"]
@@ -177,10 +141,12 @@ def _deciles(buyers: IntArray) -> Grouping:
 
 
 def _price_bands(prices: FloatArray) -> Grouping:
-    """Fifths of the items by price, the cheapest first; unknown ones at the end."""
+    """Fifths of the items by price, the cheapest first; items without a known price at the end."""
     known = ~np.isnan(prices)
     inner = (
-        np.unique(np.quantile(prices[known], np.arange(1, _BANDS) / _BANDS)) if known.any() else np.zeros(0)
+        np.unique(np.quantile(prices[known], np.arange(1, _PRICE_BANDS) / _PRICE_BANDS))
+        if known.any()
+        else np.zeros(0)
     )
     codes = np.where(known, np.searchsorted(inner, prices, side="right"), len(inner) + 1)
     between = (f"{low:.2f} to {high:.2f}" for low, high in pairwise(inner))
@@ -189,6 +155,6 @@ def _price_bands(prices: FloatArray) -> Grouping:
 
 
 def _present(codes: IntArray, names: Sequence[str]) -> Grouping:
-    """Only the groups that any item is in."""
-    held, found = np.unique(codes, return_inverse=True)
-    return Grouping([names[code] for code in held], found)
+    """Only the groups with at least one item."""
+    used, new_codes = np.unique(codes, return_inverse=True)
+    return Grouping([names[code] for code in used], new_codes)

@@ -7,44 +7,13 @@ probability written down is exact, so that what was shown can be weighed by it l
 follows from the scores without any chance: probability 1.
 """
 
-from dataclasses import dataclass
-from datetime import date
-
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
-from perennial.foundation.arrays import BoolArray, FloatArray, IntArray, RealArray, StringArray
+from perennial.foundation.arrays import BoolArray, FloatArray, IntArray, RealArray
+from perennial.foundation.chance import KeyedChance
 from perennial.recommend.lists.eligibility import EligibilityRules
 
-Keys = NDArray[np.uint64]
 _LEAST = 1e-12
-
-
-@dataclass(frozen=True)
-class KeyedChance:
-    """A die that a customer, an item and a day decide: thrown again, it falls the same way.
-
-    Args:
-        customers: `keys` of the customers of a block.
-        items: `keys` of the items of the catalogue.
-        day: the day.
-    """
-
-    customers: Keys
-    items: Keys
-    day: date
-
-    def of(self, rows: IntArray, items: IntArray) -> FloatArray:
-        """A number for each pair, uniform in (0, 1) and independent of all others."""
-        customers = _mixed(self.customers + np.uint64(self.day.toordinal()))
-        bits = _mixed(customers[rows] ^ self.items[items]) >> np.uint64(11)
-        return (bits.astype(np.float64) + 0.5) / 2.0**53
-
-
-def keys(names: StringArray) -> Keys:
-    """Names as numbers of 64 bits, the same on every machine."""
-    return pd.util.hash_array(names)
 
 
 def insert_new_items(
@@ -85,7 +54,7 @@ def insert_new_items(
     found, room = found[room > 0], room[room > 0]
     place = np.arange(len(found)) - np.searchsorted(rows[found], rows[found])
     lot = rows[found] * lots + place % np.minimum(lots, room)
-    drawn, probability = _draw(lot, scores[found], chance.of(rows[found], items[found]))
+    drawn, probability = _draw(lot, scores[found], chance.uniform(rows[found], items[found]))
     return _inserted(lists, rows[found[drawn]], found[drawn], probability, one_in)
 
 
@@ -110,10 +79,3 @@ def _inserted(
     found = np.take_along_axis(lists, np.cumsum(own, axis=1) - 1, axis=1)
     found[at], probabilities[at] = drawn, probability
     return found, probabilities
-
-
-def _mixed(numbers: Keys) -> Keys:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014): every bit decides over every other."""
-    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return numbers ^ (numbers >> np.uint64(31))

@@ -8,11 +8,12 @@ from typing import Self
 import numpy as np
 
 from perennial.foundation.arrays import BoolArray, FloatArray, IntArray
+from perennial.foundation.chance import KeyedChance, Keys, keys
 from perennial.recommend.features.matrix import CustomerBlock
 from perennial.recommend.features.pairs import Candidates
 from perennial.recommend.lists.diversity import penalise_popularity, select_diverse
 from perennial.recommend.lists.eligibility import EligibilityRules
-from perennial.recommend.lists.exploration import KeyedChance, Keys, insert_new_items, keys
+from perennial.recommend.lists.exploration import insert_new_items
 from perennial.recommend.lists.reasons import RankedLists
 from perennial.recommend.settings import RecommenderSettings
 from perennial.recommend.sources.new_items import NewItems

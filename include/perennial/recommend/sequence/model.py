@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from perennial.foundation.arrays import Float32Array, IntArray, StringArray
-from perennial.foundation.encoder import best_device
+from perennial.foundation.hardware import best_device
 from perennial.recommend.arrays.lookup import find
 from perennial.recommend.arrays.nearest_items import nearest_items
 from perennial.recommend.data.catalogue import Catalogue

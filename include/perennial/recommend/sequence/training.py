@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from perennial.foundation.arrays import Float32Array, FloatArray, IntArray, StringArray
-from perennial.foundation.encoder import best_device
+from perennial.foundation.hardware import best_device
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.sequence import inputs

@@ -1,7 +1,8 @@
 """Equal content: what every rerun and kill test compares (DESIGN section 3).
 
-Same keys; exact except floats; float64 within 1e-9 relative, float32 within 1e-5; text vectors by a cosine of
-at least 0.999, and what is computed from them within 1e-3. Registry version numbers are left out.
+The keys are the same. Values are equal; float64 within 1e-9 relative, float32 within 1e-5, text vectors by a
+cosine of at least 0.999, and figures computed from them within 1e-3. Version numbers of the registry are left
+out.
 """
 
 import json
@@ -25,10 +26,10 @@ COSINE = 0.999
 def differences(left: Lake, right: Lake, tables: Iterable[str] = contracts.CONTRACTS) -> list[str]:
     """One sentence for each table and column in which two lakes differ; empty when their content is equal.
 
-    Of the tables, those that both hold: a lake's or a vault's.
+    Only tables that both have are compared: those of a lake or of a vault.
     """
-    held = [name for name in tables if name in left.tables and name in right.tables]
-    return [sentence for name in held for sentence in _table(contracts.CONTRACTS[name], left, right)]
+    common = [name for name in tables if name in left.tables and name in right.tables]
+    return [sentence for name in common for sentence in _table(contracts.CONTRACTS[name], left, right)]
 
 
 def rows(lake: Lake, name: str) -> list[dict]:
@@ -51,7 +52,7 @@ def _table(contract: Contract, left: Lake, right: Lake) -> Iterator[str]:
         yield f"{contract.name}: {sizes}; {len(extra)} keys differ: {sorted(extra)[:3]}"
         return
     for field in contract.schema:
-        # Most columns are the same to the bit; only the others are worth a look at each value.
+        # Most columns are equal to the bit; only the others are compared value by value.
         if field.name in LEFT_OUT or ours[field.name].equals(theirs[field.name]):
             continue
         wrong = _unlike(ours[field.name], theirs[field.name], field, contract)

@@ -1,4 +1,4 @@
-"""A second encoder where there is no hub: small, of random weights, with the packaged one's tokenizer.
+"""A second encoder without the model hub: small, with random weights and the packaged encoder's tokenizer.
 
 `small_encoder` and `two_encoders` are fixtures.
 """
@@ -43,13 +43,13 @@ def small(folder: Path, seed: int = 0) -> Choice:
     return Choice(name=str(folder), weights_sha256=weights)
 
 
-def declare(other: Choice, config: Path, tokens_per_shard: int) -> None:
-    """Put the settings, with the encoder as `small` and a template `short`, into a folder of their own."""
+def declare(choice: Choice, config: Path, tokens_per_shard: int) -> None:
+    """Write the settings, with the encoder as `small` and a template `short`, into another folder."""
     shutil.copytree(settings.settings().config, config)
-    found = yaml.safe_load((config / "embeddings.yaml").read_text())
-    found["encoders"]["small"] = other.model_dump(mode="json")
-    found["templates"]["short"] = {"parts": ["{title}"]}
-    (config / "embeddings.yaml").write_text(yaml.safe_dump(found | {"tokens_per_shard": tokens_per_shard}))
+    declared = yaml.safe_load((config / "embeddings.yaml").read_text())
+    declared["encoders"]["small"] = choice.model_dump(mode="json")
+    declared["templates"]["short"] = {"parts": ["{title}"]}
+    (config / "embeddings.yaml").write_text(yaml.safe_dump(declared | {"tokens_per_shard": tokens_per_shard}))
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +60,7 @@ def small_encoder(tmp_path_factory: pytest.TempPathFactory) -> Choice:
 
 @pytest.fixture
 def two_encoders(shop: Path, small_encoder: Choice, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The shop, which knows the small encoder too and has shards of some five short texts."""
+    """The shop with the small encoder declared too, and shards of about five short texts."""
     declare(small_encoder, shop / "config", 25)
     monkeypatch.setenv("PERENNIAL_CONFIG", str(shop / "config"))
     settings.settings.cache_clear()

@@ -1,6 +1,6 @@
-"""A small shop to learn from, and an MLflow of one's own: real tables, a real tracking store, little data.
+"""A small shop to train on, and an empty MLflow: real tables, a real tracking store, little data.
 
-Even customers come every few days and buy their favourite; odd ones have stayed away since the summer.
+Even customers come every few days and buy their favourite item; odd ones have stayed away since the summer.
 """
 
 import shutil
@@ -29,7 +29,7 @@ _SUMMER = date(2017, 8, 1)
 
 @cache
 def empty_mlflow(folder: Path) -> Path:
-    """MLflow's database without any content: it takes seconds to make, and nothing to copy."""
+    """An empty database of MLflow: making it takes seconds, copying it no time."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     folder.mkdir()
@@ -41,7 +41,7 @@ def empty_mlflow(folder: Path) -> Path:
 def endpoint(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Endpoint:
-    """An empty MLflow, artifacts and all in the test's own folder."""
+    """An empty MLflow, with its artifacts in the test's own folder."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(empty_mlflow(tmp_path_factory.getbasetemp() / "mlflow"), tmp_path / "mlflow.db")
     return Endpoint(f"sqlite:///{tmp_path}/mlflow.db")
@@ -51,9 +51,9 @@ def fill(lake: Lake, *, through: date = DAY, days: tuple[date, ...] = (DAY,)) ->
     """Put the shop into the lake: events through a day, the catalogue, its vectors, and profiles.
 
     Args:
-        lake: an empty one.
+        lake: an empty lake.
         through: the last day with events.
-        days: they and their cut-offs get profiles.
+        days: these days and their cut-offs get profiles.
     """
     lake.replace("events", purchases(through), _FIRST, through)
     lake.replace("items", catalogue(), _FIRST)
@@ -63,22 +63,22 @@ def fill(lake: Lake, *, through: date = DAY, days: tuple[date, ...] = (DAY,)) ->
 
 
 def orders(customer: int) -> list[date]:
-    """The days on which a customer ordered: by a rhythm, with some chance that is always the same."""
+    """The days on which a customer ordered: a rhythm with random gaps, the same on every run."""
     rng = np.random.default_rng(customer)
-    day, last, found = _FIRST + timedelta(customer % 7), date(2017, 12, 31), []
+    day, last, days = _FIRST + timedelta(customer % 7), date(2017, 12, 31), []
     away = _SUMMER + timedelta(int(rng.integers(0, 60)))
     while day <= last:
         if customer % 2 == 0 or day < away or rng.random() < 0.05:
-            found.append(day)
+            days.append(day)
         day += timedelta(int(rng.integers(3, 12)))
-    return found
+    return days
 
 
 def purchases(through: date) -> pa.Table:
-    """Two lines an order: the favourite, and something else."""
+    """Two lines for each order: the favourite, and another item."""
     rows = []
     for customer in range(CUSTOMERS):
-        for number, day in enumerate(one for one in orders(customer) if one <= through):
+        for number, day in enumerate(day for day in orders(customer) if day <= through):
             for item in (customer % ITEMS, (customer + 7 * number) % ITEMS):
                 rows.append(_purchase(f"c{customer:02}", f"i{item:02}", day, number))
     unique = {row["event_id"]: row for row in rows}
@@ -86,7 +86,7 @@ def purchases(through: date) -> pa.Table:
 
 
 def catalogue() -> pa.Table:
-    """Items of three kinds, and one that nobody may have recommended."""
+    """Items of three kinds; one may not be recommended, and one is not available."""
     kinds = ("bread", "cheese", "wine")
     rows = [
         {
@@ -103,15 +103,16 @@ def catalogue() -> pa.Table:
 
 
 def vectors(lake: Lake) -> pa.Table:
-    """A vector for each text: items of a kind lie close together."""
-    chosen = embedding_settings().start
-    found = texts(lake.read("items"), chosen.text).order_by("item_id").to_pyarrow().to_pylist()
+    """A vector for each text; those of one kind are close together."""
+    space = embedding_settings().start
+    items = texts(lake.read("items"), space.text).order_by("item_id").to_pyarrow().to_pylist()
     rng = np.random.default_rng(0)
     rows = []
-    for number, row in enumerate(found):
+    for number, row in enumerate(items):
         vector = np.eye(WIDTH)[number % 3] + rng.normal(0, 0.2, WIDTH)
-        held = {"text_hash": row["text_hash"], "text": row["text"], "vector": vector / np.linalg.norm(vector)}
-        rows.append({"encoder": chosen.key, **held})
+        vector /= np.linalg.norm(vector)
+        text = {"text_hash": row["text_hash"], "text": row["text"]}
+        rows.append({"encoder": space.key, **text, "vector": vector})
     return _table("item_embeddings", rows)
 
 
@@ -121,11 +122,11 @@ def profiles(day: date) -> pa.Table:
 
 
 def profile(customer: int, day: date) -> dict[str, object]:
-    """What the orders through a day say of a customer."""
-    known = [one for one in orders(customer) if one <= day]
+    """The profile of a customer from the orders up to a day."""
+    known = [ordered_on for ordered_on in orders(customer) if ordered_on <= day]
     gaps = [None, *((later - sooner).days for sooner, later in pairwise(known))]
     whole = [gap for gap in gaps if gap is not None]
-    recent = {span: sum((day - one).days < span for one in known) for span in (28, 91)}
+    recent = {span: sum((day - ordered_on).days < span for ordered_on in known) for span in (28, 91)}
     return stranger(day) | {
         "customer_id": f"c{customer:02}",
         "first_order_on": known[0],
@@ -179,12 +180,12 @@ def _purchase(customer: str, item: str, day: date, number: int) -> dict[str, obj
 
 def _table(name: str, rows: list[dict[str, object]]) -> pa.Table:
     schema = contracts.CONTRACTS[name].schema
-    held = {field.name: [row.get(field.name) for row in rows] for field in schema}
+    columns = {field.name: [row.get(field.name) for row in rows] for field in schema}
     money = {field.name for field in schema if field.type == contracts.MONEY}
     arrays = {
-        field.name: pa.array(held[field.name], pa.float64()).cast(field.type)
+        field.name: pa.array(columns[field.name], pa.float64()).cast(field.type)
         if field.name in money
-        else pa.array(held[field.name], field.type)
+        else pa.array(columns[field.name], field.type)
         for field in schema
     }
     return pa.table(arrays)

@@ -1,7 +1,7 @@
-"""A model that knows the truth but for a planted error: registered, examined and promoted like any other.
+"""A model that knows the truth except for a planted error: registered, scored and promoted like any other.
 
-Whether a case comes true depends on a number `x` and nothing else. The model sees it through noise, of a
-strength that may be another one for the group `young`, and may be too bold.
+Whether a case comes true depends on a number `x` and nothing else. The model sees `x` with noise, whose
+strength may differ for the group `young`, and its probabilities may be too extreme.
 """
 
 import json
@@ -22,7 +22,7 @@ from perennial.foundation.modelling.gate import Answers
 from perennial.foundation.modelling.registered import Pyfunc
 
 MODEL = "return_model"
-"""The name it is registered under; what really stands under it matters to nobody here."""
+"""The name under which it is registered, in place of the real model."""
 FIRST = date(2017, 11, 30)
 CASES, YOUNG = 2400, 500
 SETTINGS = {"margin": 0.01, "group_margin": 0.02}
@@ -30,7 +30,7 @@ SETTINGS = {"margin": 0.01, "group_margin": 0.02}
 
 @dataclass(frozen=True)
 class Planted:
-    """The error: how strong the noise is, of whom, and how many times too bold the log odds are said."""
+    """The error: the strength of the noise, also in the group `young`, and a factor on the log odds."""
 
     noise: float = 0.3
     noise_of_young: float = 0.3
@@ -38,23 +38,23 @@ class Planted:
     seed: int = 0
 
     def answers(self, examination: Path) -> Answers:
-        paper = pd.read_parquet(examination)
-        young, labels = paper["young"].to_numpy(), paper["label"].to_numpy(float)
+        test_cases = pd.read_parquet(examination)
+        young, labels = test_cases["young"].to_numpy(), test_cases["label"].to_numpy(float)
         noise = np.where(young, self.noise_of_young, self.noise)
-        # Of an honest forecaster who sees x + noise, of which x has variance 4.
-        seen = paper["x"] + noise * np.random.default_rng(self.seed).normal(size=len(paper))
+        # The probability of an honest forecaster who sees x + noise, where x has variance 4.
+        seen = test_cases["x"] + noise * np.random.default_rng(self.seed).normal(size=len(test_cases))
         kept, spread = 4 / (4 + noise**2), 4 * noise**2 / (4 + noise**2)
         odds = self.boldness * kept * seen / np.sqrt(1 + np.pi * spread / 8)
-        said = (1 / (1 + np.exp(-odds))).to_numpy()
-        losses = -np.log(np.where(labels > 0, said, 1 - said))
-        return Answers(losses, {"young": young, "old": ~young}, said, labels)
+        probabilities = (1 / (1 + np.exp(-odds))).to_numpy()
+        losses = -np.log(np.where(labels > 0, probabilities, 1 - probabilities))
+        return Answers(losses, {"young": young, "old": ~young}, probabilities, labels)
 
     def predict(self, frame: pd.DataFrame, params: object = None) -> pd.DataFrame:
         return pd.DataFrame({"p": np.full(len(frame), 0.5)})
 
 
-def paper(day: date) -> pd.DataFrame:
-    """The examination of a day: cases that nobody has seen before."""
+def test_cases(day: date) -> pd.DataFrame:
+    """The test cases of a day, unseen by every model."""
     random = np.random.default_rng(day.toordinal())
     x = random.normal(0, 2, CASES)
     labels = random.random(CASES) < 1 / (1 + np.exp(-x))
@@ -62,7 +62,7 @@ def paper(day: date) -> pd.DataFrame:
 
 
 def train(endpoint: Endpoint, day: date, error: Planted | None = None) -> int:
-    """Register a candidate of the day; its version."""
+    """Register a candidate of the day and return its version."""
     error = error or Planted()
     example = pd.DataFrame({"x": [0.5]})
     with (
@@ -74,8 +74,8 @@ def train(endpoint: Endpoint, day: date, error: Planted | None = None) -> int:
         (home / "error.json").write_text(json.dumps(asdict(error)))
         answer = error.predict(example)
         registered = run.register(Pyfunc(MODEL, home, __name__, example, answer, {"fit": "served"}, ()))
-        paper(day).to_parquet(Path(folder) / "paper.parquet")
-        run.log_file(Path(folder) / "paper.parquet", tracking.EXAMINATION)
+        test_cases(day).to_parquet(Path(folder) / "cases.parquet")
+        run.log_file(Path(folder) / "cases.parquet", tracking.EXAMINATION)
         run.log(params=SETTINGS, metrics={"auc": 0.9})
     tracking.set_aliases(endpoint, MODEL, {tracking.CHALLENGER: registered.version})
     return registered.version
@@ -87,7 +87,7 @@ def promote(day: date, endpoint: Endpoint) -> str:
 
 
 def promoted(endpoint: Endpoint, days: int, error: Planted | None = None) -> list[int]:
-    """A champion for each of so many days, each fresher than the last and seeing as well; their versions."""
+    """A champion for each of these days, each fresher than the last and as good; their versions."""
     versions = []
     for number in range(days):
         day = FIRST + timedelta(number)
@@ -99,7 +99,7 @@ def promoted(endpoint: Endpoint, days: int, error: Planted | None = None) -> lis
 
 def log(lake: Lake) -> list[tuple[date, str, int | None]]:
     """Day, verdict and version of each row on record."""
-    return [(one.day, one.verdict, one.version) for one in promotion.records(lake, MODEL)]
+    return [(record.day, record.verdict, record.version) for record in promotion.records(lake, MODEL)]
 
 
 def client(endpoint: Endpoint) -> Any:

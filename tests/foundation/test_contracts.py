@@ -13,7 +13,7 @@ def test_every_column_says_what_it_means_and_every_key_exists(contract: contract
     assert contract.partition is None or contract.partition in contract.required
 
 
-def test_a_closed_set_can_be_asked_for():
+def test_the_allowed_values_of_a_column_are_known():
     assert "purchase" in contracts.EVENTS.allowed("event_type")
     assert contracts.EVENTS.allowed("order_id") == ()
 

@@ -35,7 +35,7 @@ def test_closing_a_closed_day_again_changes_nothing(ledger: Ledger):
     assert ledger.announced_before(NOV_30) is None
 
 
-def test_without_a_frontier_the_first_day_asked_for_goes_first(ledger: Ledger):
+def test_without_a_frontier_any_day_can_be_the_first(ledger: Ledger):
     assert ledger.turn("decide", DEC_1) == Turn(open=True)
 
 

@@ -121,7 +121,7 @@ def test_a_number_is_a_telephone_number_where_the_text_says_so(text: str, number
     assert find(number) == []
 
 
-def test_what_stands_around_a_contact_stays():
+def test_text_around_a_contact_stays():
     text = f"mailto:anna@example.com?cc=ben@example.org; Tel. 030 1234567 ({FCM})"
     assert masked(text, None) == "mailto:[contact]?cc=[contact]; Tel. [contact] ([contact])"
     assert masked("id=17/anna@example.com/17", KEY) == f"id=17/{pseudonym(KEY, 'anna@example.com')}/17"
@@ -271,7 +271,7 @@ def test_pseudonymising_replaces_every_value_once():
     assert again.order_by("n").text.to_pyarrow().to_pylist() == [anna, one, None, values[3], anna, one]
 
 
-def test_what_was_hidden_can_be_kept_and_streamed():
+def test_masked_rows_can_be_kept_and_streamed():
     rows = column(["anna@example.com", "c1"] * 3)
     hidden = masking.hide(rows, ["text"], KEY)
     with engine.kept(hidden) as held:

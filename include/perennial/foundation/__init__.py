@@ -1,1 +1,1 @@
-"""The ground floor, one noun a file. Everything above stands on it; it stands on nothing of ours."""
+"""The ground floor, one noun for each file. Every other package may import it; it imports none of them."""

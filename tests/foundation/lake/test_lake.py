@@ -38,7 +38,7 @@ def ids(rows: ir.Table) -> list[str]:
     return sorted(rows.event_id.execute())
 
 
-def test_a_table_nobody_wrote_is_empty_with_the_contracts_columns(lake: Lake):
+def test_a_table_that_was_never_written_is_empty_with_the_contracts_columns(lake: Lake):
     rows = lake.read("events")
     assert rows.count().execute() == 0
     assert rows.columns == tuple(contracts.EVENTS.schema.names)
@@ -112,7 +112,7 @@ def test_an_event_that_lands_later_is_not_known_before(lake: Lake):
     assert ids(lake.known("events", MONDAY + timedelta(days=1))) == ["late"]
 
 
-def test_what_happens_tomorrow_is_not_known_today_even_if_it_landed(lake: Lake):
+def test_an_event_of_tomorrow_is_not_known_today_even_if_it_landed(lake: Lake):
     tomorrow = datetime(2017, 12, 5, 0, 0, tzinfo=UTC)
     lake.replace("events", events({"event_id": "a", "landed_on": MONDAY, "occurred_at": tomorrow}), MONDAY)
     assert ids(lake.known("events", MONDAY)) == []
@@ -149,7 +149,7 @@ def test_adding_keeps_what_is_there_and_repeating_it_changes_nothing(lake: Lake)
     assert lake.add("item_embeddings", vectors(["1"], 4.0)) == version
 
 
-def test_what_comes_while_rows_are_thrown_away_is_judged_as_well(lake: Lake):
+def test_rows_added_while_others_are_removed_are_filtered_too(lake: Lake):
     lake.add("item_embeddings", vectors(["1", "2"], 1.0))
     before, meanwhile = lake.pinned("item_embeddings"), [["3"], ["2", "4"]]
 

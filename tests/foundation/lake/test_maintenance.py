@@ -133,14 +133,14 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]
     return arrange
 
 
-def test_whoever_replaces_a_day_while_its_files_are_joined_wins(lake: Lake, meanwhile: Callable):
+def test_a_day_replaced_while_its_files_are_joined_keeps_the_new_rows(lake: Lake, meanwhile: Callable):
     add_one_by_one(lake, MONDAY, "a", "b")
     meanwhile(lambda: lake.replace("promotions", promotions(MONDAY, "new"), MONDAY))
     lake.table("promotions").rewrite(MONDAY)
     assert [row["item_id"] for row in rows(lake, "promotions")] == ["new"]
 
 
-def test_what_is_added_while_all_files_are_joined_stays(lake: Lake, meanwhile: Callable):
+def test_rows_added_while_all_files_are_joined_stay(lake: Lake, meanwhile: Callable):
     vectors(lake, "a", "b")
     meanwhile(lambda: vectors(lake, "new"))
     lake.table("item_embeddings").rewrite()
@@ -161,7 +161,7 @@ def written_four_times(lake: Lake) -> None:
         age(lake, "promotions", days)
 
 
-def test_what_was_the_newest_at_some_time_in_the_kept_days_stays_readable(lake: Lake):
+def test_a_version_that_was_the_newest_in_the_kept_days_stays_readable(lake: Lake):
     written_four_times(lake)
     told = tidy(lake.table("promotions"), KEPT, now())
     assert (told["oldest_version"], told["removed_files"]) == (2, 1)
@@ -172,7 +172,7 @@ def test_what_was_the_newest_at_some_time_in_the_kept_days_stays_readable(lake: 
         displays(lake, 1)
 
 
-def test_it_stays_readable_when_a_checkpoint_has_forgotten_the_removal(lake: Lake):
+def test_it_stays_readable_when_a_checkpoint_lost_the_removal(lake: Lake):
     written_four_times(lake)
     age(lake, "promotions", 9)
     DeltaTable(f"{lake.uri}/promotions").create_checkpoint()
@@ -190,7 +190,7 @@ def test_a_quiet_table_keeps_the_version_that_has_just_been_replaced(lake: Lake)
     assert displays(lake, 1) == {"a": "a year ago"}
 
 
-def test_deltas_own_clean_up_does_not_take_it_either(lake: Lake):
+def test_deltas_own_clean_up_does_not_remove_it_either(lake: Lake):
     lake.replace("promotions", promotions(MONDAY, "a", display="a year ago"), MONDAY)
     lake.table("promotions").open().alter.set_table_properties({"delta.checkpointInterval": "1"})
     age(lake, "promotions", 365)
@@ -198,7 +198,7 @@ def test_deltas_own_clean_up_does_not_take_it_either(lake: Lake):
     assert displays(lake, 2) == {"a": "a year ago"}
 
 
-def test_what_a_killed_writer_left_goes_when_it_is_old(lake: Lake):
+def test_old_files_of_a_killed_writer_are_removed(lake: Lake):
     lake.replace("promotions", promotions(MONDAY, "a"), MONDAY)
     for days in (40, 0):
         Path(lake.uri, "promotions", f"landed_on={MONDAY}", f"left-{days}.parquet").write_bytes(
@@ -220,7 +220,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(lake: Lake):
     assert (lake.version("promotions"), parquet(lake, "promotions")) == (version, there)
 
 
-def test_old_days_go_where_they_are_told_to(lake: Lake):
+def test_old_days_are_dropped_where_lake_yaml_says_so(lake: Lake):
     for offset in (0, 1, 10):
         day = MONDAY + timedelta(days=offset)
         lake.replace("scores", scores(day), day)
@@ -230,7 +230,7 @@ def test_old_days_go_where_they_are_told_to(lake: Lake):
     assert tidy(lake.table("scores"), KEPT, now())["dropped_days"] == 0
 
 
-def test_days_of_what_happened_or_was_decided_cannot_be_dropped(tmp_path: Path):
+def test_days_of_facts_and_decisions_cannot_be_dropped(tmp_path: Path):
     (tmp_path / "lake.yaml").write_text("kept_days: 0\nkeep: {events: 400}\n")
     with pytest.raises(config.ConfigError) as refused:
         config.load("lake", Upkeep, tmp_path)

@@ -128,7 +128,7 @@ def test_writers_at_the_same_time_bring_the_column_once(lake: Lake):
     assert columns(lake).count("listed_on") == 1
 
 
-def test_a_column_that_nobody_knows_is_passed_over_by_readers_and_stops_writers(lake: Lake):
+def test_an_unknown_column_is_ignored_by_readers_and_stops_writers(lake: Lake):
     write_yesterday(lake, item("a", colour="red"), schema=YESTERDAY.append(pa.field("colour", pa.string())))
     assert "colour" not in lake.read("items").columns
     assert listed(lake.read("items")) == {"a": None}
@@ -157,7 +157,7 @@ NEWLY_REQUIRED = changed(YESTERDAY, "title", pa.field("title", pa.string()))
         (NEWLY_REQUIRED, {}, "items: title: found string or null, expected string"),
     ],
 )
-def test_what_needs_a_step_and_has_none_is_refused_by_name(
+def test_a_change_that_needs_a_step_and_has_none_is_refused_by_name(
     lake: Lake, schema: pa.Schema, row: dict, sentence: str
 ):
     old = {name: value for name, value in (item("a") | row).items() if name in schema.names}

@@ -18,15 +18,17 @@ NEXT = FIRST + timedelta(1)
 
 
 def versions(endpoint: Endpoint) -> list[str]:
-    return sorted(str(one.version) for one in client(endpoint).search_model_versions(f"name = '{MODEL}'"))
+    return sorted(
+        str(version.version) for version in client(endpoint).search_model_versions(f"name = '{MODEL}'")
+    )
 
 
 def test_promotion_happens_once(lake: Lake, endpoint: Endpoint):
     planted.train(endpoint, FIRST)
     assert planted.promote(FIRST, endpoint).startswith("promoted")
-    held = lake.version("model_log")
+    version = lake.version("model_log")
     assert planted.promote(FIRST, endpoint).startswith("promoted")
-    assert lake.version("model_log") == held
+    assert lake.version("model_log") == version
     assert log(lake) == [(FIRST, "promoted", 1)]
     assert open_ledger().frontier(promotion.STEP) == FIRST
     assert promotion.decided(lake, open_ledger(), MODEL, FIRST) == {
@@ -62,9 +64,9 @@ def test_a_champion_that_older_code_saved_gives_way_and_the_reason_says_so(
     load = planted._load_pyfunc
 
     def load_as_today(folder: str) -> Planted:
-        if (found := load(folder)).seed == 0:
+        if (model := load(folder)).seed == 0:
             raise error
-        return found
+        return model
 
     monkeypatch.setattr(planted, "_load_pyfunc", load_as_today)
     assert re.match(
@@ -96,7 +98,7 @@ def test_a_champion_of_another_layout_gives_way_even_while_it_is_held(
     assert promotion.version_in_force(lake, MODEL, FIRST + timedelta(2)) == later
 
 
-def test_what_a_killed_attempt_left_is_thrown_away(lake: Lake, endpoint: Endpoint):
+def test_leftovers_of_a_killed_attempt_are_discarded(lake: Lake, endpoint: Endpoint):
     for _ in range(2):
         planted.train(endpoint, FIRST)
     assert versions(endpoint) == ["1", "2"]
@@ -136,7 +138,7 @@ def test_the_aliases_follow_the_record(lake: Lake, endpoint: Endpoint):
     assert aliases(endpoint) == {"champion": "1"}
 
 
-def test_a_fresher_copy_takes_the_champions_place(lake: Lake, endpoint: Endpoint):
+def test_a_fresher_copy_replaces_the_champion(lake: Lake, endpoint: Endpoint):
     planted.promoted(endpoint, 2)
     assert log(lake) == [(FIRST, "promoted", 1), (NEXT, "promoted", 2)]
     last = promotion.records(lake, MODEL)[-1]
@@ -147,7 +149,7 @@ def test_a_fresher_copy_takes_the_champions_place(lake: Lake, endpoint: Endpoint
     assert [promotion.version_in_force(lake, MODEL, day) for day in (FIRST, NEXT)] == [1, 2]
 
 
-def test_a_worse_candidate_is_kept_out(lake: Lake, endpoint: Endpoint):
+def test_a_worse_candidate_is_not_promoted(lake: Lake, endpoint: Endpoint):
     planted.promoted(endpoint, 1)
     planted.train(endpoint, NEXT, Planted(noise=2, noise_of_young=2))
     assert planted.promote(NEXT, endpoint).startswith("kept: not shown to be as good")
@@ -163,14 +165,14 @@ def test_an_analyst_finds_verdict_and_figures_on_the_run_and_the_trend_in_the_se
     for _ in range(2):
         planted.promote(NEXT, endpoint)
     last = promotion.records(lake, MODEL)[-1]
-    made = client(endpoint).get_run(client(endpoint).get_model_version(MODEL, "2").run_id)
-    assert (made.data.tags["verdict"], made.data.tags["reason"]) == ("promoted", last.reason)
-    assert made.data.metrics == json.loads(last.figures)
+    run = client(endpoint).get_run(client(endpoint).get_model_version(MODEL, "2").run_id)
+    assert (run.data.tags["verdict"], run.data.tags["reason"]) == ("promoted", last.reason)
+    assert run.data.metrics == json.loads(last.figures)
     experiment = client(endpoint).get_experiment_by_name(MODEL)
     (series,) = client(endpoint).search_runs([experiment.experiment_id], "tags.series = 'every day'")
     for name, values in {"promoted": [1, 1], "trained": [1, 1], "auc": [0.9, 0.9]}.items():
-        found = client(endpoint).get_metric_history(series.info.run_id, name)
-        assert [(one.step, one.value) for one in found] == [
+        logged = client(endpoint).get_metric_history(series.info.run_id, name)
+        assert [(metric.step, metric.value) for metric in logged] == [
             ((day - date(2000, 1, 1)).days, value) for day, value in zip((FIRST, NEXT), values, strict=True)
         ]
 
@@ -199,12 +201,12 @@ def test_a_later_day_waits_for_the_earlier_one(lake: Lake, endpoint: Endpoint):
     assert log(lake) == [(FIRST, "promoted", 1)]
 
 
-def test_a_candidate_of_a_day_that_is_past_comes_too_late_and_is_told_so(lake: Lake, endpoint: Endpoint):
+def test_a_candidate_of_a_past_day_is_too_late_and_its_verdict_says_so(lake: Lake, endpoint: Endpoint):
     planted.promoted(endpoint, 1)
     earlier = FIRST - timedelta(2)
     late = planted.train(endpoint, earlier, Planted(noise=0, noise_of_young=0))
-    said = planted.promote(earlier, endpoint)
-    assert said.startswith("none: too late: 2017-11-30 is decided already")
-    assert promotion.decided(lake, open_ledger(), MODEL, earlier)["verdict"] == said  # type: ignore[index]
-    assert client(endpoint).get_model_version(MODEL, str(late)).tags["reason"] in said
+    verdict = planted.promote(earlier, endpoint)
+    assert verdict.startswith("none: too late: 2017-11-30 is decided already")
+    assert promotion.decided(lake, open_ledger(), MODEL, earlier)["verdict"] == verdict  # type: ignore[index]
+    assert client(endpoint).get_model_version(MODEL, str(late)).tags["reason"] in verdict
     assert (log(lake), aliases(endpoint)) == ([(FIRST, "promoted", 1)], {"champion": "1"})

@@ -31,7 +31,7 @@ def test_without_git_it_is_named_by_the_packages_version(monkeypatch: pytest.Mon
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == perennial.__version__
 
 
-def test_every_contract_can_be_told_as_columns_of_a_data_set():
+def test_every_contract_can_be_described_as_columns_of_a_data_set():
     for contract in contracts.CONTRACTS.values():
         told = provenance.columns(contract.schema)
         assert [one["name"] for one in told] == contract.schema.names

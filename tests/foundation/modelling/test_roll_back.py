@@ -37,7 +37,7 @@ def test_going_back_holds_from_the_first_open_day_on_and_leaves_the_past_alone(
     assert open_ledger().frontier(promotion.STEP) == FIRST + timedelta(2)
 
 
-def test_candidates_are_judged_against_the_version_gone_back_to_and_kept_out_while_it_is_held(
+def test_candidates_are_compared_with_the_version_rolled_back_to_and_not_promoted_during_its_hold(
     lake: Lake, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ):
     planted.promoted(endpoint, 3)
@@ -46,16 +46,16 @@ def test_candidates_are_judged_against_the_version_gone_back_to_and_kept_out_whi
     monkeypatch.setattr(tracking, "load_model", lambda *asked: loaded.append(asked[2]) or load_model(*asked))
     back(endpoint, through=str(FOURTH))
     planted.train(endpoint, FOURTH)
-    said = planted.promote(FOURTH, endpoint)
-    assert said.startswith(f"kept: version 2 is held through {FOURTH}, in place of version 3: odd scores")
-    assert "fresher and not worse" in said
+    verdict = planted.promote(FOURTH, endpoint)
+    assert verdict.startswith(f"kept: version 2 is held through {FOURTH}, in place of version 3: odd scores")
+    assert "fresher and not worse" in verdict
     assert log(lake)[-2:] == [(FOURTH, "rolled_back", 2), (FOURTH, "kept", 4)]
     planted.train(endpoint, FOURTH + timedelta(1))
     assert planted.promote(FOURTH + timedelta(1), endpoint).startswith("promoted: fresher")
     assert set(loaded) == {2, 4, 5}
 
 
-def test_a_version_that_this_code_cannot_read_is_not_gone_back_to(
+def test_a_roll_back_to_a_version_that_this_code_cannot_read_fails(
     lake: Lake, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ):
     planted.promoted(endpoint, 2)
@@ -70,7 +70,7 @@ def test_a_version_that_this_code_cannot_read_is_not_gone_back_to(
     assert log(lake) == before
 
 
-def test_the_same_again_changes_nothing_and_mends_the_aliases(lake: Lake, endpoint: Endpoint):
+def test_a_second_call_changes_nothing_and_sets_the_aliases_again(lake: Lake, endpoint: Endpoint):
     planted.promoted(endpoint, 2)
     chosen = roll_back.choose(MODEL)
     asked = {"reason": "odd scores", "held_through": "", "endpoint": endpoint}
@@ -81,7 +81,9 @@ def test_the_same_again_changes_nothing_and_mends_the_aliases(lake: Lake, endpoi
     assert aliases(endpoint) == {"champion": "1"}
 
 
-def test_going_back_twice_goes_back_two_steps_and_forth_again_by_name(lake: Lake, endpoint: Endpoint):
+def test_two_roll_backs_go_back_two_versions_and_a_named_version_goes_forward_again(
+    lake: Lake, endpoint: Endpoint
+):
     planted.promoted(endpoint, 3)
     for _ in range(2):
         back(endpoint)
@@ -94,7 +96,7 @@ def test_going_back_twice_goes_back_two_steps_and_forth_again_by_name(lake: Lake
     assert roll_back.choose(MODEL) == {"from_version": 3, "to_version": 1}
 
 
-def test_a_roll_back_between_judgement_and_record_makes_the_judgement_void(
+def test_a_roll_back_between_the_comparison_and_the_record_makes_the_verdict_void(
     lake: Lake, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ):
     planted.promoted(endpoint, 2)
@@ -116,7 +118,7 @@ def test_a_roll_back_between_judgement_and_record_makes_the_judgement_void(
     assert log(lake)[-2:] == [(third, "rolled_back", 1), (third, "kept", 3)]
 
 
-def test_a_form_that_makes_no_sense_is_refused(lake: Lake, endpoint: Endpoint):
+def test_a_form_without_sense_is_refused(lake: Lake, endpoint: Endpoint):
     with pytest.raises(RollBackError, match="no return_model has ever been promoted"):
         back(endpoint)
     planted.promoted(endpoint, 2)

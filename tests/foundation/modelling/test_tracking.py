@@ -22,7 +22,7 @@ def runs(endpoint: Endpoint, experiment: str) -> list[Any]:
     return list(client.search_runs([known.experiment_id]))
 
 
-def test_a_run_keeps_what_it_is_told_and_what_made_it(endpoint: Endpoint):
+def test_a_run_has_its_params_metrics_and_the_versions_of_code_and_software(endpoint: Endpoint):
     with tracking.run(endpoint, "reports", "one", TAGS) as run:
         run.log(params={"rounds": 3}, metrics={"auc": 0.5})
     (found,) = runs(endpoint, "reports")
@@ -54,7 +54,7 @@ def test_the_tables_of_a_run_are_data_sets_with_version_columns_and_rows(endpoin
     assert (kinds["day"], kinds["spend"], kinds["recent_orders"]) == ("datetime", "double", "array")
 
 
-def test_a_run_within_a_run_goes_with_it_and_is_no_candidate(endpoint: Endpoint):
+def test_a_nested_run_is_discarded_with_its_parent_and_is_no_candidate(endpoint: Endpoint):
     for _ in range(2):
         with tracking.run(endpoint, "reports", "one", TAGS) as kept, kept.child("trees", TAGS) as child:
             child.log(metrics={"auc": 0.5})

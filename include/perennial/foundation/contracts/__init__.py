@@ -1,4 +1,4 @@
-"""The tables, column by column: name, type, meaning, unit, allowed values. Nothing else spells a column.
+"""The tables, column by column: name, type, meaning, unit, allowed values. Columns are defined nowhere else.
 
 A change here comes with a migration of the lakes that exist.
 """

@@ -1,4 +1,4 @@
-"""What a contract is: a table, column by column: name, type, meaning, unit, allowed values."""
+"""A contract describes a table, column by column: name, type, meaning, unit, allowed values."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ SOURCES = (
 
 @dataclass(frozen=True)
 class Contract:
-    """A table's promise: its columns, the key that names a row, and the column its files are split by."""
+    """A table: its columns, the key of a row, and the column by which its files are split."""
 
     name: str
     description: str
@@ -56,17 +56,17 @@ class Contract:
         return tuple(field.name for field in self.fields if not field.nullable)
 
     def allowed(self, column: str) -> tuple[str, ...]:
-        """The closed set of values of a column; empty where any value is allowed."""
-        found = (self._field(column).metadata or {}).get(b"allowed", b"")
-        return tuple(found.decode().split("|")) if found else ()
+        """The allowed values of a column; empty if any value is allowed."""
+        values = (self._field(column).metadata or {}).get(b"allowed", b"")
+        return tuple(values.decode().split("|")) if values else ()
 
     @property
     def earliest(self) -> tuple[str, ...]:
-        """The columns of which the earliest value holds, whatever later versions of the row say."""
+        """The columns whose earliest value counts, whatever later versions of the row have."""
         return tuple(field.name for field in self.fields if b"earliest" in (field.metadata or {}))
 
     def describe(self, column: str) -> str:
-        """What the column means, with its unit."""
+        """The meaning of the column, with its unit."""
         metadata = self._field(column).metadata
         unit = metadata.get(b"unit", b"").decode()
         return metadata[b"description"].decode() + (f" ({unit})" if unit else "")
@@ -84,15 +84,15 @@ def column(
     allowed: Iterable[str] = (),
     earliest: bool = False,
 ) -> pa.Field:
-    """A column; a trailing `?` in the name says that it may be null."""
+    """A column; with a trailing `?` in the name it may be null."""
     metadata = {
         "description": description,
         "unit": unit,
         "allowed": "|".join(allowed),
         "earliest": "yes" * earliest,
     }
-    filled = {key: value for key, value in metadata.items() if value}
-    return pa.field(name.rstrip("?"), kind, nullable=name.endswith("?"), metadata=filled)
+    given = {key: value for key, value in metadata.items() if value}
+    return pa.field(name.rstrip("?"), kind, nullable=name.endswith("?"), metadata=given)
 
 
 def contract(name: str, description: str, key: str, partition: str | None, *fields: pa.Field) -> Contract:

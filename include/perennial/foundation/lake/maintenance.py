@@ -159,7 +159,7 @@ def _remove(table: Table, kept: int, kept_days: int, *, dry_run: bool) -> int:
     """
     removed: list[str] = []
     if not dry_run:
-        table.commit(lambda: _say_how_long(_opened(table), kept_days))
+        table.commit(lambda: _write_retention(_opened(table), kept_days))
 
     def vacuum() -> None:
         removed[:] = _opened(table).vacuum(
@@ -176,7 +176,7 @@ def _remove(table: Table, kept: int, kept_days: int, *, dry_run: bool) -> int:
     return len(removed)
 
 
-def _say_how_long(opened: DeltaTable, kept_days: int) -> None:
+def _write_retention(opened: DeltaTable, kept_days: int) -> None:
     """Write into the table what is kept: other tools keep it too, and only ours cleans the log."""
     kept = f"interval {kept_days} days"
     wanted = {

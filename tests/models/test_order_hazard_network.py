@@ -35,20 +35,20 @@ def learnt() -> OrderHazardNetwork:
     )
 
 
-def said(learnt: OrderHazardNetwork, rows: pa.Table, *windows: int) -> np.ndarray:
+def probabilities(learnt: OrderHazardNetwork, rows: pa.Table, *windows: int) -> np.ndarray:
     recency = rows["recency_days"].to_numpy().astype(float)
     return learnt.probabilities(learnt.inputs(rows), recency, windows)
 
 
 def test_who_orders_often_is_expected_sooner(learnt: OrderHazardNetwork):
-    found = said(learnt, customers({"weekly": (7, 1), "monthly": (24, 1)}), 7, 14, 28)
+    found = probabilities(learnt, customers({"weekly": (7, 1), "monthly": (24, 1)}), 7, 14, 28)
     assert found[0, 0] > found[1, 0] + 0.3
     assert (np.diff(found, axis=1) >= 0).all()
     assert found[1, 2] > 0.8
 
 
 def test_the_order_is_expected_when_the_rhythm_says(learnt: OrderHazardNetwork):
-    early, late = said(learnt, customers({"early": (20, 1), "late": (20, 17)}), 7)[:, 0]
+    early, late = probabilities(learnt, customers({"early": (20, 1), "late": (20, 17)}), 7)[:, 0]
     assert late > early + 0.3
 
 
@@ -56,7 +56,7 @@ def test_a_saved_network_says_the_same(learnt: OrderHazardNetwork, tmp_path: Pat
     rows = customers({"one": (9, 3), "other": (21, 40)})
     learnt.save(tmp_path / "rhythm.safetensors")
     again = OrderHazardNetwork.load(tmp_path / "rhythm.safetensors")
-    np.testing.assert_array_equal(said(again, rows, 7, 28), said(learnt, rows, 7, 28))
+    np.testing.assert_array_equal(probabilities(again, rows, 7, 28), probabilities(learnt, rows, 7, 28))
 
 
 def test_the_last_order_is_followed_by_silence(learnt: OrderHazardNetwork):

@@ -10,7 +10,7 @@ from perennial.profiles.purchases import UNIT
 from perennial.profiles.settings import History, HistoryKind
 
 HASHES = ["a", "b", "c"]
-HELD = pa.table(
+TEXTS = pa.table(
     {"text_hash": ["c", "b", "a"], "vector": pa.array([[0.0, -1.0], [0.0, 1.0], [1.0, 0.0]], VECTOR)}
 )
 ITEMS = pa.table(
@@ -20,7 +20,7 @@ ITEMS = pa.table(
         "text_hash": ["a", "b", "b", "unknown", "c"],
     }
 )
-CHOSEN = History(kind=HistoryKind.MEAN, half_life_days=90, value_exponent=0, weight_exponent=1, titles=2)
+SETTINGS = History(kind=HistoryKind.MEAN, half_life_days=90, value_exponent=0, weight_exponent=1, titles=2)
 MIDDLE = np.array([1 / 3, 0])
 
 
@@ -31,11 +31,11 @@ def table(*cells: tuple[int, int, float]) -> ibis.Table:
 
 
 def vectors(
-    *cells: tuple[int, int, float], held: pa.Table = HELD, chosen: History = CHOSEN
+    *cells: tuple[int, int, float], embedded: pa.Table = TEXTS, settings: History = SETTINGS
 ) -> dict[int, list[float]]:
-    known = taste_vector.text_vectors(ibis.memtable(held))
+    known = taste_vector.text_vectors(ibis.memtable(embedded))
     choice = embedding_settings().start.encoder
-    found = taste_vector.vectors(table(*cells), ibis.memtable(ITEMS), known, chosen, choice)
+    found = taste_vector.vectors(table(*cells), ibis.memtable(ITEMS), known, settings, choice)
     assert found.schema.field("vector").type == VECTOR
     return dict(zip(found["customer"].to_pylist(), found["vector"].to_pylist(), strict=True))
 
@@ -45,7 +45,7 @@ def unit(vector: np.ndarray) -> np.ndarray:
 
 
 def test_vectors_of_texts_are_in_the_order_of_their_hashes():
-    known = taste_vector.text_vectors(ibis.memtable(HELD))
+    known = taste_vector.text_vectors(ibis.memtable(TEXTS))
     assert known.hashes.to_pylist() == HASHES
     assert known.matrix.tolist() == [[1, 0], [0, 1], [0, -1]]
 
@@ -57,29 +57,31 @@ def test_the_history_is_the_weighted_mean_of_what_was_bought_seen_from_the_middl
 
 
 def test_a_larger_exponent_lets_the_favourites_speak():
-    squared = CHOSEN.model_copy(update={"weight_exponent": 2})
-    found = vectors((0, 0, 3), (0, 1, 3), (0, 2, 1), chosen=squared)
+    squared = SETTINGS.model_copy(update={"weight_exponent": 2})
+    found = vectors((0, 0, 3), (0, 1, 3), (0, 2, 1), settings=squared)
     assert np.allclose(found[0], unit(np.array([9 / 25, 16 / 25]) - MIDDLE), atol=1e-6)
 
 
 def test_whoever_bought_nothing_with_a_vector_or_just_the_middle_of_the_catalogue_has_none():
     assert set(vectors((0, 3, 9), (1, 0, 1), (2, 0, 0), (3, 0, 1), (3, 1, 1), (3, 4, 1))) == {1}
     assert vectors() == {}
-    assert vectors((0, 0, 1), held=HELD.slice(0, 0)) == {}
+    assert vectors((0, 0, 1), embedded=TEXTS.slice(0, 0)) == {}
 
 
 def test_the_order_of_the_rows_does_not_matter():
     random = np.random.default_rng(0)
-    held = pa.table({"text_hash": HASHES, "vector": pa.array(random.normal(size=(3, 8)).tolist(), VECTOR)})
+    embedded = pa.table(
+        {"text_hash": HASHES, "vector": pa.array(random.normal(size=(3, 8)).tolist(), VECTOR)}
+    )
     cells = [(customer, item, random.uniform(0, 5)) for customer in range(9) for item in (0, 1, 2, 4)]
     again = [cells[place] for place in random.permutation(len(cells))]
-    assert vectors(*cells, held=held) == vectors(*again, held=held)
+    assert vectors(*cells, embedded=embedded) == vectors(*again, embedded=embedded)
 
 
 def test_a_sentence_names_the_heaviest_titles_and_of_equals_the_first():
     bought = table((0, 0, 1), (0, 1, 1), (0, 2, 4), (1, 4, 1), (1, 4, 1)).join(ibis.memtable(ITEMS), "item")
     found = taste_vector.sentences(bought, 2)
-    assert found.to_pydict() == {"customer": [0, 1], "said": ["bought Red hat; Hat", "bought Glove"]}
+    assert found.to_pydict() == {"customer": [0, 1], "sentence": ["bought Red hat; Hat", "bought Glove"]}
 
 
 def test_the_history_can_be_what_the_encoder_makes_of_the_sentence():
@@ -87,10 +89,10 @@ def test_the_history_can_be_what_the_encoder_makes_of_the_sentence():
 
     loaded = encoder.load(embedding_settings().start.encoder)
     texts = loaded.encode(["Soup", "Hat", "Glove"])
-    held = pa.table({"text_hash": HASHES, "vector": pa.array(texts.tolist(), VECTOR)})
-    spoken = CHOSEN.model_copy(update={"kind": HistoryKind.SENTENCE})
-    found = vectors((7, 0, 2), (7, 4, 1), held=held, chosen=spoken)
+    embedded = pa.table({"text_hash": HASHES, "vector": pa.array(texts.tolist(), VECTOR)})
+    spoken = SETTINGS.model_copy(update={"kind": HistoryKind.SENTENCE})
+    found = vectors((7, 0, 2), (7, 4, 1), embedded=embedded, settings=spoken)
     assert set(found) == {7}
     expected = loaded.encode(["bought Soup; Glove"])[0] - texts.mean(axis=0)
     assert found[7] == pytest.approx(unit(expected), abs=1e-3)
-    assert vectors(held=held, chosen=spoken) == {}
+    assert vectors(embedded=embedded, settings=spoken) == {}

@@ -7,8 +7,8 @@ cases (equal mass, and one bin for missing values) and those of a day,
 
 (Lin 2017; half a case is added to every bin, so that an empty one costs much and not everything). Without any
 drift, PSI ÷ (1/n + 1/m) for n and m cases is distributed as χ² with one degree less than there are bins
-(Yurdakul and Naranjo 2020): what chance alone brings is said beside each value. By an old rule of thumb up to
-0.1 is steady, above 0.25 a shift.
+(Yurdakul and Naranjo 2020): the value that chance alone reaches stands beside each value. By an old rule
+of thumb up to 0.1 is steady, above 0.25 a shift.
 """
 
 import json
@@ -131,7 +131,7 @@ class DriftReport:
 
     @property
     def alarm(self) -> bool:
-        """Whether people should be told."""
+        """Whether the alert is called."""
         return self.level is Level.SHIFTED and not self.grows
 
 

@@ -3,10 +3,10 @@
 Groups may well differ in how likely they come back. What a score owes each of them is to come true as often
 as it says (calibration within groups). It cannot at the same time be mistaken equally often in both
 directions for groups that differ (Kleinberg, Mullainathan and Raghavan 2017; Chouldechova 2017), so that is
-not asked.
+not required.
 
 Shares come with Wilson's score interval (1927), means with Student's t interval over customers; 95 % each. A
-group is called out when what came true would be a rare accident if what was said of each customer were right
+group is called out when what came true would be a rare accident if each customer's probability were right
 (Poisson-binomial distribution), with Bonferroni's correction for the number of groups looked at.
 """
 
@@ -47,20 +47,22 @@ class Figure:
 
 @dataclass(frozen=True)
 class Truth:
-    """Of the newest whole window: what was said on average, and what share came back.
+    """Of the newest whole window: the mean predicted probability, and the share that came back.
 
     `odd`: they differ by more than chance, all groups considered.
     """
 
-    said: float
+    predicted: float
     came: Figure
     odd: bool
 
     @property
     def difference(self) -> Figure:
-        """By how much more came true than was said."""
+        """By how much more came true than was predicted."""
         came = self.came
-        return Figure(came.value - self.said, came.low - self.said, came.high - self.said, came.n)
+        return Figure(
+            came.value - self.predicted, came.low - self.predicted, came.high - self.predicted, came.n
+        )
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def dimensions(today: pa.Table, past: pa.Table | None, threshold: float, least: 
     Args:
         today: a row for each customer: `DIMENSIONS`, `score`, and `contacted` (0 or 1) where there were any
             contacts.
-        past: a row for each customer of the newest whole window: `DIMENSIONS`, `said` and `came_back`.
+        past: a row for each customer of the newest whole window: `DIMENSIONS`, `probability` and `came_back`.
         threshold: from this score on a customer counts as likely to come back.
         least: smaller groups are left out.
     """
@@ -98,7 +100,7 @@ def dimensions(today: pa.Table, past: pa.Table | None, threshold: float, least: 
     sizes = {name: _sizes(today, name) for name in known}
     shown = {name: [one for one, n in sizes[name].items() if n >= least] for name in known}
     looked_at = sum(len(names) for names in shown.values())
-    found = []
+    by_dimension = []
     for column, label in known.items():
         groups = [
             _group(
@@ -112,8 +114,8 @@ def dimensions(today: pa.Table, past: pa.Table | None, threshold: float, least: 
             for name in shown[column]
         ]
         small = [n for n in sizes[column].values() if n < least]
-        found.append(Dimension(label, groups, len(small), sum(small)))
-    return found
+        by_dimension.append(Dimension(label, groups, len(small), sum(small)))
+    return by_dimension
 
 
 def share(flags: FloatArray) -> Figure:
@@ -140,16 +142,18 @@ def _group(
 
 
 def _truth(past: pa.Table, looked_at: int) -> Truth:
-    said, came = _column(past, "probability"), _column(past, "came_back")
-    return Truth(float(said.mean()), share(came), accident(said, int(came.sum())) < _LEVEL / looked_at)
+    predicted, came = _column(past, "probability"), _column(past, "came_back")
+    return Truth(
+        float(predicted.mean()), share(came), accident(predicted, int(came.sum())) < _LEVEL / looked_at
+    )
 
 
-def accident(said: FloatArray, came: int) -> float:
-    """How likely a number at least as odd is, if each came back with just the probability that was said."""
-    if len(said) > _EXACT_UP_TO:
-        spread = np.sqrt((said * (1 - said)).sum())
-        return float(2 * stats.norm.sf(abs(came - said.sum()) / spread))
-    chance = stats.poisson_binom(said)
+def accident(predicted: FloatArray, came: int) -> float:
+    """How likely a number at least as odd is, if each came back with the predicted probability."""
+    if len(predicted) > _EXACT_UP_TO:
+        spread = np.sqrt((predicted * (1 - predicted)).sum())
+        return float(2 * stats.norm.sf(abs(came - predicted.sum()) / spread))
+    chance = stats.poisson_binom(predicted)
     return float(min(1.0, 2 * min(chance.cdf(came), chance.sf(came - 1))))
 
 

@@ -38,9 +38,9 @@ _LONG_AGO = 365.0
 def schema() -> pa.Schema:
     """What `matrix` reads, column by column; money as float, in currency units."""
     known = contracts.PROFILES.schema
-    kinds = {name: known.field(name).type for name in COLUMNS}
+    types = {name: known.field(name).type for name in COLUMNS}
     return pa.schema(
-        [(name, pa.float64() if kind == contracts.MONEY else kind) for name, kind in kinds.items()]
+        [(name, pa.float64() if kind == contracts.MONEY else kind) for name, kind in types.items()]
     )
 
 
@@ -102,11 +102,11 @@ def _column(rows: pa.Table, name: str) -> FloatArray:
 def recent_orders(rows: pa.Table, field: str) -> FloatArray:
     """One field of the recent orders, shape (n, ORDERS_SEEN): the newest last, NaN where there are fewer."""
     lengths, orders = _flat(rows["recent_orders"])
-    found = pc.struct_field(orders, field).cast(pa.float64()).to_numpy(zero_copy_only=False)
-    from_newest = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(found))
+    values = pc.struct_field(orders, field).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    from_newest = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(values))
     kept = from_newest <= ORDERS_SEEN
     padded = np.full((len(lengths), ORDERS_SEEN), np.nan)
-    padded[np.repeat(np.arange(len(lengths)), lengths)[kept], ORDERS_SEEN - from_newest[kept]] = found[kept]
+    padded[np.repeat(np.arange(len(lengths)), lengths)[kept], ORDERS_SEEN - from_newest[kept]] = values[kept]
     return padded
 
 
@@ -147,8 +147,8 @@ def _most(values: FloatArray) -> FloatArray:
     return np.where(known.any(axis=1), np.where(known, values, -np.inf).max(axis=1), np.nan)
 
 
-def _counted(found: BoolArray) -> FloatArray:
-    return found.sum(axis=1).astype(float)
+def _counted(matches: BoolArray) -> FloatArray:
+    return matches.sum(axis=1).astype(float)
 
 
 def _windows_seen(ages: FloatArray, tenure: FloatArray) -> FloatArray:

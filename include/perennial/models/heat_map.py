@@ -46,7 +46,7 @@ def heat_map(days: Mapping[date, Sequence[DriftReport]]) -> Figure:
                     axes.text(*place, f"{one.psi:.2f}", ha="center", va="center", fontsize=8)
         colours = ListedColormap([COLOURS[level] for level in Level])
         axes.pcolormesh(cells, cmap=colours, vmin=-0.5, vmax=2.5, edgecolors="white", linewidth=1.5)
-        axes.set_yticks(np.arange(len(rows)) + 0.5, [_said(name, grows=grows[name]) for name in rows])
+        axes.set_yticks(np.arange(len(rows)) + 0.5, [_label(name, grows=grows[name]) for name in rows])
         axes.set_xticks(np.arange(len(days)) + 0.5, [f"{day.day}\n{_month(day, days)}" for day in days])
         axes.invert_yaxis()
         handles = [Patch(color=COLOURS[level], label=str(level)) for level in Level]
@@ -54,7 +54,7 @@ def heat_map(days: Mapping[date, Sequence[DriftReport]]) -> Figure:
         return figure
 
 
-def _said(name: str, *, grows: bool) -> str:
+def _label(name: str, *, grows: bool) -> str:
     return name.replace("_", " ") + (" (grows by itself)" if grows else "")
 
 

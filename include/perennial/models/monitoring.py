@@ -163,7 +163,7 @@ def _log(endpoint: Endpoint, measures: Sequence[DriftReport], picture: "Figure",
     figures = {f"psi/{measure.name}": measure.psi for measure in measures}
     picture.set_facecolor("white")
     run_id = tracking.log_series(endpoint, NAME, day, figures, {_PICTURE: picture} if measures else {})
-    alarms = monitoring_report.said([measure for measure in measures if measure.alarm])
+    alarms = monitoring_report.listed([measure for measure in measures if measure.alarm])
     candidate = tracking.trained(endpoint, NAME, day)
     if candidate is not None:
         state = f"shifted: {alarms}" if alarms else "no alarm" if measures else "not measured"

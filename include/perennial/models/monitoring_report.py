@@ -15,7 +15,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True)
 class MonitoredDay:
-    """What was found out about a day.
+    """The results of monitoring one day.
 
     Args:
         day: the day.
@@ -46,7 +46,7 @@ def path_of(day: date) -> str:
 def page(watched: MonitoredDay, words: ReportWords) -> str:
     """The page of one day."""
     template = templates(_TEMPLATES).get_template("watch.html.j2")
-    truths = [group.truth for one in watched.dimensions for group in one.groups if group.truth]
+    truths = [group.truth for dimension in watched.dimensions for group in dimension.groups if group.truth]
     ends = [abs(end) for truth in truths for end in (truth.difference.low, truth.difference.high)]
     return template.render(
         words=words,
@@ -74,24 +74,27 @@ def verdict(drift: Sequence[DriftReport]) -> tuple[str, str]:
     """Tone and sentence on the drift of a day."""
     if not drift:
         return "chosen", "Not measured: the version in force keeps no record of the cases it learnt from."
-    alarms = [one for one in drift if one.alarm]
+    alarms = [measure for measure in drift if measure.alarm]
     if alarms:
-        return "wrong", f"Shifted: {said(alarms)}. The day's retraining is flagged, and the alert was called."
-    shifting = [one for one in drift if one.level is Level.SHIFTING and not one.grows]
+        return (
+            "wrong",
+            f"Shifted: {listed(alarms)}. The day's retraining is flagged, and the alert was called.",
+        )
+    shifting = [measure for measure in drift if measure.level is Level.SHIFTING and not measure.grows]
     if shifting:
-        return "chosen", f"Shifting, not alarming yet: {said(shifting)}."
+        return "chosen", f"Shifting, not alarming yet: {listed(shifting)}."
     return "chance", "The customers of the day look like those that the model learnt from."
 
 
-def said(measures: Sequence[DriftReport]) -> str:
+def listed(measures: Sequence[DriftReport]) -> str:
     """Some measures with their index."""
-    return ", ".join(f"{one.name.replace('_', ' ')} {one.psi:.2f}" for one in measures)
+    return ", ".join(f"{measure.name.replace('_', ' ')} {measure.psi:.2f}" for measure in measures)
 
 
 def odd(dimensions: Sequence[Dimension]) -> list[str]:
-    """A sentence for each group for which what came true differs from what was said by more than chance."""
+    """A sentence for each group for which what came true differs from the prediction by more than chance."""
     return [
-        f"{dimension.label} {group.name}: {percent(group.truth.said)} were said to come back, "
+        f"{dimension.label} {group.name}: {percent(group.truth.predicted)} were predicted to come back, "
         f"{percent(group.truth.came.value)} of {group.truth.came.n:,} did."
         for dimension in dimensions
         for group in dimension.groups

@@ -22,27 +22,27 @@ _POINTS = 15
 _CUSTOMERS = 500
 
 
-def calibration(labels: FloatArray, said: dict[str, FloatArray]) -> Figure:
-    """What was said against what came true, in ten bins of equal mass; a line for each set."""
+def calibration(labels: FloatArray, predictions: dict[str, FloatArray]) -> Figure:
+    """Predicted probabilities against what came true, in ten bins of equal mass; a line for each set."""
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    for name, probabilities in said.items():
+    for name, probabilities in predictions.items():
         mean, true, _ = honesty.in_bins(labels, probabilities)
         axes.plot(mean, true, marker="o", label=name)
-    axes.set(xlabel="probability said", ylabel="share that came back", title="Calibration")
+    axes.set(xlabel="predicted probability", ylabel="share that came back", title="Calibration")
     axes.legend(frameon=False)
     return figure
 
 
-def gain(labels: FloatArray, said: dict[str, FloatArray]) -> Figure:
-    """Share of those who came back that is found among the first customers by probability."""
+def gain(labels: FloatArray, predictions: dict[str, FloatArray]) -> Figure:
+    """Share of those who came back that is among the first customers by probability."""
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    for name, probabilities in said.items():
-        found = metrics.gain(labels, probabilities)
-        axes.plot([k / len(labels) for k in range(len(found))], found, label=name)
+    for name, probabilities in predictions.items():
+        shares = metrics.gain(labels, probabilities)
+        axes.plot([k / len(labels) for k in range(len(shares))], shares, label=name)
     axes.set(
         xlabel="share of customers, likeliest first", ylabel="share of those who came back", title="Gain"
     )
@@ -67,9 +67,9 @@ def partial_dependence(score: Callable[[FloatArray], FloatArray], read: FloatArr
 
     Args:
         score: from what is read of m customers, shape (m, len(NAMES)), to probabilities (m,).
-        read: of some customers; at most 500 of them are asked.
+        read: of some customers; at most 500 of them are used.
     """
-    asked = read[:: max(1, len(read) // _CUSTOMERS)]
+    sample = read[:: max(1, len(read) // _CUSTOMERS)]
     figure = Figure(figsize=(9, 5), layout="constrained")
     for axes, name in zip(figure.subplots(2, 3, sharey=True).flat, _SHOWN, strict=True):
         column = NAMES.index(name)
@@ -77,7 +77,7 @@ def partial_dependence(score: Callable[[FloatArray], FloatArray], read: FloatArr
         values = np.unique(np.quantile(known, np.linspace(0.02, 0.98, _POINTS))) if len(known) else known
         means = []
         for value in values:
-            changed = asked.copy()
+            changed = sample.copy()
             changed[:, column] = value
             means.append(score(changed).mean())
         axes.plot(values, means, marker="o", markersize=3)

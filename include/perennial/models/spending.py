@@ -34,10 +34,10 @@ class Spending:
         return cls(lightgbm.Booster(model_str=path.read_text()))
 
 
-def fit(cases: TrainingCases, chosen: TreesSettings) -> Spending:
+def fit(cases: TrainingCases, settings: TreesSettings) -> Spending:
     """Learnt by its absolute error, in square roots, as a correction of the usual spend."""
     matrix, roots = cases.matrix, np.sqrt(np.maximum(cases.spend, 0))
-    return Spending(boosting.grow(matrix, roots, "l1", chosen, NAMES, start=_usual(matrix)))
+    return Spending(boosting.grow(matrix, roots, "l1", settings, NAMES, start=_usual(matrix)))
 
 
 def _usual(matrix: FloatArray) -> FloatArray:

@@ -23,8 +23,8 @@ class Trees:
 
     def probabilities(self, matrix: FloatArray, horizons: Sequence[int] = HORIZONS) -> FloatArray:
         """P(order within so many days), shape (n, len(horizons)), of the features of n customers."""
-        asked = [self.boosters[HORIZONS.index(days)] for days in horizons]
-        return np.column_stack([boosting.predict(booster, matrix) for booster in asked])
+        boosters = [self.boosters[HORIZONS.index(days)] for days in horizons]
+        return np.column_stack([boosting.predict(booster, matrix) for booster in boosters])
 
     def save(self, folder: Path) -> None:
         """Write them as text, a file for each horizon."""
@@ -39,7 +39,9 @@ class Trees:
         return cls(tuple(lightgbm.Booster(model_str=text) for text in texts))
 
 
-def fit(cases: TrainingCases, chosen: TreesSettings) -> Trees:
+def fit(cases: TrainingCases, settings: TreesSettings) -> Trees:
     """Trees on the cases: the same cases give the same trees."""
     matrix = cases.matrix
-    return Trees(tuple(boosting.grow(matrix, labels, "binary", chosen, NAMES) for labels in cases.returns.T))
+    return Trees(
+        tuple(boosting.grow(matrix, labels, "binary", settings, NAMES) for labels in cases.returns.T)
+    )

@@ -42,16 +42,16 @@ def hour_of_week(orders: ir.Table) -> ir.IntegerValue:
 
 
 @contextmanager
-def hours(orders: ir.Table, customers: ir.Table, chosen: ActiveHours) -> Iterator[ir.Table]:
+def hours(orders: ir.Table, customers: ir.Table, settings: ActiveHours) -> Iterator[ir.Table]:
     """`customer_id`, `active_hours` (168 shares, sum 1), `best_hour` (the first of the largest).
 
     And `best_hour_confidence`, the probability that no other hour is more active: see `_confidence`. The
-    steps on the way are computed once and held.
+    steps on the way are computed once and kept.
 
     Args:
         orders: `customer_id, occurred_at, offset_seconds`, one row an order.
-        customers: `customer_id`, whoever shall have hours.
-        chosen: the k of each step.
+        customers: `customer_id`, the customers who get hours.
+        settings: the k of each step.
     """
     place = ibis.row_number().over(ibis.window(order_by="customer_id"))
     people = customers.select("customer_id", place=place)
@@ -59,7 +59,7 @@ def hours(orders: ir.Table, customers: ir.Table, chosen: ActiveHours) -> Iterato
     counted = placed.group_by("place", "hour").aggregate(n=placed.count())
     with (
         kept(counted) as counted,
-        kept(_shares(people.select("place"), counted, chosen)) as shares,
+        kept(_shares(people.select("place"), counted, settings)) as shares,
         kept(_ranked(shares)) as ranked,
     ):
         named = people.join(ranked, "place").join(_confidence(shares, ranked), "place")
@@ -84,7 +84,7 @@ def _ranked(shares: ir.Table) -> ir.Table:
     )
 
 
-def _shares(people: ir.Table, counted: ir.Table, chosen: ActiveHours) -> ir.Table:
+def _shares(people: ir.Table, counted: ir.Table, settings: ActiveHours) -> ir.Table:
     """`place, hour, share, part, whole, shape`: of every customer and hour of the week.
 
     The share is part ÷ whole; the parts are whole numbers, less than `_ROOM`.
@@ -94,17 +94,17 @@ def _shares(people: ir.Table, counted: ir.Table, chosen: ActiveHours) -> ir.Tabl
     that compete have largely in common, is left out.
     """
     everybody = _everybody(counted)
-    clocks = _by_hour(people, counted, everybody, chosen.hour)
-    weekdays = _by_weekday(people, counted, everybody, chosen.weekday)
+    clocks = _by_hour(people, counted, everybody, settings.hour)
+    weekdays = _by_weekday(people, counted, everybody, settings.weekday)
     grid = clocks.join(weekdays, "place").join(everybody, ["clock", "weekday"])
     rows = grid.select(
         "place", "orders", "hour", "of_day", share=grid.n / grid.whole * grid.by_hour * grid.by_day
     )
     rows = _of_whole(rows).left_join(counted, ["place", "hour"])
     rows = rows.select(
-        "place", "hour", "orders", "of_day", "share", n=chosen.hour_of_week + rows.n.fill_null(0)
+        "place", "hour", "orders", "of_day", "share", n=settings.hour_of_week + rows.n.fill_null(0)
     )
-    bent = rows.share * rows.n / (chosen.hour_of_week + rows.orders * rows.share)
+    bent = rows.share * rows.n / (settings.hour_of_week + rows.orders * rows.share)
     return _of_whole(rows.select("place", "hour", shape=1 / (1 / rows.n + 1 / rows.of_day), share=bent))
 
 
@@ -194,9 +194,9 @@ def _confidence(shares: ir.Table, ranked: ir.Table) -> ir.Table:
     }
     rows = rows.select("place", **below)
     sums = {name: _whole_number(rows[name]).sum() / _FINE for name in below}
-    found = rows.group_by("place").aggregate(**{name: total.exp() for name, total in sums.items()})
-    parts = [found[f"at_{number}"] * weight for number, (_, weight) in enumerate(_NODES)]
-    return found.select("place", confidence=sum(parts[1:], parts[0]))
+    means = rows.group_by("place").aggregate(**{name: total.exp() for name, total in sums.items()})
+    parts = [means[f"at_{number}"] * weight for number, (_, weight) in enumerate(_NODES)]
+    return means.select("place", confidence=sum(parts[1:], parts[0]))
 
 
 def _cubes(shares: ir.Table) -> ir.Table:

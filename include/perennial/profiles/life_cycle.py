@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 from perennial.profiles.settings import LifeCycle
 
 
-def stages(orders: ir.Table, customers: ir.Table, day: date, chosen: LifeCycle) -> ir.Table:
+def stages(orders: ir.Table, customers: ir.Table, day: date, settings: LifeCycle) -> ir.Table:
     """`life_cycle` of every customer: the first of these that holds.
 
     1. new: joined fewer than `new_days` days ago;
@@ -23,13 +23,13 @@ def stages(orders: ir.Table, customers: ir.Table, day: date, chosen: LifeCycle) 
 
     Args:
         orders: `customer_id, occurred_on, gap_days`, one row an order.
-        customers: `customer_id, joined_on`, whoever shall have a stage.
+        customers: `customer_id, joined_on`, the customers who get a stage.
         day: the day as of which.
-        chosen: the thresholds.
+        settings: the thresholds.
     """
-    table = _marks(orders, customers, chosen)
+    table = _turning_points(orders, customers, settings)
     today = ibis.literal(day)
-    returned = table.came_back_on > day - timedelta(days=chosen.returned_days)
+    returned = table.came_back_on > day - timedelta(days=settings.returned_days)
     stage = ibis.cases(
         (today < table.known_on, "new"),
         (today >= table.lapsed_on, "lapsed"),
@@ -37,7 +37,7 @@ def stages(orders: ir.Table, customers: ir.Table, day: date, chosen: LifeCycle) 
         (returned, "returned"),
         else_="active",
     )
-    settled = _later(table.came_back_on, chosen.returned_days)
+    settled = _later(table.came_back_on, settings.returned_days)
     since = {
         "new": table.joined_on,
         "lapsed": table.lapsed_on,
@@ -45,23 +45,23 @@ def stages(orders: ir.Table, customers: ir.Table, day: date, chosen: LifeCycle) 
         "returned": _latest(table.came_back_on, table.known_on),
         "active": _latest(table.known_on, table.first_order_on, table.resumed_on, settled),
     }
-    found = table.mutate(life_cycle=stage, **{f"{name}_since": since[name] for name in since})
-    return found.select(
+    staged = table.mutate(life_cycle=stage, **{f"{name}_since": since[name] for name in since})
+    return staged.select(
         "customer_id",
         "life_cycle",
         "lapsing_on",
         "lapsed_on",
         life_cycle_since=ibis.cases(
-            *((found.life_cycle == name, found[f"{name}_since"]) for name in since), else_=ibis.null("date")
+            *((staged.life_cycle == name, staged[f"{name}_since"]) for name in since), else_=ibis.null("date")
         ),
     )
 
 
-def usual_gaps(orders: ir.Table, customers: ir.Table, chosen: LifeCycle) -> ir.Table:
+def usual_gaps(orders: ir.Table, customers: ir.Table, settings: LifeCycle) -> ir.Table:
     """`usual_gap_days` of the customers: the median of their own gaps, else the median customer's, else 0."""
     gaps = orders.gap_days
     medians = orders.group_by("customer_id").aggregate(own=gaps.median(), gaps=gaps.count())
-    enough = medians.filter(medians.gaps >= chosen.own_gaps_needed)
+    enough = medians.filter(medians.gaps >= settings.own_gaps_needed)
     typical = enough.aggregate(typical=enough.own.median())
     table = customers.select("customer_id", "joined_on").left_join(enough, "customer_id").cross_join(typical)
     return table.select(
@@ -69,7 +69,7 @@ def usual_gaps(orders: ir.Table, customers: ir.Table, chosen: LifeCycle) -> ir.T
     )
 
 
-def _marks(orders: ir.Table, customers: ir.Table, chosen: LifeCycle) -> ir.Table:
+def _turning_points(orders: ir.Table, customers: ir.Table, settings: LifeCycle) -> ir.Table:
     """The days that matter to the stages of every customer.
 
     Returns:
@@ -77,10 +77,10 @@ def _marks(orders: ir.Table, customers: ir.Table, chosen: LifeCycle) -> ir.Table
         and of orders that ended a gap: `came_back_on?` (the last after a lapse) and `resumed_on?` (after a
         shorter silence in which the customer was lapsing).
     """
-    usual = usual_gaps(orders, customers, chosen)
+    usual = usual_gaps(orders, customers, settings)
     usual = usual.mutate(
-        lapse=_whole(ibis.greatest(usual.usual_gap_days * chosen.lapsed_gaps, chosen.lapsed_days)),
-        silence=_whole(ibis.greatest(usual.usual_gap_days * chosen.lapsing_gaps, chosen.lapsing_days)),
+        lapse=_whole(ibis.greatest(usual.usual_gap_days * settings.lapsed_gaps, settings.lapsed_days)),
+        silence=_whole(ibis.greatest(usual.usual_gap_days * settings.lapsing_gaps, settings.lapsing_days)),
     )
     rows = orders.join(usual.select("customer_id", "lapse", "silence"), "customer_id")
     lapse = rows.gap_days >= rows.lapse
@@ -91,7 +91,7 @@ def _marks(orders: ir.Table, customers: ir.Table, chosen: LifeCycle) -> ir.Table
         resumed_on=rows.occurred_on.max(where=(rows.gap_days >= rows.silence) & ~lapse),
     )
     table = usual.left_join(last, "customer_id").drop("customer_id_right")
-    table = table.mutate(known_on=_later(table.joined_on, chosen.new_days))
+    table = table.mutate(known_on=_later(table.joined_on, settings.new_days))
     lapsed = _latest(table.known_on, _later(table.last_order_on, table.lapse))
     lapsing = _latest(table.known_on, _later(table.last_order_on, table.silence))
     lapsing = ibis.ifelse(table.last_order_on.notnull() & (lapsing < lapsed), lapsing, None)

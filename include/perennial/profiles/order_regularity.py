@@ -6,7 +6,7 @@ import ibis.expr.types as ir
 from perennial.profiles.settings import Gaps
 
 
-def regularity(orders: ir.Table, chosen: Gaps) -> ir.Table:
+def regularity(orders: ir.Table, settings: Gaps) -> ir.Table:
     """`burstiness` and `rhythm` of each customer with an order.
 
     Burstiness (Goh and Barabási, EPL 81, 2008) in the form for few gaps (Kim and Jo, Physical Review E 94,
@@ -20,25 +20,25 @@ def regularity(orders: ir.Table, chosen: Gaps) -> ir.Table:
 
     Args:
         orders: `customer_id, gap_days`, one row an order.
-        chosen: how many gaps are needed.
+        settings: how many gaps are needed.
     """
     sums = orders.group_by("customer_id").aggregate(
         n=orders.gap_days.count(),
         total=orders.gap_days.sum().nullif(0),
         squares=(orders.gap_days * orders.gap_days).sum(),
     )
-    sums = sums.mutate(n=ibis.ifelse(sums.n >= chosen.least, sums.n, None).cast("float64"))
+    sums = sums.mutate(n=ibis.ifelse(sums.n >= settings.least, sums.n, None).cast("float64"))
     spread = ((sums.n * sums.squares - sums.total * sums.total) / (sums.total * sums.total)).sqrt()
     more, less = (sums.n + 1).sqrt(), (sums.n - 1).sqrt()
-    found = sums.mutate(burstiness=(more * spread - less) / ((more - 2) * spread + less))
-    by_chance = (1 + 1 / found.n) / found.n.sqrt()
-    return found.select(
+    figures = sums.mutate(burstiness=(more * spread - less) / ((more - 2) * spread + less))
+    by_chance = (1 + 1 / figures.n) / figures.n.sqrt()
+    return figures.select(
         "customer_id",
         "burstiness",
         rhythm=ibis.cases(
-            (found.burstiness < -by_chance, "regular"),
-            (found.burstiness > by_chance, "bursty"),
-            (found.burstiness.notnull(), "random"),
+            (figures.burstiness < -by_chance, "regular"),
+            (figures.burstiness > by_chance, "bursty"),
+            (figures.burstiness.notnull(), "random"),
             else_=ibis.null("string"),
         ),
     )

@@ -55,7 +55,7 @@ class Past:
     items: ir.Table
     offsets: ir.Table
     vectors_in: Callable[[str], taste_vector.TextVectors]
-    chosen: ProfileSettings
+    profile_settings: ProfileSettings
 
 
 def build(day: str) -> int:
@@ -73,23 +73,23 @@ def fill_cutoffs(day: str, cutoffs: int | None = None) -> list[str]:
         cutoffs: how many; by default what profiles.yaml says.
     """
     lake = open_lake()
-    wanted = _missing_cutoffs(lake, date.fromisoformat(day), cutoffs)
-    if wanted:
-        with _past(lake, wanted) as past:
-            for cutoff in wanted:
+    missing = _missing_cutoffs(lake, date.fromisoformat(day), cutoffs)
+    if missing:
+        with _past(lake, missing) as past:
+            for cutoff in missing:
                 _write(lake, past, cutoff)
-    return [cutoff.isoformat() for cutoff in wanted]
+    return [cutoff.isoformat() for cutoff in missing]
 
 
 def _missing_cutoffs(lake: Lake, day: date, cutoffs: int | None) -> list[date]:
-    chosen = profile_settings().cutoffs
-    count = chosen.count if cutoffs is None else cutoffs
-    steps = (day - timedelta(days=chosen.every_days * step) for step in range(1, count + 1))
+    cutoff_settings = profile_settings().cutoffs
+    count = cutoff_settings.count if cutoffs is None else cutoffs
+    steps = (day - timedelta(days=cutoff_settings.every_days * step) for step in range(1, count + 1))
     missing = sorted(set(steps) - lake.days("profiles"), reverse=True)
     first = lake.read("events").known_on.min().to_pyarrow().as_py() if missing else None
     if first is None:
         return []
-    return [cutoff for cutoff in missing if cutoff >= first + timedelta(days=chosen.history_days)]
+    return [cutoff for cutoff in missing if cutoff >= first + timedelta(days=cutoff_settings.history_days)]
 
 
 def _write(lake: Lake, past: Past, day: date) -> int:
@@ -107,25 +107,25 @@ def _write(lake: Lake, past: Past, day: date) -> int:
 @contextmanager
 def _sections(past: Past, customers: ir.Table, day: date) -> Iterator[list[ir.Table]]:
     """Every section of the profiles of a day, keyed by `customer_id`."""
-    chosen, parts = past.chosen, purchases.as_of(past.parts, day)
+    section_settings, parts = past.profile_settings, purchases.as_of(past.parts, day)
     touches, assignments = purchases.as_of(past.touches, day), past.lake.known("assignments", day)
     with (
         kept(purchases.orders(parts)) as bought,
         _of_items(past, customers, bought, day) as of_items,
         active_hours.hours(
-            _on_their_clocks(bought, customers, past.offsets), customers, chosen.active_hours
+            _on_their_clocks(bought, customers, past.offsets), customers, section_settings.active_hours
         ) as hours,
     ):
         yield [
             orders.rhythm(bought, day),
             orders.money(parts, day),
             orders.recent(bought),
-            order_regularity.regularity(bought, chosen.gaps),
+            order_regularity.regularity(bought, section_settings.gaps),
             discounts.shares(parts),
             hours,
-            responsiveness.channels(touches, customers, chosen.responses),
-            responsiveness.campaigns(assignments, touches, customers, chosen.responses),
-            life_cycle.stages(bought, customers, day, chosen.life_cycle),
+            responsiveness.channels(touches, customers, section_settings.responses),
+            responsiveness.campaigns(assignments, touches, customers, section_settings.responses),
+            life_cycle.stages(bought, customers, day, section_settings.life_cycle),
             *of_items,
         ]
 
@@ -133,22 +133,25 @@ def _sections(past: Past, customers: ir.Table, day: date) -> Iterator[list[ir.Ta
 @contextmanager
 def _of_items(past: Past, customers: ir.Table, bought: ir.Table, day: date) -> Iterator[list[ir.Table]]:
     """The sections that look at single items: preferences, the response to prices, the vector."""
-    chosen, baskets = past.chosen, purchases.as_of(past.baskets, day)
-    half_life = chosen.preferences.half_life_days
+    section_settings, baskets = past.profile_settings, purchases.as_of(past.baskets, day)
+    half_life = section_settings.preferences.half_life_days
     everybody = _numbered(customers, past.customers)
     with (
         kept(everybody) as everybody,
         kept(_described(past, baskets, day)) as items,
         kept(purchases.item_weights(_by_look(baskets, items), day, half_life, 0)) as weights,
-        price_response.learnt(baskets, bought, items, chosen.price_response) as learnt,
+        price_response.learnt(baskets, bought, items, section_settings.price_response) as learnt,
     ):
-        memory, looks = (chosen.history.half_life_days, chosen.history.value_exponent), _looks(items)
+        memory, looks = (
+            (section_settings.history.half_life_days, section_settings.history.value_exponent),
+            _looks(items),
+        )
         remembered = weights
         if memory != (half_life, 0):
             remembered = purchases.item_weights(_by_look(baskets, items), day, *memory)
         by_number = [
-            preferences.categories(weights, looks, everybody, chosen.preferences),
-            preferences.brands(weights, looks, everybody, chosen.preferences),
+            preferences.categories(weights, looks, everybody, section_settings.preferences),
+            preferences.brands(weights, looks, everybody, section_settings.preferences),
             price_response.responses(learnt, everybody.select("customer").distinct()),
             ibis.memtable(_vectors(past, remembered, looks, day)),
         ]
@@ -156,9 +159,9 @@ def _of_items(past: Past, customers: ir.Table, bought: ir.Table, day: date) -> I
 
 
 def _vectors(past: Past, weights: ir.Table, items: ir.Table, day: date) -> pa.Table:
-    chosen, space = past.chosen.history, in_force(past.lake, day)
+    history, space = past.profile_settings.history, in_force(past.lake, day)
     described = items.select("item_id", "item", "title").join(texts(items, space.text), "item_id")
-    return taste_vector.vectors(weights, described, past.vectors_in(space.key), chosen, space.encoder)
+    return taste_vector.vectors(weights, described, past.vectors_in(space.key), history, space.encoder)
 
 
 def _described(past: Past, baskets: ir.Table, day: date) -> ir.Table:
@@ -166,7 +169,7 @@ def _described(past: Past, baskets: ir.Table, day: date) -> ir.Table:
 
     Most look like another one: `look` is the number of the first that looks the same, and stands for all.
     """
-    items = preferences.telling(past.lake.known("items", day), past.chosen.preferences)
+    items = preferences.telling(past.lake.known("items", day), past.profile_settings.preferences)
     named = items.join(past.items, "item_id").select(
         "item_id", "title", "category", "brand", "attributes", item=past.items.number
     )
@@ -240,12 +243,12 @@ def _past(lake: Lake, days: list[date]) -> Iterator[Past]:
     zone, stretch = settings().shop_time_zone, _stretch(events)
     offsets = time_zones.offset_table([*_zones(pinned.read("users")), zone], *stretch)
     placed = time_zones.with_local_date(events, zone, *stretch)
-    held = pinned.read("item_embeddings")
+    embeddings = pinned.read("item_embeddings")
 
-    # Days of one space follow each other; only one at a time is held.
+    # Days of one space follow each other; only one at a time is kept in memory.
     @lru_cache(maxsize=1)
     def vectors_in(space: str) -> taste_vector.TextVectors:
-        return taste_vector.text_vectors(held.filter(held.encoder == space))
+        return taste_vector.text_vectors(embeddings.filter(embeddings.encoder == space))
 
     with ExitStack() as stack:
 
@@ -268,7 +271,7 @@ def _past(lake: Lake, days: list[date]) -> Iterator[Past]:
             items=items,
             offsets=offsets,
             vectors_in=vectors_in,
-            chosen=profile_settings(),
+            profile_settings=profile_settings(),
         )
 
 

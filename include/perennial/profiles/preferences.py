@@ -10,13 +10,13 @@ KEPT = 10
 """How many categories and brands a profile names."""
 
 
-def telling(items: ir.Table, chosen: Preferences) -> ir.Table:
+def telling(items: ir.Table, settings: Preferences) -> ir.Table:
     """The items that say something about taste: those whose widest category the settings do not leave out."""
     widest = items.category.split(" > ")[0]
-    return items.filter(~widest.isin(chosen.left_out).fill_null(False))
+    return items.filter(~widest.isin(settings.left_out).fill_null(False))
 
 
-def categories(weights: ir.Table, items: ir.Table, customers: ir.Table, chosen: Preferences) -> ir.Table:
+def categories(weights: ir.Table, items: ir.Table, customers: ir.Table, settings: Preferences) -> ir.Table:
     """`customer, categories`: up to ten with the largest shares, which are of all of the shop's categories.
 
     share = (weight of the customer's purchases of it + k · everybody's share) ÷ (weight of all + k), with k
@@ -27,18 +27,18 @@ def categories(weights: ir.Table, items: ir.Table, customers: ir.Table, chosen: 
         weights: `customer, item, weight`.
         items: `item, category` of the items that count.
         customers: `customer`, whoever shall have preferences.
-        chosen: k, and the level of the category's path; a shorter path counts with its last level.
+        settings: k, and the level of the category's path; a shorter path counts with its last level.
     """
     levels = items.category.split(" > ")
-    level = levels[ibis.least(chosen.category_level, levels.length()) - 1]
+    level = levels[ibis.least(settings.category_level, levels.length()) - 1]
     named = items.select("item", name=level)
-    return _largest(weights, named, customers, chosen.purchases_of_population).rename(categories="largest")
+    return _largest(weights, named, customers, settings.purchases_of_population).rename(categories="largest")
 
 
-def brands(weights: ir.Table, items: ir.Table, customers: ir.Table, chosen: Preferences) -> ir.Table:
+def brands(weights: ir.Table, items: ir.Table, customers: ir.Table, settings: Preferences) -> ir.Table:
     """`customer, brands`: the same for brands, from `item, brand` of the items that count."""
     named = items.select("item", name=items.brand)
-    return _largest(weights, named, customers, chosen.purchases_of_population).rename(brands="largest")
+    return _largest(weights, named, customers, settings.purchases_of_population).rename(brands="largest")
 
 
 def _largest(weights: ir.Table, named: ir.Table, customers: ir.Table, k: float) -> ir.Table:

@@ -26,19 +26,19 @@ def week_of(lines: ir.Table) -> ir.IntegerValue:
     return lines.occurred_on.delta(ibis.literal(_MONDAY), unit="day").cast("int64") // 7
 
 
-def pieces_of(lines: ir.Table, chosen: PriceResponse) -> ir.IntegerValue:
+def pieces_of(lines: ir.Table, settings: PriceResponse) -> ir.IntegerValue:
     """The pieces of a line that count."""
-    return ibis.least(lines.quantity, chosen.pieces_counted)
+    return ibis.least(lines.quantity, settings.pieces_counted)
 
 
-def weeks(lines: ir.Table, orders: ir.Table, items: ir.Table, chosen: PriceResponse) -> ir.Table:
+def weeks(lines: ir.Table, orders: ir.Table, items: ir.Table, settings: PriceResponse) -> ir.Table:
     """What was on offer: a row for each item and week in which somebody bought it.
 
     Args:
         lines: `customer, item, occurred_on, quantity` in pieces, `list_value, shelf_discount` in currency.
         orders: `occurred_on`, one row an order of anybody.
         items: `item` of those that count.
-        chosen: how weeks are compared.
+        settings: how weeks are compared.
 
     Returns:
         `item, week, stretch, percent` (the discount, in whole percent of the list value), `season` (orders of
@@ -52,7 +52,7 @@ def weeks(lines: ir.Table, orders: ir.Table, items: ir.Table, chosen: PriceRespo
         "list_value",
         "shelf_discount",
         week=week_of(rows),
-        pieces=pieces_of(rows, chosen),
+        pieces=pieces_of(rows, settings),
         is_odd=rows.customer % 2 == 1,
     )
     sold = rows.group_by("item", "week").aggregate(
@@ -64,11 +64,11 @@ def weeks(lines: ir.Table, orders: ir.Table, items: ir.Table, chosen: PriceRespo
         odd=rows.is_odd.ifelse(rows.pieces, 0).sum(),
     )
     seasons = orders.select(week=week_of(orders)).group_by("week").aggregate(season=ibis._.count())
-    found = sold.semi_join(items, "item").join(seasons, "week")
-    percent = (100 * found.off / found.listed).round().cast("int64")
-    return found.select(
+    weekly = sold.semi_join(items, "item").join(seasons, "week")
+    percent = (100 * weekly.off / weekly.listed).round().cast("int64")
+    return weekly.select(
         *("item", "week", "season", "first", "last", "even", "odd"),
-        stretch=found.week // chosen.weeks_compared,
+        stretch=weekly.week // settings.weeks_compared,
         percent=ibis.greatest(0, ibis.least(percent, MOST)),
     )
 

@@ -63,7 +63,7 @@ def population(evidence: ir.Table, means: ir.Table) -> ir.Table:
 
     Args:
         evidence: as for `means`.
-        means: what that found.
+        means: the result of `means`.
     """
     rows = _weighted(evidence).cross_join(means)
     rows = rows.mutate(**residuals(rows))
@@ -145,14 +145,14 @@ def _cramer(
 ) -> list[ir.FloatingValue]:
     """The solution of three linear equations, by Cramer's rule."""
     places = range(3)
-    asked = (
+    tables = (
         tuple(
             tuple(given[row] if column == place else table[row][column] for column in places)
             for row in places
         )
         for place in places
     )
-    return [_determinant(each) / _determinant(table) for each in asked]
+    return [_determinant(each) / _determinant(table) for each in tables]
 
 
 def _determinant(table: tuple[tuple[ir.FloatingValue, ...], ...]) -> ir.FloatingValue:

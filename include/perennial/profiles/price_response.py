@@ -30,7 +30,7 @@ from perennial.profiles.purchases import HEAPS
 from perennial.profiles.settings import PriceResponse
 
 TENTH = 10
-"""Percent off that the response is told for."""
+"""The discount, in percent, for which the response is given."""
 _FINE = 1_000_000
 """Sums are of whole numbers, so many to 1: they do not depend on their order."""
 _SURE = NormalDist().inv_cdf(0.975)
@@ -53,19 +53,19 @@ class Learnt:
 
 
 @contextmanager
-def learnt(lines: ir.Table, orders: ir.Table, items: ir.Table, chosen: PriceResponse) -> Iterator[Learnt]:
-    """What the purchases say, computed step by step and held; arguments as for `price_curve.weeks`."""
+def learnt(lines: ir.Table, orders: ir.Table, items: ir.Table, settings: PriceResponse) -> Iterator[Learnt]:
+    """What the purchases say, computed step by step and kept; arguments as for `price_curve.weeks`."""
     with ExitStack() as stack:
 
-        def held(rows: ir.Table) -> ir.Table:
+        def keep(rows: ir.Table) -> ir.Table:
             return stack.enter_context(kept(rows))
 
-        weeks = held(price_curve.weeks(lines, orders, items, chosen))
-        curve = held(price_curve.curve(held(price_curve.ratios(weeks))))
-        offered = held(offers(weeks, curve))
-        told = held(evidence(lines, offered, held(compared(offered)), chosen))
-        means = held(price_population.means(told))
-        yield Learnt(curve, told, held(price_population.population(told, means)))
+        weeks = keep(price_curve.weeks(lines, orders, items, settings))
+        curve = keep(price_curve.curve(keep(price_curve.ratios(weeks))))
+        offered = keep(offers(weeks, curve))
+        evidence_rows = keep(evidence(lines, offered, keep(compared(offered)), settings))
+        means = keep(price_population.means(evidence_rows))
+        yield Learnt(curve, evidence_rows, keep(price_population.population(evidence_rows, means)))
 
 
 def offers(weeks: ir.Table, curve: ir.Table) -> ir.Table:
@@ -97,11 +97,11 @@ def compared(offers: ir.Table) -> ir.Table:
     """
     stretches = offers.group_by("item", "stretch").aggregate(**_sums(offers, "all"))
     rows = offers.filter(offers["first"] < offers["last"]).join(stretches, ["item", "stretch"])
-    told = _told(rows, {name: rows[f"all_{name}"] for name in _SUMS})
-    return rows.select("item", "week", "stretch", "at_x", "at_z", *(f"all_{name}" for name in _SUMS), **told)
+    terms = _terms(rows, {name: rows[f"all_{name}"] for name in _SUMS})
+    return rows.select("item", "week", "stretch", "at_x", "at_z", *(f"all_{name}" for name in _SUMS), **terms)
 
 
-def evidence(lines: ir.Table, offers: ir.Table, shared: ir.Table, chosen: PriceResponse) -> ir.Table:
+def evidence(lines: ir.Table, offers: ir.Table, shared: ir.Table, settings: PriceResponse) -> ir.Table:
     """What purchases say of customers: `customer, fold, s_x, s_z, j_xx, j_xz, j_zz`, a row a heap of items.
 
     A week that is seen only because the customer bought the item in it says nothing: it is left out, of the
@@ -111,17 +111,17 @@ def evidence(lines: ir.Table, offers: ir.Table, shared: ir.Table, chosen: PriceR
         lines: as for `price_curve.weeks`.
         offers: what `offers` makes of them.
         shared: what `compared` makes of these.
-        chosen: the settings.
+        settings: the settings.
     """
     alone = offers.filter(offers["first"] == offers["last"]).semi_join(shared, ["item", "stretch"])
     own = alone.group_by("item", "stretch", customer="first").aggregate(**_sums(alone, "own"))
     rows = lines.filter(lines.quantity > 0, lines.list_value > 0)
-    rows = rows.select("customer", "item", week=week_of(rows), pieces=pieces_of(rows, chosen))
+    rows = rows.select("customer", "item", week=week_of(rows), pieces=pieces_of(rows, settings))
     plain = rows.join(shared.select("item", "week", *TOLD), ["item", "week"])
     # Few lines need the difference that weeks of the customer's own make, so it is added for them apart.
-    placed = rows.mutate(stretch=rows.week // chosen.weeks_compared)
+    placed = rows.mutate(stretch=rows.week // settings.weeks_compared)
     mended = placed.join(own, ["customer", "item", "stretch"]).join(shared.drop("stretch"), ["item", "week"])
-    others = _told(mended, {name: mended[f"all_{name}"] - mended[f"own_{name}"] for name in _SUMS})
+    others = _terms(mended, {name: mended[f"all_{name}"] - mended[f"own_{name}"] for name in _SUMS})
     parts = [_weighed(plain, plain), _weighed(mended, {name: others[name] - mended[name] for name in TOLD})]
     both = ibis.union(*parts)
     return both.group_by("customer", "fold").aggregate(**{name: both[name].sum() / _FINE for name in TOLD})
@@ -134,13 +134,13 @@ def _sums(offers: ir.Table, of: str) -> dict[str, ir.IntegerValue]:
     return {f"{of}_{name}": (offers.n * products[name]).sum() for name in _SUMS}
 
 
-def _weighed(rows: ir.Table, told: ir.Table | dict[str, ir.IntegerValue]) -> ir.Table:
+def _weighed(rows: ir.Table, terms: ir.Table | dict[str, ir.IntegerValue]) -> ir.Table:
     """What a piece tells, times the pieces: whole numbers still, but in a form that engines add up faster."""
-    weighed = {name: (told[name] * rows.pieces).cast("float64") for name in TOLD}
+    weighed = {name: (terms[name] * rows.pieces).cast("float64") for name in TOLD}
     return rows.select("customer", fold=rows.item % HEAPS, **weighed)
 
 
-def _told(rows: ir.Table, sums: dict[str, ir.IntegerValue]) -> dict[str, ir.IntegerValue]:
+def _terms(rows: ir.Table, sums: dict[str, ir.IntegerValue]) -> dict[str, ir.IntegerValue]:
     """What a piece that was bought at `at_x, at_z` tells, in whole numbers of which `_FINE` make 1.
 
     Args:
@@ -148,14 +148,14 @@ def _told(rows: ir.Table, sums: dict[str, ir.IntegerValue]) -> dict[str, ir.Inte
         sums: the expected sales of the weeks that it is compared with, times x, z and their products.
     """
     mean = {name: total / sums["n"] for name, total in sums.items()}
-    told = {
+    terms = {
         "s_x": (rows.at_x - mean["x"]) / TENTH,
         "s_z": (rows.at_z - mean["z"]) / TENTH,
         "j_xx": (mean["xx"] - mean["x"] * mean["x"]) / TENTH**2,
         "j_xz": (mean["xz"] - mean["x"] * mean["z"]) / TENTH**2,
         "j_zz": (mean["zz"] - mean["z"] * mean["z"]) / TENTH**2,
     }
-    return {name: (value * _FINE).round().cast("int64") for name, value in told.items()}
+    return {name: (value * _FINE).round().cast("int64") for name, value in terms.items()}
 
 
 def responses(learnt: Learnt, customers: ir.Table) -> ir.Table:
@@ -172,8 +172,8 @@ def responses(learnt: Learnt, customers: ir.Table) -> ir.Table:
     """
     curve, evidence = learnt.curve, learnt.evidence
     usual = learnt.population.cross_join(curve.filter(curve.percent == TENTH).select("rise"))
-    found = evidence.group_by("customer").aggregate(**{name: evidence[name].sum() for name in TOLD})
-    rows = customers.left_join(found, "customer").drop("customer_right")
+    summed = evidence.group_by("customer").aggregate(**{name: evidence[name].sum() for name in TOLD})
+    rows = customers.left_join(summed, "customer").drop("customer_right")
     rows = rows.mutate(**{name: rows[name].fill_null(0) for name in TOLD}).cross_join(usual)
     rows = rows.mutate(**residuals(rows))
     rows = rows.mutate(**_gains(rows))

@@ -29,7 +29,7 @@ def dated(events: ir.Table, codes: ir.Table | None) -> ir.Table:
 
     Args:
         events: the contract's columns and `occurred_on`, the shop's day.
-        codes: what `repeated` found; None if that is nothing, so that nobody looks at ids.
+        codes: the result of `repeated`; None if that is nothing, so that nobody looks at ids.
     """
     seen = events.mutate(known_from=ibis.greatest(events.known_on, events.occurred_on))
     if codes is None:

@@ -15,23 +15,23 @@ def touches(dated: ir.Table) -> ir.Table:
     Returns:
         `customer_id, event_type, channel?, campaign_id?, known_from, known_until?` and `n`, how many events.
     """
-    told = dated.event_type.isin(list(_COUNTED.values())) & dated.channel.notnull()
+    messages = dated.event_type.isin(list(_COUNTED.values())) & dated.channel.notnull()
     done = dated.event_type.isin(_ANSWERS) & dated.campaign_id.notnull()
-    kept = dated.filter(told | done)
+    kept = dated.filter(messages | done)
     keys = ("customer_id", "event_type", "channel", "campaign_id", "known_from", "known_until")
     return kept.group_by(*keys).aggregate(n=kept.count())
 
 
-def channels(touches: ir.Table, customers: ir.Table, chosen: Responses) -> ir.Table:
+def channels(touches: ir.Table, customers: ir.Table, settings: Responses) -> ir.Table:
     """`channels`: for each channel that the shop uses, in alphabetical order, what the customer did.
 
-    The response is (clicked + k · everybody's share) ÷ (delivered + k), with k `messages_of_population`; who
-    clicks a message twice counts as no more than one. A customer whom no message reached has everybody's.
+    The response is (clicked + k · everybody's share) ÷ (delivered + k), with k `messages_of_population`;
+    there are never more clicks than delivered messages. A customer without messages has everybody's share.
 
     Args:
-        touches: what `touches` found, as of a day.
-        customers: `customer_id`, whoever shall have channels.
-        chosen: how much everybody's share weighs.
+        touches: the result of `touches`, as of a day.
+        customers: `customer_id`, the customers who get channels.
+        settings: how much everybody's share weighs.
     """
     messages = touches.filter(touches.event_type.isin(list(_COUNTED.values())), touches.channel.notnull())
     counts = messages.group_by("customer_id", "channel").aggregate(
@@ -49,16 +49,16 @@ def channels(touches: ir.Table, customers: ir.Table, chosen: Responses) -> ir.Ta
     grid = customers.select("customer_id").cross_join(used.filter(used.share.notnull()))
     grid = grid.left_join(counts, ["customer_id", "channel"]).drop("customer_id_right", "channel_right")
     grid = grid.mutate(**{name: grid[name].fill_null(0) for name in _COUNTED})
-    k = chosen.messages_of_population
+    k = settings.messages_of_population
     response = (ibis.least(grid.clicked, grid.delivered) + k * grid.share) / (grid.delivered + k)
-    told = ibis.struct(
+    channel = ibis.struct(
         {"channel": grid.channel, **{name: grid[name] for name in _COUNTED}, "response": response}
     )
-    lists = grid.group_by("customer_id").aggregate(channels=told.collect())
+    lists = grid.group_by("customer_id").aggregate(channels=channel.collect())
     return lists.mutate(channels=lists.channels.sort())
 
 
-def campaigns(assignments: ir.Table, touches: ir.Table, customers: ir.Table, chosen: Responses) -> ir.Table:
+def campaigns(assignments: ir.Table, touches: ir.Table, customers: ir.Table, settings: Responses) -> ir.Table:
     """`campaigns_received`, `campaigns_answered` and `campaign_response` of every customer.
 
     The response is (answered + k · everybody's share) ÷ (received + k), with k `campaigns_of_population`;
@@ -66,9 +66,9 @@ def campaigns(assignments: ir.Table, touches: ir.Table, customers: ir.Table, cho
 
     Args:
         assignments: `campaign_id, customer_id, arm?`, one row each, as known on a day.
-        touches: what `touches` found, as of that day.
-        customers: `customer_id`, whoever shall have these.
-        chosen: how much everybody's share weighs.
+        touches: the result of `touches`, as of that day.
+        customers: `customer_id`, the customers who get these.
+        settings: how much everybody's share weighs.
     """
     received = assignments.filter(assignments.arm.isnull() | (assignments.arm == "treatment"))
     answered = touches.filter(touches.event_type.isin(_ANSWERS), touches.campaign_id.notnull())
@@ -78,7 +78,7 @@ def campaigns(assignments: ir.Table, touches: ir.Table, customers: ir.Table, cho
     usual = counts.aggregate(share=counts.answered.sum() / counts.received.sum())
     rows = customers.select("customer_id").left_join(counts, "customer_id").cross_join(usual)
     received, answered = rows.received.fill_null(0), rows.answered.fill_null(0)
-    k = chosen.campaigns_of_population
+    k = settings.campaigns_of_population
     return rows.select(
         "customer_id",
         campaigns_received=received,

@@ -23,7 +23,7 @@ from perennial.profiles.settings import History, HistoryKind
 _AT_ONCE = 10_000
 """Customers whose vectors are made at a time, so that memory stays bounded."""
 _NOTHING = 1e-4
-"""Whoever is not further than this from the middle of the catalogue stands nowhere."""
+"""A customer closer than this to the middle of the catalogue has no vector."""
 
 
 @dataclass(frozen=True)
@@ -34,48 +34,48 @@ class TextVectors:
     matrix: Float32Array
 
 
-def text_vectors(held: ir.Table) -> TextVectors:
+def text_vectors(rows: ir.Table) -> TextVectors:
     """The matrix of `text_hash, vector`, each text once."""
-    found = held.select("text_hash", "vector").order_by("text_hash").to_pyarrow().combine_chunks()
-    flat = found["vector"].combine_chunks().flatten().to_numpy()
+    texts = rows.select("text_hash", "vector").order_by("text_hash").to_pyarrow().combine_chunks()
+    flat = texts["vector"].combine_chunks().flatten().to_numpy()
     return TextVectors(
-        found["text_hash"].combine_chunks(), flat.reshape(found.num_rows, -1 if len(flat) else 0)
+        texts["text_hash"].combine_chunks(), flat.reshape(texts.num_rows, -1 if len(flat) else 0)
     )
 
 
 def vectors(
-    weights: ir.Table, items: ir.Table, known: TextVectors, chosen: History, choice: Choice
+    weights: ir.Table, items: ir.Table, known: TextVectors, settings: History, choice: Choice
 ) -> pa.Table:
     """The vector of each customer's history, unit length: `customer, vector`.
 
-    A customer of whose items none has a vector, or who stands in the middle of the catalogue, has no row.
+    A customer without any item that has a vector has no row, nor has one in the middle of the catalogue.
     The result is the same whatever the order of the rows.
 
     Args:
         weights: `customer, item` (their numbers), `weight`.
         items: `item, title, text_hash` of those that count: the catalogue.
         known: the vectors.
-        chosen: what the vector is made of.
+        settings: what the vector is made of.
         choice: the encoder that made them.
     """
     columns = ibis.memtable(pa.table({"text_hash": known.hashes, "column": np.arange(len(known.hashes))}))
     with kept(items.join(columns, "text_hash").select("item", "title", "column")) as described:
         rows = described.select("column").distinct().order_by("column").to_pyarrow()["column"].to_numpy()
         counted = weights.filter(weights.weight > 0).join(described, "item")
-        if chosen.kind is HistoryKind.SENTENCE:
-            said = sentences(counted, chosen.titles)
-            customers = said["customer"].to_numpy()
-            found = encoder.load(choice).encode(said["said"].to_pylist())
+        if settings.kind is HistoryKind.SENTENCE:
+            texts = sentences(counted, settings.titles)
+            customers = texts["customer"].to_numpy()
+            means = encoder.load(choice).encode(texts["sentence"].to_pylist())
         else:
-            customers, found = _means(counted, known.matrix, chosen.weight_exponent)
-    apart = found - known.matrix[rows].mean(axis=0) if len(rows) else found
+            customers, means = _means(counted, known.matrix, settings.weight_exponent)
+    apart = means - known.matrix[rows].mean(axis=0) if len(rows) else means
     lengths = np.linalg.norm(apart, axis=1)
-    some = lengths > _NOTHING
-    return _table(customers[some], apart[some] / lengths[some, None])
+    apart_enough = lengths > _NOTHING
+    return _table(customers[apart_enough], apart[apart_enough] / lengths[apart_enough, None])
 
 
 def sentences(weights: ir.Table, titles: int) -> pa.Table:
-    """What each customer bought, in words: `customer, said`, the heaviest titles first, equals by title.
+    """What each customer bought, in words: `customer, sentence`, the heaviest titles first, equals by title.
 
     Args:
         weights: `customer, title, weight`, any number of rows for each customer and title.
@@ -87,8 +87,8 @@ def sentences(weights: ir.Table, titles: int) -> pa.Table:
     heaviest = ranked.filter(ranked.place < titles)
     titled = ibis.struct({"place": heaviest.place, "title": heaviest.title})
     lists = heaviest.group_by("customer").aggregate(named=titled.collect())
-    said = ibis.literal("bought ") + lists.named.sort().map(lambda one: one["title"]).join("; ")
-    return lists.select("customer", said=said).order_by("customer").to_pyarrow()
+    sentence = ibis.literal("bought ") + lists.named.sort().map(lambda titled: titled["title"]).join("; ")
+    return lists.select("customer", sentence=sentence).order_by("customer").to_pyarrow()
 
 
 def _means(weights: ir.Table, matrix: Float32Array, exponent: float) -> tuple[IntArray, Float32Array]:
@@ -106,19 +106,19 @@ def _means(weights: ir.Table, matrix: Float32Array, exponent: float) -> tuple[In
         customers = (
             sums.select("customer").distinct().order_by("customer").to_pyarrow()["customer"].to_numpy()
         )
-        found = np.empty((len(customers), matrix.shape[1]), np.float32)
+        means = np.empty((len(customers), matrix.shape[1]), np.float32)
         for start in range(0, len(customers), _AT_ONCE):
-            some = customers[start : start + _AT_ONCE]
-            among = sums.customer.between(int(some[0]), int(some[-1]))
+            block = customers[start : start + _AT_ONCE]
+            among = sums.customer.between(int(block[0]), int(block[-1]))
             cells = sums.filter(among).order_by("customer", "column").to_pyarrow()
-            first = np.searchsorted(cells["customer"].to_numpy(), some)
+            first = np.searchsorted(cells["customer"].to_numpy(), block)
             ends = np.append(first, cells.num_rows)
             raised = (cells["weight"].to_numpy() / UNIT) ** exponent
-            rows = np.repeat(np.arange(len(some)), np.diff(ends))
+            rows = np.repeat(np.arange(len(block)), np.diff(ends))
             shares = (raised / np.bincount(rows, raised)[rows]).astype(np.float32)
-            grid = csr_array((shares, cells["column"].to_numpy(), ends), shape=(len(some), len(matrix)))
-            found[start : start + len(some)] = grid @ matrix
-    return customers, found
+            grid = csr_array((shares, cells["column"].to_numpy(), ends), shape=(len(block), len(matrix)))
+            means[start : start + len(block)] = grid @ matrix
+    return customers, means
 
 
 def _table(customers: IntArray, matrix: Float32Array) -> pa.Table:

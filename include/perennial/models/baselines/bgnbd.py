@@ -68,11 +68,11 @@ def fit(given: Histories) -> BgNbd:
     scaled = Histories(given.repeats, given.last / scale, given.age / scale)
 
     def loss(logs: FloatArray) -> float:
-        found = -_log_likelihood(np.exp(np.clip(logs, -20, 20)), scaled)
-        return found if np.isfinite(found) else 1e300
+        negative = -_log_likelihood(np.exp(np.clip(logs, -20, 20)), scaled)
+        return negative if np.isfinite(negative) else 1e300
 
-    starts = [np.log(one) for one in ((1, 1, 1, 1), (0.3, 0.5, 0.5, 3), (2, 1, 0.1, 5))]
-    best = min((minimize(loss, start, method="L-BFGS-B") for start in starts), key=lambda found: found.fun)
+    starts = [np.log(start) for start in ((1, 1, 1, 1), (0.3, 0.5, 0.5, 3), (2, 1, 0.1, 5))]
+    best = min((minimize(loss, start, method="L-BFGS-B") for start in starts), key=lambda result: result.fun)
     r, alpha, a, b = np.exp(best.x)
     # Times were divided by the scale: the density of each repeat order was multiplied by it.
     total = -best.fun - float(given.repeats.sum()) * np.log(scale)

@@ -26,14 +26,14 @@ _CHOSEN = {
 _ROUNDS = 200
 
 
-def probabilities(training: FloatArray, labels: FloatArray, asked: FloatArray) -> FloatArray:
-    """P(order within the window) of the asked cases, shape (n,).
+def probabilities(training: FloatArray, labels: FloatArray, cases: FloatArray) -> FloatArray:
+    """P(order within the window) of the cases, shape (n,).
 
     Args:
         training: feature matrix of the training cases.
         labels: whether they came back.
-        asked: feature matrix of the cases asked about.
+        cases: feature matrix of the cases to predict.
     """
     columns = [NAMES.index(name) for name in READ]
     trees = lightgbm.train(_CHOSEN, lightgbm.Dataset(training[:, columns], labels), _ROUNDS)
-    return np.asarray(trees.predict(asked[:, columns], num_threads=1), float)
+    return np.asarray(trees.predict(cases[:, columns], num_threads=1), float)

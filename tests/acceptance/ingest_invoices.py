@@ -99,10 +99,10 @@ def documented_lines() -> int:
 
 def differences_of(tally: Tally, landing: Path) -> list[str]:
     """What the lines of a day's file became that they should not have become, or the other way round."""
-    from perennial.ingestion.reconciliation_report import refused
-    from perennial.ingestion.screening import Desk
+    from perennial.ingestion.reconciliation_report import refusal_counts
+    from perennial.ingestion.screening import Storage
 
-    lake, day, seen = Desk.at().lake, tally.day, by_hand(_file(landing, tally.day))
+    lake, day, seen = Storage.from_settings().lake, tally.day, by_hand(_file(landing, tally.day))
     events = lake.read("events")
     events = events.filter(events.landed_on == day)
     sums = events.group_by("event_type").agg(rows=events.count(), revenue=events.revenue.sum())
@@ -110,7 +110,7 @@ def differences_of(tally: Tally, landing: Path) -> list[str]:
     items, users = lake.read("items"), lake.read("users")
     titles = items.filter(items.valid_from == day).select("item_id", "title").to_pyarrow()
     joined = users.filter(users.valid_from == day).select("customer_id", "joined_on").to_pyarrow()
-    why = refused(lake, day, day)
+    why = refusal_counts(lake, day, day)
     broken = {_WHY[Sort.BROKEN]: tally.lines[Sort.BROKEN]} if tally.lines[Sort.BROKEN] else {}
     told: dict[str, tuple[Mapping[Any, Any], Mapping[Any, Any]]] = {
         "events refused": (why.get(("events", day), {}), expected_refusals(tally)),
@@ -221,11 +221,11 @@ def _apart(found: Mapping[Any, Any], expected: Mapping[Any, Any]) -> str:
 
 def _account(landing: Path) -> tuple[list[str], int]:
     """What does not add up: of an entry in itself, and with the lines of its file; how many lines landed."""
-    from perennial.ingestion.reconciliation import account
-    from perennial.ingestion.screening import Desk
+    from perennial.ingestion.reconciliation import reconcile
+    from perennial.ingestion.screening import Storage
 
     lines = {day: by_hand(_file(landing, day)).lines for day in (DUMP_DAY, *DAILY)}
-    entries = account(Desk.at(), DUMP_DAY, DAILY[-1])
+    entries = reconcile(Storage.from_settings(), DUMP_DAY, DAILY[-1])
     tables = {"items", "users", "events"}
     missing = {(table, day) for table in tables for day in lines} - {(e.table, e.day) for e in entries}
     wrong = [str(entry) for entry in entries if not entry.balanced or entry.landed != lines[entry.day]]

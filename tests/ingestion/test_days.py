@@ -8,8 +8,8 @@ import pytest
 from perennial.foundation.lake import Lake
 from perennial.ingestion import pipeline
 from perennial.ingestion.errors import RefusedTableError
-from perennial.ingestion.reconciliation import account
-from perennial.ingestion.screening import Desk
+from perennial.ingestion.reconciliation import reconcile
+from perennial.ingestion.screening import Storage
 from tests.conftest import forget
 from tests.content import differences, rows
 from tests.ingestion.drops import Row, drop, drop_all, promotion, purchase, user
@@ -37,7 +37,7 @@ def reasons(lake: Lake) -> list[str]:
 
 
 def balanced() -> bool:
-    return all(entry.balanced for entry in account(Desk.at(), day(YESTERDAY), day(TOMORROW)))
+    return all(entry.balanced for entry in reconcile(Storage.from_settings(), day(YESTERDAY), day(TOMORROW)))
 
 
 def empty(shop: Path, table: str, on: str) -> None:

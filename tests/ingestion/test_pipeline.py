@@ -10,8 +10,8 @@ from perennial.foundation.lake import Lake
 from perennial.foundation.ledger import open_ledger
 from perennial.ingestion import pipeline
 from perennial.ingestion.errors import RefusedTableError, SourceError
-from perennial.ingestion.reconciliation import account
-from perennial.ingestion.screening import Desk
+from perennial.ingestion.reconciliation import reconcile
+from perennial.ingestion.screening import Storage
 from tests.conftest import forget
 from tests.content import rows
 from tests.ingestion.drops import (
@@ -284,7 +284,7 @@ def test_landed_is_published_plus_quarantined_for_each_table_and_day(shop: Path,
     drop(shop, "events", [purchase("e5"), purchase("e6", customer_id="")], days[1], name="more.csv")
     for day in days:
         pipeline.ingest(day)
-    entries = account(Desk.at(), *(date.fromisoformat(day) for day in days))
+    entries = reconcile(Storage.from_settings(), *(date.fromisoformat(day) for day in days))
     assert all(entry.balanced for entry in entries)
     found = {(e.table, e.day.day): (e.landed, e.published, e.quarantined) for e in entries}
     assert found["events", 2] == (2, 1, 1)

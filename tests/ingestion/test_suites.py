@@ -62,9 +62,9 @@ def test_every_free_text_has_a_length_that_it_may_not_exceed(contract: contracts
     free = {name for name in texts if not contract.allowed(name)}
     codes = suites.row_codes(contract)
     assert {column for code, column in codes.items() if code.endswith("too long")} == free
-    assert {name: most for name, most in value_ranges.longest(contract).items() if name.endswith("_id")} == {
-        name: 255 for name in free if name.endswith("_id")
-    }
+    assert {
+        name: most for name, most in value_ranges.longest_texts(contract).items() if name.endswith("_id")
+    } == {name: 255 for name in free if name.endswith("_id")}
 
 
 def test_what_is_said_of_a_contact_has_no_place_for_the_contact() -> None:

@@ -1,17 +1,17 @@
 """Data Docs: what each rule found in each landing, kept and shown as pages that need nothing else.
 
-Below the reports folder, a folder for each stretch of days that was judged together (most often one day):
+Below the reports folder, a folder for each period of days that was judged together (most often one day):
 
-    data_docs/index.html                    every stretch, every table: passed, warned or stopped
+    data_docs/index.html                    every period, every table: passed, warned or stopped
     data_docs/quarantine.html               the rows set aside and replayed, by table, reason and day
-    data_docs/2017-12-01/index.html         one stretch: what broke, in how many rows
+    data_docs/2017-12-01/index.html         one period: what broke, in how many rows
     data_docs/2017-12-01/events.html        one table: Great Expectations' own validation page
     data_docs/2017-12-01/events.json        the validation result itself, as Great Expectations writes it
     data_docs/2017-12-01/summary.json       what the two indexes say; written last
 
 The library's renderers make a table's page. Its frame around the page and its index load styles and scripts
 from other people's servers, and its index reads every result ever kept; ours do neither. Names and contents
-carry no wall clock: the same stretch again replaces its files by the same ones. No value of a landed row is
+carry no wall clock: the same period again replaces its files by the same ones. No value of a landed row is
 kept but those of closed sets, and of those only that they were refused.
 """
 
@@ -53,24 +53,24 @@ class Status(StrEnum):
     STOPPED = "stopped"
 
 
-def keep(
+def write_pages(
     reports: Path,
     results: "Mapping[str, Sequence[Result]]",
     first: date,
     last: date,
     stopped: Collection[str] = (),
 ) -> str:
-    """Keep the results of a stretch and make its pages; again replaces them.
+    """Keep the results of a period and make its pages; again replaces them.
 
     Args:
         reports: the folder of the published pages.
         results: for each table that landed, the results of its column, row and landing rules.
-        first: the first day of the stretch.
+        first: the first day of the period.
         last: its last day; one page a table stands for all of them.
-        stopped: the tables of which a rule stopped the stretch.
+        stopped: the tables of which a rule stopped the period.
 
     Returns:
-        The stretch's page, relative to the reports folder.
+        The period's page, relative to the reports folder.
     """
     name = first.isoformat() if first == last else f"{first}_{last}"
     folder = reports / FOLDER / name
@@ -82,9 +82,9 @@ def keep(
         tables[table] = _summary(whole)
         write(folder / f"{table}.json", json.dumps(whole.to_json_dict(), indent=1, ensure_ascii=False))
         write(folder / f"{table}.html", page(whole))
-    stretch = {"name": name, "first": first.isoformat(), "last": last.isoformat(), "tables": tables}
-    write(folder / "index.html", templates().get_template("data_docs_day.html.j2").render(stretch=stretch))
-    write(folder / _SUMMARY, json.dumps(stretch, indent=1, ensure_ascii=False))
+    period = {"name": name, "first": first.isoformat(), "last": last.isoformat(), "tables": tables}
+    write(folder / "index.html", templates().get_template("data_docs_day.html.j2").render(period=period))
+    write(folder / _SUMMARY, json.dumps(period, indent=1, ensure_ascii=False))
     kept = {
         _SUMMARY,
         "index.html",
@@ -97,7 +97,7 @@ def keep(
     return f"{FOLDER}/{name}/index.html"
 
 
-def keep_quarantine(reports: Path, rows: ir.Table) -> str:
+def write_quarantine_page(reports: Path, rows: ir.Table) -> str:
     """Make the page that counts refused rows; its path, relative to the reports folder.
 
     Args:
@@ -135,15 +135,15 @@ def keep_quarantine(reports: Path, rows: ir.Table) -> str:
 
 
 def build_index(reports: Path) -> None:
-    """Make the index of all that is kept; a stretch that is added meanwhile is not lost."""
+    """Make the index of all that is kept; a period that is added meanwhile is not lost."""
     seen: list[Path] | None = None
     while (found := sorted((reports / FOLDER).glob(f"*/{_SUMMARY}"), reverse=True)) != seen:
-        stretches = [json.loads(path.read_text(encoding="utf-8")) for path in found]
-        stretches.sort(key=lambda stretch: (stretch["last"], stretch["first"]), reverse=True)
-        tables = list(dict.fromkeys(table for stretch in stretches for table in stretch["tables"]))
+        periods = [json.loads(path.read_text(encoding="utf-8")) for path in found]
+        periods.sort(key=lambda period: (period["last"], period["first"]), reverse=True)
+        tables = list(dict.fromkeys(table for period in periods for table in period["tables"]))
         template = templates().get_template("data_docs_index.html.j2")
         quarantine = _QUARANTINE if (reports / FOLDER / _QUARANTINE).exists() else ""
-        text = template.render(stretches=stretches, tables=tables, quarantine=quarantine)
+        text = template.render(periods=periods, tables=tables, quarantine=quarantine)
         write(reports / FOLDER / "index.html", text)
         seen = found
 

@@ -41,7 +41,7 @@ _RUN = "=run"
 
 @dataclass(frozen=True)
 class Mapped:
-    """One source's rows of a stretch as the contract wants them, and what became of the others.
+    """One source's rows of a period as the contract wants them, and what became of the others.
 
     `rows` has the contract's delivered columns, `_at` and `_day`, and for each column `<column>_given` and
     `<column>_readable`, boolean and never null. `broken` has `_at`, `_day`, `_broken`: lines that are no row.

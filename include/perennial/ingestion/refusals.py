@@ -1,4 +1,4 @@
-"""The rows that one table refuses: where they are, and how they come into quarantine."""
+"""The refused rows of one table: which they are, and how they are read again for the quarantine."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ import pyarrow as pa
 from perennial.foundation import contracts, engine
 from perennial.foundation.settings import settings
 from perennial.ingestion import quarantine, row_checks
-from perennial.ingestion.quarantine import Reason, Refusal, Veil
+from perennial.ingestion.quarantine import Reason, Refusal, RowMasker
 from perennial.ingestion.reading import BROKEN
 from perennial.ingestion.source_settings import CustomerIds, Sources
 from perennial.ingestion.sources import AT, DAY, Landed
 
 BROKEN_LINE = "line broken"
-"""Code of the refusal of a line that is no row."""
+"""The code for a line that is no row."""
 PATTERN, LANDED_ON = "_pattern", "_landed_on"
 _BATCH_ROWS = 20_000
 
 
 @dataclass(frozen=True)
 class Refusals:
-    """The rows that are refused: where they are, and why.
+    """The refused rows of one table.
 
-    rows: `_at`, `_landed_on`, `_pattern`.
-    reasons: pattern → reasons.
-    broken: `_at`, `_day`, `_broken`: the lines that are no rows.
+    rows: `_at`, `_landed_on`, `_pattern` of each.
+    reasons: pattern → the reasons.
+    broken: `_at`, `_day`, `_broken` of the lines that are no rows; None if there can be none.
     """
 
     table: str
@@ -36,23 +36,23 @@ class Refusals:
     reasons: Mapping[int, Sequence[Reason]]
     broken: ir.Table | None
 
-    def batches(self, veil: Veil) -> Iterator[pa.RecordBatch]:
-        """The rows of the table `quarantine`, read from their files once more."""
+    def batches(self, masker: RowMasker) -> Iterator[pa.RecordBatch]:
+        """The refused rows as rows of the table `quarantine`; they are read from their files again."""
         numbers = self.rows.select(number=self.landed.number(self.rows[AT])).distinct().to_pyarrow()
         for raw in self.landed.raw(sorted(numbers["number"].to_pylist())):
-            filled = raw.source.reads(contracts.CONTRACTS[self.table])
+            filled_by = raw.source.reads(contracts.CONTRACTS[self.table])
             rows = raw.rows.select(AT, *raw.columns).inner_join(self.rows, AT)
             for batch in engine.stream(rows, _BATCH_ROWS):
-                yield quarantine.set_aside(self.table, self._refusals(batch, filled), veil)
+                yield quarantine.to_rows(self.table, self._refusals(batch, filled_by), masker)
         if self.broken is not None:
             for batch in engine.stream(self.broken, _BATCH_ROWS):
-                yield quarantine.set_aside(self.table, self._broken(batch), veil)
+                yield quarantine.to_rows(self.table, self._broken(batch), masker)
 
-    def _refusals(self, batch: pa.RecordBatch, filled: quarantine.Filled) -> Iterator[Refusal]:
+    def _refusals(self, batch: pa.RecordBatch, filled_by: quarantine.FilledBy) -> Iterator[Refusal]:
         for row in _rows(batch):
             piece, line = self.landed.place(row.pop(AT))
             day, pattern = row.pop(LANDED_ON), row.pop(PATTERN)
-            yield Refusal(day, piece.name, line, row, self.reasons[pattern], filled)
+            yield Refusal(day, piece.name, line, row, self.reasons[pattern], filled_by)
 
     def _broken(self, batch: pa.RecordBatch) -> Iterator[Refusal]:
         for row in batch.to_pylist():
@@ -61,7 +61,7 @@ class Refusals:
 
 
 def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """The rows; days and times as text if any is beyond what Python can hold."""
+    """The rows as dictionaries; days and times as text if Python cannot hold one of them."""
     try:
         return list(batch.to_pylist())
     except (OverflowError, ValueError):
@@ -73,21 +73,21 @@ def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
         return list(pa.RecordBatch.from_pydict(texts | {LANDED_ON: batch[LANDED_ON]}).to_pylist())
 
 
-def veil(declared: Sources) -> Veil:
-    """What of refused rows nobody may read: contact data wherever it stands, and ids that are personal."""
-    named: dict[str, set[str]] = {"contacts": set(), "ids": set()}
+def row_masker(source_settings: Sources) -> RowMasker:
+    """The masker for refused rows: contact data in any column, and customer ids where they are personal."""
+    columns: dict[str, set[str]] = {"contacts": set(), "ids": set()}
     for table in contracts.LANDED_TABLES:
         contract = contracts.CONTRACTS[table]
-        for source in declared.of(table).sources.values():
-            filled = source.reads(contract)
-            personal = declared.customer_ids is CustomerIds.PERSONAL
-            named["ids"] |= {_column(filled, "customer_id")} if personal else set()
+        for source in source_settings.of(table).sources.values():
+            filled_by = source.reads(contract)
+            personal = source_settings.customer_ids is CustomerIds.PERSONAL
+            columns["ids"] |= {_column(filled_by, "customer_id")} if personal else set()
             if table == contracts.CONTACTS.name:
-                named["contacts"] |= {_column(filled, name) for name in row_checks.CONTACT_COLUMNS}
-    return Veil(settings().key, frozenset(named["contacts"] - {""}), frozenset(named["ids"] - {""}))
+                columns["contacts"] |= {_column(filled_by, name) for name in row_checks.CONTACT_COLUMNS}
+    return RowMasker(settings().key, frozenset(columns["contacts"] - {""}), frozenset(columns["ids"] - {""}))
 
 
-def _column(filled: quarantine.Filled, name: str) -> str:
-    """The source's own column that fills the contract's, if it is one."""
-    found = filled.get(name)
-    return found if isinstance(found, str) else ""
+def _column(filled_by: quarantine.FilledBy, name: str) -> str:
+    """The source's column that fills the contract's; empty if a constant or an expression fills it."""
+    origin = filled_by.get(name)
+    return origin if isinstance(origin, str) else ""

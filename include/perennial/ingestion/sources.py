@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from perennial.foundation import engine
 from perennial.foundation.settings import settings
 from perennial.ingestion import reading
-from perennial.ingestion.days import Stretch
+from perennial.ingestion.days import Period
 from perennial.ingestion.errors import SourceError
 from perennial.ingestion.landing import Landing, LandingFile
 from perennial.ingestion.reading import BROKEN
@@ -204,7 +204,7 @@ def _piece(file: LandingFile, target: Path) -> Piece:
     return Piece(file.source_name, file.source, file.name, file.day, path, columns, rows)
 
 
-def url_of(source_name: str, query: Query, databases: Databases) -> str:
+def database_url(source_name: str, query: Query, databases: Databases) -> str:
     """Where the database is that a source asks.
 
     Raises:
@@ -223,8 +223,8 @@ def _answers(
     """One answer for each day where the query names it, else one for all."""
     query = source.database
     assert query is not None
-    url = url_of(name, query, databases)
-    days = list(Stretch(first, last, history=False).days()) if query.names_its_day else [None]
+    url = database_url(name, query, databases)
+    days = list(Period(first, last, history=False).days()) if query.names_its_day else [None]
     for day in days:
         target = folder / f"{name}-{day}.parquet"
         columns = reading.ask(url, query, day or last, target)

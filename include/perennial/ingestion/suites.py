@@ -143,7 +143,7 @@ def _landing(
 
 def _contract_rules(contract: Contract) -> Iterator[Expectation]:
     """What the contract itself says: required, of a type, how long, of which values, known, unique."""
-    longest = value_ranges.longest(contract)
+    longest = value_ranges.longest_texts(contract)
     for column in delivered(contract):
         if column in contract.required:
             yield _is_true(given(column), column, "missing", "it is required")
@@ -169,7 +169,7 @@ def _contract_rules(contract: Contract) -> Iterator[Expectation]:
 
 
 def _event_rules() -> Iterator[Expectation]:
-    for column in row_checks.NEEDED_BY_TRADE:
+    for column in row_checks.REQUIRED_FOR_TRADE:
         yield _is_true(given(column), column, "missing", "a purchase or return needs it", _TRADE)
 
 
@@ -188,7 +188,7 @@ def _contact_rules() -> Iterator[Expectation]:
 
 
 def _campaign_rules() -> Iterator[Expectation]:
-    for earlier, later in row_checks.ORDERED:
+    for earlier, later in row_checks.DAYS_IN_ORDER:
         yield _is_true(row_checks.in_order(later), later, "out of order", f"{{found}} is before {earlier}")
 
 

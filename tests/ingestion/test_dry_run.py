@@ -167,7 +167,7 @@ def test_a_trial_that_finds_what_would_stop_the_day_fails_with_one_sentence(
         pipeline.check_sources(DAY, "events", 10)
     page = (landed / "reports" / stopped.value.report).read_text()
     assert "column CustomerNo is missing" in page
-    assert "<td>nothing (no column CustomerNo, needed)</td>" in page
+    assert "<td>nothing (no column CustomerNo, required)</td>" in page
     assert check_sources.main([DAY, "events"]) == 1
     said = capsys.readouterr().out
     assert (

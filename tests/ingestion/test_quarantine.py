@@ -28,7 +28,7 @@ def test_a_reason_quotes_what_the_file_said_under_its_own_column_name():
 
 def test_a_reason_of_a_computed_column_quotes_what_it_was_computed_of():
     filled = {"quantity": Expression(sql='abs("Menge")')}
-    told = replace(refusal("a", 1, Menge="0"), filled=filled)
+    told = replace(refusal("a", 1, Menge="0"), filled_by=filled)
     (row,) = to_rows("events", [told], VEIL).to_pylist()
     assert row["reasons"] == ["quantity out of range: \"Menge='0'\" is not at least 1"]
 

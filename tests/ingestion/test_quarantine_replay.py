@@ -247,7 +247,7 @@ def test_only_what_can_be_read_by_todays_declarations_is_touched(
 
     twice = {"shop": SHOP, "other": SHOP, "app": APP}
     declare(shop, monkeypatch, events={"sources": twice})
-    with pytest.raises(SourceError, match=r"shop.csv may be of the sources other, shop; allowed is one"):
+    with pytest.raises(SourceError, match="matches the sources other, shop; allowed is exactly one"):
         again("events", "event_type not allowed")
     declare(shop, monkeypatch, events={"sources": {"app": APP}})
     with pytest.raises(

@@ -45,7 +45,7 @@ def ingest(day: str, databases: Databases = NO_DATABASES) -> Outcome:
 
 
 def load_history(first_day: str, last_day: str, databases: Databases = NO_DATABASES) -> Outcome:
-    """Ingest past days together and close them. Rows of sources with `history` count as known from their own day.
+    """Ingest past days together and close them. Rows of sources with `history` are known from their own day.
 
     Raises:
         ValueError: the last day is before the first.
@@ -56,7 +56,7 @@ def load_history(first_day: str, last_day: str, databases: Databases = NO_DATABA
 
 
 def replay(table: str, first_day: str, last_day: str, reason: str, day: str) -> Outcome:
-    """Judge refused rows of a table (or of `all`) again. Those that pass are published on the day they landed.
+    """Judge refused rows of a table (or of `all`) again. Rows that pass are published on their landing day.
 
     Raises:
         ValueError: the last day is before the first, or the table's rows cannot be replayed.
@@ -154,7 +154,7 @@ def _stretch(first_day: str, last_day: str, *, history: bool) -> Period:
     first, last = date.fromisoformat(first_day), date.fromisoformat(last_day)
     if last < first:
         raise ValueError(
-            f"found the first day {first} and the last day {last}; allowed is a last day on or after the first"
+            f"found the days {first} to {last}; allowed is a last day that is not before the first day"
         )
     return Period(first, last, history)
 

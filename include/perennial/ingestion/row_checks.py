@@ -1,8 +1,8 @@
 """Checks that need more than the row: is the id repeated, is the item known, did it happen before it landed?
 
-Each check is a boolean column that the engine computes; the table's row suite reads it. Rows that are equal in
-all that the suite reads share one *pattern*, a whole number. Millions of rows have a few dozen patterns, and
-the suite judges each pattern once.
+Each check is a boolean column that the engine computes; the table's row suite reads it. Rows that are equal
+in all that the suite reads share one *pattern*, a whole number. Millions of rows have a few dozen patterns,
+and the suite judges each pattern once.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

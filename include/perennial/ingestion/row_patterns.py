@@ -1,7 +1,7 @@
 """One pass over every landed row. Only the place, the day and the pattern of each row are kept.
 
-A landing is read in chunks of whole days, so that the chunk bounds the memory (an id may come again on another
-day). A single day that is larger than a chunk is read as a whole; the engine spills to disk.
+A landing is read in chunks of whole days, so that the chunk bounds the memory (an id may come again on
+another day). A single day that is larger than a chunk is read as a whole; the engine spills to disk.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -112,7 +112,7 @@ def _pseudonymous(rows: list[ir.Table], contract: Contract, source_settings: Sou
     key = settings().key
     if key is None:
         raise ConfigError(
-            "sources.yaml: customer_ids: found personal, without a key; personal ids need PERENNIAL_PSEUDONYM_KEY"
+            "sources.yaml: customer_ids: found personal; personal ids need PERENNIAL_PSEUDONYM_KEY"
         )
     return [masking.pseudonymise(part, ["customer_id"], key) for part in rows]
 

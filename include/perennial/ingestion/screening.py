@@ -1,4 +1,4 @@
-"""Screens one table's landing: which rows may be published, which are refused and why, what the rules found."""
+"""Screens one table's landing: the rows that may be published, the refused rows, the results of the rules."""
 
 import logging
 from collections import Counter

@@ -1,7 +1,7 @@
 """Evaluates the suites with Great Expectations: frames in, verdicts out.
 
-A verdict lists its problems as messages; `check` stops the landing if there are any. It also has the library's
-own result, which `data_docs` stores and shows.
+A verdict lists its problems as messages; `check` stops the landing if there are any. It also has the
+library's own result, which `data_docs` stores and shows.
 
 Import this module only when it is needed: the library takes seconds to import. It runs in memory; it writes
 nothing and sends nothing.
@@ -204,9 +204,9 @@ def check(problems: Sequence[str], report: str = "") -> None:
 
 
 def usual_rows(counts: Mapping[date, int], day: date, weeks: int, known: int) -> float:
-    """The median number of rows on the same weekday of the last `weeks` weeks; days without rows do not count.
+    """The median number of rows on the same weekday of the last `weeks` weeks.
 
-    NaN if fewer than `known` of these days have rows.
+    Days without rows do not count. NaN if fewer than `known` of these days have rows.
     """
     before = [counts.get(day - timedelta(weeks=week), 0) for week in range(1, weeks + 1)]
     filled = [rows for rows in before if rows]
@@ -218,7 +218,7 @@ def stability_index(before: Mapping[str, int], now: Mapping[str, int]) -> float:
 
     Σ (qᵢ − pᵢ) · ln(qᵢ ÷ pᵢ) over the values i, with the shares p before and q now: the symmetric Kullback–
     Leibler divergence (Jeffreys 1946; as an index of score cards: Siddiqi, Credit Risk Scorecards, 2006,
-    which calls less than 0.1 no change and more than 0.25 a considerable change). Half a row is added to every
+    which calls less than 0.1 no change and more than 0.25 a considerable change). Half a row is added to each
     value on both sides, so that a value that is only on one side does not make the index infinite. NaN if one
     side has no rows.
     """
@@ -233,7 +233,7 @@ def stability_index(before: Mapping[str, int], now: Mapping[str, int]) -> float:
 def _describe_days(
     each: ExpectationValidationResult, days: Sequence[Mapping[str, Any]], broken: set[date]
 ) -> None:
-    """Add the measured values to the rule's description: of the only day, or of the first days that broke it."""
+    """Add the values to the rule's description: of the only day, or of the first days that broke it."""
     shown = [day for day in days if day["day"] in broken or len(days) == 1][:_SHOWN_DAYS]
     values = [f"{day['day']}: {day[_meta(each)['column']]:g}" for day in shown]
     _add_found(each, ", ".join(values))

@@ -136,7 +136,7 @@ def test_rows_of_a_file_of_many_days_land_each_on_its_own(shop: Path):
 
 
 def test_a_file_in_which_no_row_says_its_day_is_an_error(shop: Path):
-    said = r"^items/all/rows.csv \(source feed\): found no row whose `day` can be read; .* it is strptime"
+    said = r"^items/all/rows.csv \(source feed\): found no row with a day: `day` is strptime.*allowed is SQL"
     for text in ("item_id,title,d\ni1,t,2024-05-03\ni2,t,\n", "item_id,title,d\nbroken\n"):
         with pytest.raises(SourceError, match=said):
             Made(shop, "items", text, "all", files="{table}/all/*", day="strptime(d, '%d.%m.%Y')")

@@ -151,7 +151,7 @@ def test_a_database_that_cannot_answer_is_named(shop: Path, query: str, said: st
 
 def test_a_connection_that_nobody_handed_over_is_named(shop: Path):
     asked = {"connection": "w", "query": "SELECT {day}"}
-    with pytest.raises(SourceError, match=r"sources.feed: no Airflow connection 'w' was handed over"):
+    with pytest.raises(SourceError, match=r"sources.feed: found no URL for the Airflow connection 'w'"):
         landed(shop, feed={"database": asked})
 
 

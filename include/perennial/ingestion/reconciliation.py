@@ -54,7 +54,9 @@ def _landed(storage: Storage, table: str, first: date, last: date) -> Counter[da
     if any(file.day is None for file in files) or storage.databases:
         with sources.read(storage.landing, table, first, last, storage.databases) as sources_read:
             uncounted = [
-                number for number, piece in enumerate(sources_read.pieces) if piece.day is None or piece.asked
+                number
+                for number, piece in enumerate(sources_read.pieces)
+                if piece.day is None or piece.is_query_result
             ]
             for raw in sources_read.raw(uncounted):
                 landed += mapping.rows_by_day(raw, first, last)

@@ -189,8 +189,8 @@ def _watched(call: str, before: Callable[[str], None]) -> None:
 
     watch(Lake, "replace", before, lambda _, table, *rest: table)
     watch(Ledger, "close", before, lambda *rest: "close")
-    watch(data_docs, "keep_quarantine", before, lambda *rest: "data_docs of quarantine")
-    watch(data_docs, "keep", before, lambda *rest: "data_docs")
+    watch(data_docs, "write_quarantine_page", before, lambda *rest: "data_docs of quarantine")
+    watch(data_docs, "write_pages", before, lambda *rest: "data_docs")
     watch(data_docs, "build_index", before, lambda *rest: "data_docs index")
     _run(call)
     before(AFTER)

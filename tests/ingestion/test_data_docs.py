@@ -58,7 +58,9 @@ def _pages(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
 
 
-def test_a_stretch_is_one_page_a_table_and_the_same_stretch_again_the_same_pages(tmp_path: Path) -> None:
+def test_a_period_has_one_page_for_each_table_and_writing_it_again_gives_the_same_pages(
+    tmp_path: Path,
+) -> None:
     results = {"items": _results("items", refused=3), "events": _results("events")}
     link = data_docs.write_pages(tmp_path, results, DAY, DAY)
     once = _pages(tmp_path)
@@ -70,14 +72,14 @@ def test_a_stretch_is_one_page_a_table_and_the_same_stretch_again_the_same_pages
     assert len([path for path in _pages(tmp_path) if path.endswith("items.html")]) == 2
 
 
-def test_a_table_that_no_longer_lands_has_no_page_any_more(tmp_path: Path) -> None:
+def test_a_table_that_no_longer_lands_has_no_page(tmp_path: Path) -> None:
     data_docs.write_pages(tmp_path, {"items": _results("items"), "users": _results("users")}, DAY, DAY)
     data_docs.write_pages(tmp_path, {"items": _results("items")}, DAY, DAY)
     assert not [path for path in _pages(tmp_path) if "users" in path]
     assert "users" not in (tmp_path / "data_docs" / "index.html").read_text()
 
 
-def test_the_result_is_kept_as_the_library_writes_it(tmp_path: Path) -> None:
+def test_the_result_is_stored_as_the_library_writes_it(tmp_path: Path) -> None:
     data_docs.write_pages(tmp_path, {"items": _results("items", refused=3)}, DAY, DAY)
     text = (tmp_path / "data_docs" / "2017-12-01" / "items.json").read_text()
     kept = expectationSuiteValidationResultSchema.loads(text)
@@ -104,7 +106,7 @@ def test_a_stopped_table_is_shown_with_the_rule_that_stopped_it(tmp_path: Path) 
     assert "least_rows" in (tmp_path / "data_docs" / "2017-12-01" / "index.html").read_text()
 
 
-def test_rows_that_were_set_aside_are_counted_and_do_not_stop_the_table(tmp_path: Path) -> None:
+def test_quarantined_rows_are_counted_and_do_not_stop_the_table(tmp_path: Path) -> None:
     data_docs.write_pages(tmp_path, {"items": _results("items", refused=3)}, DAY, DAY)
     folder = tmp_path / "data_docs" / "2017-12-01"
     assert json.loads((folder / "summary.json").read_text())["tables"]["items"]["status"] == "warned"
@@ -134,7 +136,7 @@ def test_no_page_runs_a_script_or_loads_anything_and_every_link_leads_somewhere(
             assert not place or f'id="{place}"' in page.read_text()
 
 
-def test_what_a_file_brings_is_never_taken_for_markup(tmp_path: Path) -> None:
+def test_values_from_files_are_escaped(tmp_path: Path) -> None:
     data_docs.write_pages(tmp_path, {"items": _results("items", new="<b>ann@example.com</b>")}, DAY, DAY)
     for text in _pages(tmp_path).values():
         assert "ann@example.com" not in text
@@ -144,7 +146,7 @@ def test_what_a_file_brings_is_never_taken_for_markup(tmp_path: Path) -> None:
         assert "<b>" not in page
 
 
-def test_the_index_shows_the_latest_stretch_first_and_each_only_once(tmp_path: Path) -> None:
+def test_the_index_shows_each_period_once_the_latest_first(tmp_path: Path) -> None:
     results = {"promotions": _results("promotions")}
     for days in (0, 2, 1, 2):
         data_docs.write_pages(tmp_path, results, DAY + timedelta(days=days), DAY + timedelta(days=days))

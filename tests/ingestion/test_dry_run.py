@@ -97,7 +97,7 @@ def column(trial: SourceTrial, name: str) -> tuple:
     return column.origin, column.source_type, column.contract_type, column.nulls, column.samples
 
 
-def test_a_trial_tells_what_would_come_of_each_source(
+def test_a_dry_run_shows_what_would_become_of_each_source(
     landed: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     storage = Storage.from_settings({"till": f"sqlite:///{landed}/till.db"})
@@ -158,7 +158,7 @@ def test_a_trial_tells_what_would_come_of_each_source(
     assert "users, source cards: the first 3 rows of till/cards" in capsys.readouterr().out
 
 
-def test_a_trial_that_finds_what_would_stop_the_day_fails_with_one_sentence(
+def test_a_dry_run_that_finds_a_problem_fails_with_one_sentence(
     landed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     lines = EXPORT | {"columns": EXPORT["columns"] | {"customer_id": "CustomerNo"}}

@@ -141,7 +141,7 @@ def test_rows_that_refer_to_a_refused_row_are_refused_too(shop: Path, lake: Lake
     assert refused(lake)["e1"] == ["item_id unknown: 'i1' was not known on the day it landed"]
 
 
-def test_a_value_that_cannot_be_read_is_refused_and_crashes_nothing(shop: Path, lake: Lake):
+def test_an_unreadable_value_is_refused_without_a_crash(shop: Path, lake: Lake):
     good, bad = purchase(), purchase("e2", occurred_at="abc", quantity="1.5", revenue="3,60")
     text = [{name: str(value) for name, value in row.items()} for row in (good, bad)]
     drop_all(shop)
@@ -250,7 +250,7 @@ def test_a_file_that_cannot_be_read_is_named(shop: Path, name: str, content: byt
         pipeline.ingest(DAY)
 
 
-def test_a_line_that_is_no_row_is_set_aside_and_the_others_are_published(shop: Path, lake: Lake):
+def test_a_line_that_is_no_row_is_quarantined_and_the_others_are_published(shop: Path, lake: Lake):
     drop_all(shop)
     lines = [
         b"item_id,title,available",

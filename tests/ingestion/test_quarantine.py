@@ -21,19 +21,19 @@ def test_refused_rows_have_the_tables_columns_and_their_file_and_line():
     assert [(row["file"], row["line"]) for row in rows.to_pylist()] == [("b", 1), ("a", 9)]
 
 
-def test_a_reason_quotes_what_the_file_said_under_its_own_column_name():
+def test_a_reason_quotes_the_value_of_the_files_own_column():
     (row,) = to_rows("events", [refusal("a", 1, Menge="0 Stück")], VEIL).to_pylist()
     assert row["reasons"] == ["quantity out of range: '0 Stück' is not at least 1"]
 
 
-def test_a_reason_of_a_computed_column_quotes_what_it_was_computed_of():
+def test_a_reason_of_a_computed_column_quotes_the_values_it_was_computed_from():
     filled = {"quantity": Expression(sql='abs("Menge")')}
     told = replace(refusal("a", 1, Menge="0"), filled_by=filled)
     (row,) = to_rows("events", [told], VEIL).to_pylist()
     assert row["reasons"] == ["quantity out of range: \"Menge='0'\" is not at least 1"]
 
 
-def test_nothing_of_a_refused_row_can_be_reached():
+def test_a_refused_row_contains_no_contact_data():
     masker = RowMasker(b"k" * 32, contacts={"Mail"}, ids={"Kunde"})
     row = {
         "Mail": "ann(at)example",
@@ -52,7 +52,7 @@ def test_braces_in_a_value_are_only_text():
     assert TOO_FEW.text("{found}{0}") == "quantity out of range: '{found}{0}' is not at least 1"
 
 
-def test_the_row_is_kept_as_valid_json_whatever_it_holds():
+def test_the_row_is_stored_as_valid_json_whatever_its_values():
     odd = {
         "a": float("nan"),
         "b": Decimal("1.20"),
@@ -66,5 +66,5 @@ def test_the_row_is_kept_as_valid_json_whatever_it_holds():
     assert kept == {"a": "nan", "b": "1.20", "c": "2024-05-02 00:00:00+00:00", "e": [1], "f": "ü\x00"}
 
 
-def test_nothing_refused_is_an_empty_table():
+def test_no_refusals_make_an_empty_table():
     assert to_rows("events", [], VEIL).num_rows == 0

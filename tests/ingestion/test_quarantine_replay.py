@@ -206,7 +206,7 @@ def events(lake: Lake) -> list[str]:
     return [row["event_id"] for row in rows(lake, "events")]
 
 
-def test_a_killed_replay_is_finished_by_the_next_whatever_reason_that_asks_for(
+def test_a_killed_replay_is_finished_by_the_next_whatever_its_reason(
     shop: Path, refused: Lake, monkeypatch: pytest.MonkeyPatch
 ):
     corrected(shop, monkeypatch)
@@ -235,7 +235,7 @@ def test_a_killed_replay_is_finished_by_the_next_whatever_reason_that_asks_for(
     assert balanced()
 
 
-def test_only_what_can_be_read_by_todays_declarations_is_touched(
+def test_only_rows_that_todays_settings_can_read_are_changed(
     shop: Path, refused: Lake, monkeypatch: pytest.MonkeyPatch
 ):
     before = rows(refused, "quarantine")
@@ -277,7 +277,7 @@ def test_only_what_can_be_read_by_todays_declarations_is_touched(
     assert entry.published + entry.quarantined == 10, "the account of a file that is gone"
 
 
-def test_what_is_hidden_already_is_not_hidden_again():
+def test_a_pseudonym_is_not_masked_again():
     veil = RowMasker(b"k" * 32, contacts={"email"}, ids={"customer"})
     row = {"email": "c1@example.com", "customer": "+12025550143", "note": "call +12025550143"}
     once = veil.over(row)

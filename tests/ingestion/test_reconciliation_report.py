@@ -8,7 +8,7 @@ from perennial.ingestion.reconciliation_report import main, report_lines
 DAY = date(2024, 5, 2)
 
 
-def test_a_row_refused_for_two_reasons_is_told_once_so_that_the_lines_add_up():
+def test_a_row_refused_for_two_reasons_is_counted_once_so_that_the_lines_add_up():
     entry = Entry("events", DAY, landed=1200, published=1100, quarantined=90, left_out=10)
     why = {("events", DAY): {("order_id missing",): 80, ("order_id missing", "event_id repeated"): 10}}
     assert [" ".join(line.split()) for line in report_lines([entry], why).splitlines()] == [
@@ -19,7 +19,7 @@ def test_a_row_refused_for_two_reasons_is_told_once_so_that_the_lines_add_up():
     ]
 
 
-def test_an_account_that_does_not_add_up_says_so():
+def test_an_entry_that_does_not_add_up_is_marked():
     entry = Entry("events", DAY, landed=12, published=11, quarantined=0)
     assert report_lines([entry], {}).endswith("  does not add up")
 

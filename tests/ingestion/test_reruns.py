@@ -20,7 +20,7 @@ from tests.ingestion.drops import DAY, drop_all, item, purchase, user
 TODAY = date.fromisoformat(DAY)
 
 
-def test_a_stretch_holds_what_its_days_one_by_one_hold(shop: Path, lake: Lake):
+def test_a_period_gives_the_same_tables_as_its_days_one_by_one(shop: Path, lake: Lake):
     days = ["2024-05-02", "2024-05-03"]
     for n, day in enumerate(days):
         events = [purchase(f"{day}-{i}", item_id=f"i{i}") for i in range(3)]
@@ -82,7 +82,7 @@ def test_a_run_killed_between_two_tables_is_repaired_by_the_next(
     assert differences(lake, undisturbed) == []
 
 
-def test_two_days_taken_in_at_once_both_succeed(shop: Path, lake: Lake):
+def test_two_days_ingested_at_once_both_succeed(shop: Path, lake: Lake):
     days = ["2024-05-02", "2024-05-03"]
     for day in days:
         drop_all(shop, day, events=[purchase(day), purchase("bad", quantity=0)])

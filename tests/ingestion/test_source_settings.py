@@ -40,7 +40,7 @@ NONSENSE = [
     ("tables: {events: {sources: {a: {dates: [DD.MM.YYYY]}}}}", "'DD.MM.YYYY' is no date format"),
     ("tables: {events: {sources: {a: {decimal: '.', thousands: '.'}}}}", "must differ"),
     ("tables: {events: {sources: {a: {encoding: base64}}}}", "is no encoding; allowed are names such as"),
-    ("tables: {events: {sources: {a: {delimiter: '¦'}}}}", "nothing beyond ASCII"),
+    ("tables: {events: {sources: {a: {delimiter: '¦'}}}}", "must be an ASCII character"),
     ("tables: {events: {sources: {a: {quote: ','}}}}", "`delimiter` and `quote` must differ"),
     ("tables: {events: {sources: {a: {thousands: '-'}}}}", "must be no letter, digit, sign"),
     ("tables: {events: {sources: {a: {where: 'a +'}}}}", "where.*is no SQL expression"),

@@ -55,7 +55,7 @@ def _columns(*without: str, **changes: str) -> validation.ColumnVerdict:
 
 
 @pytest.mark.parametrize("table", ["events", "campaigns", "assignments"])
-def test_the_counts_are_those_the_library_finds_when_it_sees_every_single_row(table: str) -> None:
+def test_the_counts_equal_those_of_the_library_over_every_single_row(table: str) -> None:
     frame, contract = _patterns(table), contracts.CONTRACTS[table]
     whole = frame.loc[frame.index.repeat(frame["rows"])].reset_index(drop=True)
     counted = validation.judge_rows(frame, contract).result.results
@@ -79,7 +79,7 @@ def test_a_refused_pattern_has_every_reason_in_the_suites_order() -> None:
     assert codes == ["item_id unknown", "quantity out of range", "revenue out of range"]
 
 
-def test_no_value_that_was_found_stays_in_the_result_of_the_row_rules() -> None:
+def test_no_value_of_a_row_stays_in_the_result_of_the_row_rules() -> None:
     result = validation.judge_rows(_patterns("users"), contracts.USERS).result
     for each in result.results:
         assert each.result["partial_unexpected_list"] == []
@@ -173,7 +173,7 @@ def test_a_column_that_an_expression_reads_may_have_any_type() -> None:
     assert "column menge is missing" in said
 
 
-def test_a_new_column_is_told_and_stops_nothing() -> None:
+def test_a_new_column_is_reported_and_stops_nothing() -> None:
     verdict = _columns(loyalty_tier="string", basket="int64")
     assert verdict.new == {"events/2017-12-01/a.parquet": ("basket", "loyalty_tier")}
     assert not verdict.problems
@@ -202,7 +202,7 @@ def test_of_several_files_only_the_wrong_one_is_named() -> None:
     assert said.startswith("events: b.parquet (source landing): column event_id is missing")
 
 
-def test_a_day_with_few_rows_is_told_with_what_is_usual() -> None:
+def test_a_day_with_few_rows_is_reported_with_the_usual_number() -> None:
     verdict = _judged(Rules(usual=Usual()), _landing(landed=12, times=12 / 410))
     assert verdict.problems == (
         "events: 2017-12-01: found 12 rows; usual on this weekday are 410 (median of the last 8 weeks); "
@@ -210,13 +210,13 @@ def test_a_day_with_few_rows_is_told_with_what_is_usual() -> None:
     )
 
 
-def test_a_day_of_which_too_little_is_known_is_not_judged_by_what_is_usual() -> None:
+def test_a_day_with_too_little_history_is_not_compared_with_the_usual_number() -> None:
     verdict = _judged(Rules(usual=Usual()), _landing(landed=2, usual=math.nan, times=math.nan))
     assert not verdict.problems
     assert {one.rule for one in verdict.measured} == {"least_rows", "refused"}
 
 
-def test_too_many_refused_rows_are_told_with_the_commonest_reasons() -> None:
+def test_too_many_refused_rows_are_reported_with_the_most_frequent_reasons() -> None:
     verdict = _judged(Rules(), _landing(refused=80, share=0.2, reasons="; item_id unknown: 80"))
     (said,) = verdict.problems
     assert "found 80 of 400 rows refused (20.0%); allowed are at most 10.0%" in said
@@ -227,7 +227,7 @@ def test_a_few_refused_rows_stop_nothing_whatever_their_share() -> None:
     assert not _judged(Rules(), _landing(landed=10, refused=9, share=0.9)).problems
 
 
-def test_nulls_age_and_drift_are_told_with_their_numbers() -> None:
+def test_nulls_age_and_drift_are_reported_with_their_numbers() -> None:
     rules = Rules(
         nulls={"item_id": 0.2}, newest_within_days=2, drift=Drift(columns=("event_type",), most=0.5)
     )
@@ -261,7 +261,7 @@ def test_every_day_and_rule_is_measured_with_its_limits() -> None:
     assert (refused.rule, refused.value, refused.least, refused.most) == ("refused", 0.01, None, 0.1)
 
 
-def test_the_first_few_broken_rules_are_told_and_the_others_counted() -> None:
+def test_the_first_few_broken_rules_are_named_and_the_others_counted() -> None:
     page = "data_docs/2017-12-01/index.html"
     with pytest.raises(RefusedTableError, match=r"^a; b; c; and 2 more\. Nothing was published\.") as refused:
         validation.check(list("abcde"), page)
@@ -269,13 +269,13 @@ def test_the_first_few_broken_rules_are_told_and_the_others_counted() -> None:
     validation.check([], page)
 
 
-def test_usual_is_the_median_of_the_same_weekday_of_the_weeks_before() -> None:
+def test_the_usual_number_is_the_median_of_the_same_weekday_of_the_weeks_before() -> None:
     counts = {DAY - timedelta(weeks=week): rows for week, rows in enumerate((999, 10, 40, 20), start=0)}
     counts |= {DAY - timedelta(days=1): 10_000, DAY - timedelta(weeks=9): 10_000}
     assert validation.usual_rows(counts, DAY, weeks=8, known=3) == 20
 
 
-def test_nothing_is_usual_before_enough_weekdays_are_known() -> None:
+def test_there_is_no_usual_number_before_enough_weekdays_are_known() -> None:
     counts = {DAY - timedelta(weeks=1): 10, DAY - timedelta(weeks=2): 0}
     assert math.isnan(validation.usual_rows(counts, DAY, weeks=8, known=2))
 
@@ -290,10 +290,10 @@ def test_stability_is_the_published_formula() -> None:
     assert validation.stability_index(before, now) == pytest.approx(wanted, rel=1e-6)
 
 
-def test_a_value_that_is_gone_is_a_large_but_finite_drift() -> None:
+def test_a_value_that_disappears_is_a_large_but_finite_drift() -> None:
     found = validation.stability_index({"purchase": 900, "view": 100}, {"purchase": 1_000})
     assert 0.25 < found < 5
 
 
-def test_stability_without_rows_is_not_known() -> None:
+def test_stability_without_rows_is_nan() -> None:
     assert math.isnan(validation.stability_index({}, {"a": 1}))

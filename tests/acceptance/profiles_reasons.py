@@ -27,7 +27,7 @@ def reasoned() -> Iterator[Line]:
     scores = fit.returns(read)[:, -1]
     bare = {
         kind: fit.returns(feature_groups.without(read, kind, fit.typical))[:, -1]
-        for kind in feature_groups.KINDS
+        for kind in feature_groups.FEATURE_GROUPS
     }
     held: dict[int, list[bool]] = {0: [], 1: [], 2: []}
     whole = []

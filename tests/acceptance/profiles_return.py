@@ -17,10 +17,10 @@ from perennial.foundation.modelling import calibration
 from perennial.foundation.modelling.promotion import WINDOW
 from perennial.models import metrics, pipeline
 from perennial.models.features import NAMES
-from perennial.models.pipeline import BLEND, History
+from perennial.models.pipeline import BLEND, ProfileHistory
 from perennial.models.return_model import Fit
 from perennial.models.settings import ReturnModelSettings, return_model_settings
-from perennial.models.training_cases import Cases
+from perennial.models.training_cases import TrainingCases
 from tests.acceptance import year
 from tests.acceptance.lines import Line, at_least, at_most
 
@@ -35,12 +35,12 @@ class Day:
     """A test day: what everybody said of its customers, and what they did."""
 
     first: date
-    history: History
+    history: ProfileHistory
     fit: Fit
     said: dict[str, FloatArray]
 
     @property
-    def cases(self) -> Cases:
+    def cases(self) -> TrainingCases:
         """The customers, and what they did in the 28 days from the test day on."""
         return self.history.newest
 

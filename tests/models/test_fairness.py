@@ -37,7 +37,7 @@ def test_scores_that_mean_something_else_for_one_group_are_called_out_and_others
     ages = ["19-24"] * 400 + ["65+"] * 400
     said = RNG.uniform(0.6, 0.99, 800)
     came = RNG.random(800) < said - 0.12 * (np.arange(800) < 400)
-    past = people(ages, said=said, came_back=came.astype(float))
+    past = people(ages, probability=said, came_back=came.astype(float))
     young, old = fairness.dimensions(people(ages, score=said), past, 0.5, 50)[0].groups
     assert young.truth is not None
     assert old.truth is not None
@@ -53,7 +53,7 @@ def test_honest_scores_are_called_out_as_seldom_as_promised():
         random = np.random.default_rng(draw)
         ages = [f"{band}-{band + 9}" for band in range(20, 70, 10) for _ in range(60)]
         said = random.beta(40, 1, 300)
-        past = people(ages, said=said, came_back=(random.random(300) < said).astype(float))
+        past = people(ages, probability=said, came_back=(random.random(300) < said).astype(float))
         (age,) = fairness.dimensions(people(ages, score=said), past, 0.5, 50)
         odd += any(group.truth is not None and group.truth.odd for group in age.groups)
     # At most 5 % of 300 days: 15; 99.9 % of such counts stay under 28.

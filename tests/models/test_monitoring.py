@@ -14,7 +14,7 @@ from perennial.foundation.lake import Lake
 from perennial.foundation.modelling import promotion
 from perennial.foundation.settings import settings
 from perennial.models import drift, monitoring, pipeline
-from perennial.models.drift import Level, Measured
+from perennial.models.drift import DriftReport, Level
 from perennial.models.heat_map import COLOURS, heat_map
 from perennial.models.return_model import NAME
 from tests.conftest import forget
@@ -133,10 +133,10 @@ def test_the_contract_allows_just_the_levels():
 
 
 def test_the_picture_has_a_row_a_measure_and_a_column_a_day():
-    steady = Measured("orders_28", 0.01, 0.02, Level.STEADY, grows=False)
+    steady = DriftReport("orders_28", 0.01, 0.02, Level.STEADY, grows=False)
     days = {
-        date(2017, 11, 30): [steady, Measured("tenure_days", 2.9, 0.02, Level.SHIFTED, grows=True)],
-        date(2017, 12, 1): [Measured(drift.SCORE, 0.2, 0.02, Level.SHIFTING, grows=False), steady],
+        date(2017, 11, 30): [steady, DriftReport("tenure_days", 2.9, 0.02, Level.SHIFTED, grows=True)],
+        date(2017, 12, 1): [DriftReport(drift.SCORE, 0.2, 0.02, Level.SHIFTING, grows=False), steady],
     }
     (axes,) = heat_map(days).axes
     labels = [one.get_text() for one in axes.get_yticklabels()]

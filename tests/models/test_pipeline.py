@@ -12,7 +12,7 @@ from perennial.foundation.modelling.promotion import WINDOW
 from perennial.models import features, pipeline, return_model
 from perennial.models.return_model import ReturnModel
 from perennial.models.settings import return_model_settings
-from perennial.models.training_cases import HORIZONS, Cases
+from perennial.models.training_cases import HORIZONS, TrainingCases
 from tests.learning import CUSTOMERS, DAY, column, fill, orders
 
 CUTOFFS = 5
@@ -52,7 +52,9 @@ def test_the_judged_fit_has_not_seen_the_window(lake: Lake):
     chosen = return_model_settings()
     history = pipeline.history_of(lake, DAY, CUTOFFS)
     newest = history.newest
-    turned = replace(history, newest=Cases(newest.rows, 1 - newest.returns, newest.spend), today=newest.rows)
+    turned = replace(
+        history, newest=TrainingCases(newest.rows, 1 - newest.returns, newest.spend), today=newest.rows
+    )
     honest, lied_to = (pipeline.fit_both(one, chosen) for one in (history, turned))
     asked = newest.rows
     np.testing.assert_array_equal(honest.judged.probabilities(asked), lied_to.judged.probabilities(asked))

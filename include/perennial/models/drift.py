@@ -30,7 +30,7 @@ _CHANCE = 0.999
 
 
 class Level(StrEnum):
-    """What a stability index says."""
+    """The level of a stability index."""
 
     STEADY = "steady"
     SHIFTING = "shifting"
@@ -39,7 +39,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Bins:
-    """How the training cases lay in one measure.
+    """The distribution of the training cases in one measure.
 
     Args:
         edges: the values at which a new bin begins, ascending.
@@ -54,32 +54,32 @@ class Bins:
         """Bins of about equal mass; a value that more than a tenth of the cases share has one for itself."""
         known = values[~np.isnan(values)]
         shares = np.linspace(0, 1, BINS + 1)[1:-1]
-        cuts = np.quantile(known, shares, method="higher") if len(known) else known
-        single, counts = np.unique(known, return_counts=True)
-        shared = single[counts * BINS > len(known)]
-        edges = tuple(np.unique(np.concatenate([cuts, shared, np.nextafter(shared, np.inf)])).tolist())
+        quantiles = np.quantile(known, shares, method="higher") if len(known) else known
+        distinct, counts = np.unique(known, return_counts=True)
+        shared = distinct[counts * BINS > len(known)]
+        edges = tuple(np.unique(np.concatenate([quantiles, shared, np.nextafter(shared, np.inf)])).tolist())
         return cls(edges, _counts(values, edges))
 
-    def found(self, values: FloatArray) -> "Found":
+    def drift_of(self, values: FloatArray) -> "Drift":
         """The stability index of other values against these."""
         day, training = np.array(_counts(values, self.edges)), np.array(self.counts)
         now, then = ((counts + 0.5) / (counts.sum() + 0.5 * len(counts)) for counts in (day, training))
-        # A bin that is empty on both sides can hardly be called one.
+        # A bin that is empty on both sides does not count.
         free = max(1, int(((day > 0) | (training > 0)).sum()) - 1)
         scale = 1 / max(1, day.sum()) + 1 / max(1, training.sum())
         psi = float(((now - then) * np.log(now / then)).sum())
-        return Found(psi, float(scale * stats.chi2.ppf(_CHANCE, free)))
+        return Drift(psi, float(scale * stats.chi2.ppf(_CHANCE, free)))
 
 
 @dataclass(frozen=True)
-class Found:
-    """A stability index, and what it stays under by chance in 999 of 1,000 days without drift."""
+class Drift:
+    """A stability index, and the bound that 999 of 1,000 days without drift stay under."""
 
     psi: float
     by_chance: float
 
     def level(self, shifting: float, shifted: float) -> Level:
-        """What it says: nothing, unless it is beyond chance as well."""
+        """The level; steady, if the index is within chance."""
         if self.psi <= max(shifting, self.by_chance):
             return Level.STEADY
         return Level.SHIFTING if self.psi <= shifted else Level.SHIFTED
@@ -91,7 +91,7 @@ class Reference:
 
     measures: Mapping[str, Bins]
 
-    def found(self, matrix: FloatArray, names: Sequence[str], probabilities: FloatArray) -> dict[str, Found]:
+    def drifts(self, matrix: FloatArray, names: Sequence[str], probabilities: FloatArray) -> dict[str, Drift]:
         """The stability index of each measure for the customers of a day, in the order of the measures.
 
         Args:
@@ -106,7 +106,7 @@ class Reference:
         missing = self.measures.keys() - values.keys()
         if missing:
             raise ValueError(f"features the model learnt from are missing: {', '.join(sorted(missing))}")
-        return {name: bins.found(values[name]) for name, bins in self.measures.items()}
+        return {name: bins.drift_of(values[name]) for name, bins in self.measures.items()}
 
     def to_json(self) -> str:
         """As text, to be saved with the model."""
@@ -115,13 +115,13 @@ class Reference:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """What `to_json` wrote."""
-        held = json.loads(text).items()
-        return cls({name: Bins(tuple(one["edges"]), tuple(one["counts"])) for name, one in held})
+        measures = json.loads(text).items()
+        return cls({name: Bins(tuple(bins["edges"]), tuple(bins["counts"])) for name, bins in measures})
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A measure of a day; `grows`: it does so by itself as the shop gets older, and alarms nobody."""
+class DriftReport:
+    """A measure of a day; one that `grows` by itself as the shop gets older gives no alarm."""
 
     name: str
     psi: float
@@ -131,24 +131,26 @@ class Measured:
 
     @property
     def alarm(self) -> bool:
-        """Should people be told?"""
+        """Whether people should be told."""
         return self.level is Level.SHIFTED and not self.grows
 
 
-def judged(
-    found: Mapping[str, Found], shifting: float, shifted: float, growing: Collection[str]
-) -> list[Measured]:
-    """What the stability indices of a day say, the furthest measure first.
+def judge(
+    drifts: Mapping[str, Drift], shifting: float, shifted: float, growing: Collection[str]
+) -> list[DriftReport]:
+    """The levels of the stability indices of a day, the greatest index first.
 
     Args:
-        found: by measure.
+        drifts: by measure.
         shifting: the index above which a measure is called shifting.
-        shifted: the index above which it is called shifted, and the alarm is due.
-        growing: measures that grow by themselves and alarm nobody.
+        shifted: the index above which it is called shifted and gives an alarm.
+        growing: measures that grow by themselves and give no alarm.
     """
     return [
-        Measured(name, one.psi, one.by_chance, one.level(shifting, shifted), grows=name in growing)
-        for name, one in sorted(found.items(), key=lambda pair: -pair[1].psi)
+        DriftReport(
+            name, measured.psi, measured.by_chance, measured.level(shifting, shifted), grows=name in growing
+        )
+        for name, measured in sorted(drifts.items(), key=lambda pair: -pair[1].psi)
     ]
 
 
@@ -158,7 +160,7 @@ def reference(matrix: FloatArray, names: Sequence[str], probabilities: FloatArra
     Args:
         matrix: their features, shape (n, len(names)), NaN where missing.
         names: of its columns.
-        probabilities: what the served fit says of them, shape (n,).
+        probabilities: of the served fit, shape (n,).
     """
     values = _measures(matrix, names, probabilities)
     return Reference({name: Bins.of(column) for name, column in values.items()})
@@ -169,7 +171,7 @@ def _measures(matrix: FloatArray, names: Sequence[str], probabilities: FloatArra
 
 
 def _counts(values: FloatArray, edges: Sequence[float]) -> tuple[int, ...]:
-    """How many lie in each bin, from its edge up to but not including the next; the missing come last."""
+    """Values in each bin, from its edge up to but not including the next; missing values come last."""
     known = values[~np.isnan(values)]
     counts = np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1)
     return (*counts.tolist(), len(values) - len(known))

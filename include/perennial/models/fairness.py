@@ -140,7 +140,7 @@ def _group(
 
 
 def _truth(past: pa.Table, looked_at: int) -> Truth:
-    said, came = _column(past, "said"), _column(past, "came_back")
+    said, came = _column(past, "probability"), _column(past, "came_back")
     return Truth(float(said.mean()), share(came), accident(said, int(came.sum())) < _LEVEL / looked_at)
 
 

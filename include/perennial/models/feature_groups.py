@@ -1,8 +1,8 @@
-"""What a probability rests on: seven kinds of evidence, and how much each of them moved it.
+"""Seven groups of features, and how much each of them moved a probability.
 
-Taking a kind of evidence away means to put the typical customer's in its place. What a kind adds is its
-Shapley value over all 2⁷ ways to take kinds away (Shapley 1953; Štrumbelj and Kononenko 2014): exact, and the
-same for trees, network and their blend. The values of all kinds add up to the difference from the typical
+A group is taken away by putting the typical customer's values in its place. What a group adds is its
+Shapley value over all 2⁷ subsets of groups (Shapley 1953; Štrumbelj and Kononenko 2014): exact, and the
+same for trees, network and their blend. The values of all groups add up to the difference from the typical
 customer.
 """
 
@@ -20,8 +20,8 @@ NAMES: tuple[str, ...] = (*features.NAMES, *order_hazard_network.NAMES)
 """Everything the return model reads, in the order of the columns."""
 
 
-class Kind(StrEnum):
-    """A kind of evidence."""
+class FeatureGroup(StrEnum):
+    """A group of features."""
 
     RECENCY = "recency"
     FREQUENCY = "frequency"
@@ -32,40 +32,40 @@ class Kind(StrEnum):
     TENURE = "tenure"
 
 
-KINDS = tuple(Kind)
+FEATURE_GROUPS = tuple(FeatureGroup)
 _FEATURES = {
-    Kind.RECENCY: ("recency_days", "recency_in_gaps", "recency_in_longest"),
-    Kind.FREQUENCY: (
+    FeatureGroup.RECENCY: ("recency_days", "recency_in_gaps", "recency_in_longest"),
+    FeatureGroup.FREQUENCY: (
         *("orders", "orders_7", "orders_14", "orders_28", "orders_56", "orders_91"),
         *("active_windows", "rate_change", "log_orders"),
     ),
-    Kind.GAPS: (
+    FeatureGroup.GAPS: (
         *("gap_mean_days", "gap_deviation_days", "last_gap_days", "recent_gap_days"),
         *("recent_gap_deviation_days", "gap_median_days", "gap_longest_days", "log_span"),
     ),
-    Kind.MONEY: (
+    FeatureGroup.MONEY: (
         *("spend", "spend_7", "spend_14", "spend_28", "spend_56", "spend_91", "spend_a_window"),
         *("average_order_value", "recent_value", "recent_value_deviation"),
         *("window_spend_median", "window_spend_deviation"),
     ),
-    Kind.BASKET: ("average_order_quantity",),
-    Kind.DISCOUNTS: ("discount_share", "coupon_share", "redemptions"),
-    Kind.TENURE: ("tenure_days",),
+    FeatureGroup.BASKET: ("average_order_quantity",),
+    FeatureGroup.DISCOUNTS: ("discount_share", "coupon_share", "redemptions"),
+    FeatureGroup.TENURE: ("tenure_days",),
 }
-_SERIES = {"log_value": Kind.MONEY, "log_quantity": Kind.BASKET}
+_SERIES = {"log_value": FeatureGroup.MONEY, "log_quantity": FeatureGroup.BASKET}
 
 
-def _kind(name: str) -> Kind:
-    """Of the network's inputs, those about money and pieces belong there, all others to the gaps."""
+def _group_of(name: str) -> FeatureGroup:
+    """The group of a feature; inputs of the network belong to money, basket or, all others, to gaps."""
     for kind, names in _FEATURES.items():
         if name in names:
             return kind
     series = name.rpartition("_")[0]
-    return _SERIES.get(series, Kind.GAPS)
+    return _SERIES.get(series, FeatureGroup.GAPS)
 
 
-COLUMNS: NDArray[np.intp] = np.array([KINDS.index(_kind(name)) for name in NAMES])
-"""Of which kind each column is, as a place in `KINDS`."""
+COLUMNS: NDArray[np.intp] = np.array([FEATURE_GROUPS.index(_group_of(name)) for name in NAMES])
+"""The group of each column, as a place in `FEATURE_GROUPS`."""
 
 _AT_ONCE = 4096
 
@@ -74,28 +74,30 @@ def shapley(score: Callable[[FloatArray], FloatArray], read: FloatArray, typical
     """What each kind of evidence adds to the score of each customer, shape (n, len(KINDS)).
 
     Args:
-        score: from what is read of m customers, shape (m, len(NAMES)), to numbers of shape (m,).
-        read: of the customers asked about, shape (n, len(NAMES)).
-        typical: what is put in the place of evidence that is taken away, shape (len(NAMES),).
+        score: from the features of m customers, shape (m, len(NAMES)), to scores of shape (m,).
+        read: features of the customers, shape (n, len(NAMES)).
+        typical: features of the typical customer, shape (len(NAMES),).
     """
     blocks = [read[start : start + _AT_ONCE] for start in range(0, len(read), _AT_ONCE)]
-    return np.concatenate([np.zeros((0, len(KINDS))), *(_block(score, one, typical) for one in blocks)])
+    return np.concatenate(
+        [np.zeros((0, len(FEATURE_GROUPS))), *(_block(score, block, typical) for block in blocks)]
+    )
 
 
-def without(read: FloatArray, kind: Kind, typical: FloatArray) -> FloatArray:
-    """The customers with the typical customer's evidence of one kind."""
-    return np.where(KINDS.index(kind) == COLUMNS, typical, read)
+def without(read: FloatArray, kind: FeatureGroup, typical: FloatArray) -> FloatArray:
+    """The features with those of one group replaced by the typical customer's."""
+    return np.where(FEATURE_GROUPS.index(kind) == COLUMNS, typical, read)
 
 
 def _block(score: Callable[[FloatArray], FloatArray], read: FloatArray, typical: FloatArray) -> FloatArray:
-    k = len(KINDS)
-    held = np.array([[(number >> place) & 1 for place in range(k)] for number in range(1 << k)], bool)
-    scores = np.stack([score(np.where(some[COLUMNS], read, typical)) for some in held])
-    sizes = held.sum(axis=1)
-    added = []
+    k = len(FEATURE_GROUPS)
+    subsets = np.array([[(number >> place) & 1 for place in range(k)] for number in range(1 << k)], bool)
+    scores = np.stack([score(np.where(subset[COLUMNS], read, typical)) for subset in subsets])
+    sizes = subsets.sum(axis=1)
+    values = []
     for place in range(k):
-        with_it = np.flatnonzero(held[:, place])
+        with_it = np.flatnonzero(subsets[:, place])
         without_it = with_it - (1 << place)
         weights = [factorial(s) * factorial(k - s - 1) / factorial(k) for s in sizes[without_it]]
-        added.append(np.array(weights) @ (scores[with_it] - scores[without_it]))
-    return np.column_stack(added)
+        values.append(np.array(weights) @ (scores[with_it] - scores[without_it]))
+    return np.column_stack(values)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from perennial.foundation.pages import STYLE
-from perennial.models.drift import SCORE, Level, Measured
+from perennial.models.drift import SCORE, DriftReport, Level
 
 COLOURS: Mapping[Level, str] = {
     Level.STEADY: "#ccfbf1",
@@ -22,7 +22,7 @@ _INCHES_A_ROW, _WIDTH = 0.26, 10.6
 _NUMBERED_DAYS = 14
 
 
-def heat_map(days: Mapping[date, Sequence[Measured]]) -> Figure:
+def heat_map(days: Mapping[date, Sequence[DriftReport]]) -> Figure:
     """Stability indices over days; each cell says its level by colour, and up to 14 days their number.
 
     Measures that grow by themselves stand at the bottom.

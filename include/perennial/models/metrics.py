@@ -1,4 +1,4 @@
-"""How good are probabilities? Each measure once, in plain arrays, with an interval that says how sure."""
+"""How good probabilities are: each measure once, in plain arrays, with its interval."""
 
 import numpy as np
 
@@ -9,9 +9,9 @@ _TINY = 1e-7
 
 
 def log_losses(labels: FloatArray, probabilities: FloatArray) -> FloatArray:
-    """−ln of the probability given to what happened, one for each case, in nats."""
-    given = np.where(labels > 0, probabilities, 1 - probabilities)
-    return -np.log(np.clip(given, _TINY, 1.0))
+    """−ln of the probability of the outcome, one for each case, in nats."""
+    of_outcome = np.where(labels > 0, probabilities, 1 - probabilities)
+    return -np.log(np.clip(of_outcome, _TINY, 1.0))
 
 
 def area_under_curve(labels: FloatArray, scores: FloatArray, weights: FloatArray | None = None) -> FloatArray:
@@ -37,9 +37,9 @@ def area_under_curve(labels: FloatArray, scores: FloatArray, weights: FloatArray
 
 
 def gain(labels: FloatArray, probabilities: FloatArray) -> FloatArray:
-    """Share of all that came true among the first k cases by probability, for k = 0 … n."""
-    found = np.cumsum(labels[np.argsort(-probabilities, kind="stable")])
-    return np.r_[0.0, found / max(found[-1], 1.0)]
+    """Share of all positive cases among the first k by probability, for k = 0 … n."""
+    came_true = np.cumsum(labels[np.argsort(-probabilities, kind="stable")])
+    return np.r_[0.0, came_true / max(came_true[-1], 1.0)]
 
 
 def figures(
@@ -67,13 +67,13 @@ def figures(
             }
 
     picks = np.random.default_rng(0).integers(0, n, (draws, n))
-    drawn = measured(np.stack([np.bincount(pick, minlength=n) for pick in picks]).astype(float))
-    drawn["ece"] = np.array([calibration.error(labels[pick], probabilities[pick]) for pick in picks])
-    whole = {name: float(one[0]) for name, one in measured(np.ones((1, n))).items()}
-    found = {**whole, "ece": calibration.error(labels, probabilities)}
-    for name, values in drawn.items():
+    resampled = measured(np.stack([np.bincount(pick, minlength=n) for pick in picks]).astype(float))
+    resampled["ece"] = np.array([calibration.error(labels[pick], probabilities[pick]) for pick in picks])
+    whole = {name: float(values_of[0]) for name, values_of in measured(np.ones((1, n))).items()}
+    results = {**whole, "ece": calibration.error(labels, probabilities)}
+    for name, values in resampled.items():
         known = values[~np.isnan(values)]
         if len(known):
             low, high = np.quantile(known, [0.025, 0.975])
-            found |= {f"{name}_low": float(low), f"{name}_high": float(high)}
-    return {name: value for name, value in found.items() if not np.isnan(value)}
+            results |= {f"{name}_low": float(low), f"{name}_high": float(high)}
+    return {name: value for name, value in results.items() if not np.isnan(value)}

@@ -21,12 +21,12 @@ from perennial.foundation.modelling.promotion import WINDOW
 from perennial.foundation.pages import report_words, svg, write
 from perennial.foundation.settings import settings
 from perennial.models import drift, fairness, features, monitoring_report
-from perennial.models.drift import Level, Measured
+from perennial.models.drift import DriftReport, Level
 from perennial.models.fairness import DIMENSIONS, Dimension
 from perennial.models.heat_map import heat_map
-from perennial.models.monitoring_report import Watched, path_of
+from perennial.models.monitoring_report import MonitoredDay, path_of
 from perennial.models.return_model import NAME, ReturnModel
-from perennial.models.settings import WatchSettings, return_model_settings, watch_settings
+from perennial.models.settings import MonitoringSettings, monitoring_settings, return_model_settings
 from perennial.models.training_cases import labelled, read_by_the_model
 
 if TYPE_CHECKING:
@@ -47,71 +47,77 @@ def watch(day: str | date, endpoint: Endpoint) -> dict[str, str]:
         NoModelError: no version has ever been promoted.
     """
     day = date.fromisoformat(str(day))
-    lake, chosen = open_lake().pinned(*_READ), watch_settings()
+    lake, monitoring = open_lake().pinned(*_READ), monitoring_settings()
     version = promotion.version_in_force(lake, NAME, day)
     if version is None:
         return {}
     model: ReturnModel = tracking.load_model(endpoint, NAME, version)
-    found = measured(lake, model, day, chosen)
-    lake.replace("drift", _rows(found, version, day), day)
-    shown = [(one, measures) for one, measures in _history(open_lake()).items() if one <= day]
-    picture = heat_map(dict(shown[-chosen.days_shown :]))
+    measures_of_day = measured(lake, model, day, monitoring)
+    lake.replace("drift", _rows(measures_of_day, version, day), day)
+    shown = [(of_day, measures) for of_day, measures in _history(open_lake()).items() if of_day <= day]
+    picture = heat_map(dict(shown[-monitoring.days_shown :]))
     past = _past(lake, model, day)
-    watched = Watched(
+    watched = MonitoredDay(
         day=day,
         version=version,
-        drift=found,
-        picture=svg(picture) if found else "",
-        dimensions=_dimensions(lake, past, day, chosen),
+        drift=measures_of_day,
+        picture=svg(picture) if measures_of_day else "",
+        dimensions=_dimensions(lake, past, day, monitoring),
         window=None if past is None else (day - WINDOW, day),
         threshold=return_model_settings().contact_threshold,
-        smallest_group=chosen.smallest_group,
+        smallest_group=monitoring.smallest_group,
     )
     write(settings().reports / path_of(day), monitoring_report.page(watched, report_words()))
     _publish_index()
-    return {"report": path_of(day), **_logged(endpoint, found, picture, day)}
+    return {"report": path_of(day), **_log(endpoint, measures_of_day, picture, day)}
 
 
-def measured(lake: Lake, model: ReturnModel, day: date, chosen: WatchSettings) -> list[Measured]:
-    """How far the day's customers with orders are from the training cases, the furthest measure first."""
+def measured(lake: Lake, model: ReturnModel, day: date, monitoring: MonitoringSettings) -> list[DriftReport]:
+    """How far the day's customers with orders are from the training cases, the greatest index first."""
     if model.reference is None:
         return []
     profiles, scores = lake.read("profiles"), lake.read("scores")
-    said = scores.filter(scores.day == day, scores.p_return_28.notnull()).select("customer_id", "p_return_28")
-    known = profiles.filter(profiles.day == day, profiles.orders > 0).inner_join(said, "customer_id")
-    blocks = [(features.matrix(rows), rows["p_return_28"].to_numpy()) for rows in _blocks(known)]
+    probabilities = scores.filter(scores.day == day, scores.p_return_28.notnull()).select(
+        "customer_id", "p_return_28"
+    )
+    customers = profiles.filter(profiles.day == day, profiles.orders > 0).inner_join(
+        probabilities, "customer_id"
+    )
+    blocks = [(features.matrix(rows), rows["p_return_28"].to_numpy()) for rows in _blocks(customers)]
     if not blocks:
         return []
-    matrix, given = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-    found = model.reference.found(matrix, features.NAMES, given.astype(np.float64))
-    return drift.judged(found, chosen.shifting, chosen.shifted, chosen.growing)
+    matrix, scores_of_day = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    drifts = model.reference.drifts(matrix, features.NAMES, scores_of_day.astype(np.float64))
+    return drift.judge(drifts, monitoring.shifting, monitoring.shifted, monitoring.growing)
 
 
-def _blocks(known: ir.Table) -> Iterator[pa.Table]:
-    """Customers as the model reads them, so many at a time that their lists of orders fit in memory."""
-    rows = read_by_the_model(known, "p_return_28").order_by("customer_id")
+def _blocks(customers: ir.Table) -> Iterator[pa.Table]:
+    """Customers as the model reads them, in blocks whose lists of orders fit in memory."""
+    rows = read_by_the_model(customers, "p_return_28").order_by("customer_id")
     return (pa.Table.from_batches([batch]) for batch in engine.stream(rows))
 
 
-def _rows(found: Sequence[Measured], version: int, day: date) -> pa.Table:
+def _rows(measures: Sequence[DriftReport], version: int, day: date) -> pa.Table:
     schema = pa.schema([field.with_nullable(True) for field in contracts.DRIFT.schema])
     about = {"day": day, "model": NAME, "model_version": version}
-    return pa.Table.from_pylist([about | vars(one) | {"measure": one.name} for one in found], schema)
+    return pa.Table.from_pylist(
+        [about | vars(measure) | {"measure": measure.name} for measure in measures], schema
+    )
 
 
-def _history(lake: Lake) -> dict[date, list[Measured]]:
-    """What was measured on each day, in the days' order, the furthest measure first."""
+def _history(lake: Lake) -> dict[date, list[DriftReport]]:
+    """The measures of each day, in the order of days, the greatest index first."""
     table = lake.read("drift")
     rows = table.filter(table.model == NAME).order_by("day", ibis.desc("psi")).to_pyarrow().to_pylist()
-    found: dict[date, list[Measured]] = {}
+    by_day: dict[date, list[DriftReport]] = {}
     for row in rows:
-        one = Measured(row["measure"], row["psi"], row["by_chance"], Level(row["level"]), row["grows"])
-        found.setdefault(row["day"], []).append(one)
-    return found
+        measure = DriftReport(row["measure"], row["psi"], row["by_chance"], Level(row["level"]), row["grows"])
+        by_day.setdefault(row["day"], []).append(measure)
+    return by_day
 
 
 def _past(lake: Lake, model: ReturnModel, day: date) -> pa.Table | None:
-    """The customers of the newest whole window: what the judged fit said of them, and whether they came."""
+    """Customers of the newest whole window: the judged fit's probabilities, and whether they came back."""
     cutoff = day - WINDOW
     if cutoff not in lake.days("profiles"):
         return None
@@ -120,12 +126,16 @@ def _past(lake: Lake, model: ReturnModel, day: date) -> pa.Table | None:
     if not cases:
         return None
     (window,) = cases
-    said = pa.array(model.judged.probabilities(window.rows))
+    probabilities = pa.array(model.judged.probabilities(window.rows))
     people = window.rows.select(list(DIMENSIONS))
-    return people.append_column("said", said).append_column("came_back", pa.array(window.labels))
+    return people.append_column("probability", probabilities).append_column(
+        "came_back", pa.array(window.labels)
+    )
 
 
-def _dimensions(lake: Lake, past: pa.Table | None, day: date, chosen: WatchSettings) -> list[Dimension]:
+def _dimensions(
+    lake: Lake, past: pa.Table | None, day: date, monitoring: MonitoringSettings
+) -> list[Dimension]:
     users = lake.known("users", day).select("customer_id", *DIMENSIONS)
     scores, arms = lake.read("scores"), lake.read("arms")
     today = scores.filter(scores.day == day, scores.p_return_28.notnull())
@@ -135,7 +145,7 @@ def _dimensions(lake: Lake, past: pa.Table | None, day: date, chosen: WatchSetti
         treated = lately.filter(lately.arm == "treatment").select("customer_id").distinct()
         today = today.mutate(contacted=today.customer_id.isin(treated.customer_id).cast("int64"))
     threshold = return_model_settings().contact_threshold
-    return fairness.dimensions(today.to_pyarrow(), past, threshold, chosen.smallest_group)
+    return fairness.dimensions(today.to_pyarrow(), past, threshold, monitoring.smallest_group)
 
 
 def _publish_index() -> None:
@@ -148,15 +158,15 @@ def _publish_index() -> None:
             return
 
 
-def _logged(endpoint: Endpoint, found: Sequence[Measured], picture: "Figure", day: date) -> dict[str, str]:
+def _log(endpoint: Endpoint, measures: Sequence[DriftReport], picture: "Figure", day: date) -> dict[str, str]:
     """The day as a step of the model's series, the flag on the day's candidate, and the alert."""
-    figures = {f"psi/{one.name}": one.psi for one in found}
+    figures = {f"psi/{measure.name}": measure.psi for measure in measures}
     picture.set_facecolor("white")
-    run_id = tracking.log_series(endpoint, NAME, day, figures, {_PICTURE: picture} if found else {})
-    alarms = monitoring_report.said([one for one in found if one.alarm])
+    run_id = tracking.log_series(endpoint, NAME, day, figures, {_PICTURE: picture} if measures else {})
+    alarms = monitoring_report.said([measure for measure in measures if measure.alarm])
     candidate = tracking.trained(endpoint, NAME, day)
     if candidate is not None:
-        state = f"shifted: {alarms}" if alarms else "no alarm" if found else "not measured"
+        state = f"shifted: {alarms}" if alarms else "no alarm" if measures else "not measured"
         tracking.note(endpoint, NAME, candidate.version, {"drift": state})
     alert = f"{NAME} of {day}: its customers have drifted from those it learnt from: {alarms}"
     return {"mlflow_run": run_id} | ({"alert": alert} if alarms else {})

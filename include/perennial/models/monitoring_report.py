@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 from perennial.foundation.pages import ReportWords, date_of, templates
-from perennial.models.drift import Level, Measured
+from perennial.models.drift import DriftReport, Level
 from perennial.models.fairness import Dimension, Figure
 
 FOLDER = "models"
@@ -14,7 +14,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
-class Watched:
+class MonitoredDay:
     """What was found out about a day.
 
     Args:
@@ -30,7 +30,7 @@ class Watched:
 
     day: date
     version: int
-    drift: Sequence[Measured]
+    drift: Sequence[DriftReport]
     picture: str
     dimensions: Sequence[Dimension]
     window: tuple[date, date] | None
@@ -43,7 +43,7 @@ def path_of(day: date) -> str:
     return f"{FOLDER}/{day}.html"
 
 
-def page(watched: Watched, words: ReportWords) -> str:
+def page(watched: MonitoredDay, words: ReportWords) -> str:
     """The page of one day."""
     template = templates(_TEMPLATES).get_template("watch.html.j2")
     truths = [group.truth for one in watched.dimensions for group in one.groups if group.truth]
@@ -60,7 +60,7 @@ def page(watched: Watched, words: ReportWords) -> str:
     )
 
 
-def index(days: Mapping[date, Sequence[Measured]], words: ReportWords) -> str:
+def index(days: Mapping[date, Sequence[DriftReport]], words: ReportWords) -> str:
     """The list of all days, newest first, each with what its drift says."""
     rows = [(day, path_of(day), *verdict(measures)) for day, measures in sorted(days.items(), reverse=True)]
     return (
@@ -70,7 +70,7 @@ def index(days: Mapping[date, Sequence[Measured]], words: ReportWords) -> str:
     )
 
 
-def verdict(drift: Sequence[Measured]) -> tuple[str, str]:
+def verdict(drift: Sequence[DriftReport]) -> tuple[str, str]:
     """Tone and sentence on the drift of a day."""
     if not drift:
         return "chosen", "Not measured: the version in force keeps no record of the cases it learnt from."
@@ -83,7 +83,7 @@ def verdict(drift: Sequence[Measured]) -> tuple[str, str]:
     return "chance", "The customers of the day look like those that the model learnt from."
 
 
-def said(measures: Sequence[Measured]) -> str:
+def said(measures: Sequence[DriftReport]) -> str:
     """Some measures with their index."""
     return ", ".join(f"{one.name.replace('_', ' ')} {one.psi:.2f}" for one in measures)
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from perennial.foundation.arrays import FloatArray
 from perennial.foundation.modelling import calibration as honesty
 from perennial.models import metrics
-from perennial.models.feature_groups import KINDS, NAMES
+from perennial.models.feature_groups import FEATURE_GROUPS, NAMES
 
 _SHOWN = (
     "recency_days",
@@ -56,7 +56,7 @@ def importance(pushes: FloatArray) -> Figure:
     order = np.argsort(means)
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.subplots()
-    axes.barh([KINDS[place].value for place in order], means[order])
+    axes.barh([FEATURE_GROUPS[place].value for place in order], means[order])
     axes.set(xlabel="mean change of the log odds, up or down", title="What the probability rests on")
     axes.spines[["top", "right"]].set_visible(False)
     return figure

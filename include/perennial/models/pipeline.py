@@ -21,7 +21,7 @@ from perennial.models import drift, features, metrics, order_hazard_network, pic
 from perennial.models.baselines import bgnbd, plain_trees, recency
 from perennial.models.return_model import NAME, Fit, ReturnModel
 from perennial.models.settings import ReturnModelSettings, return_model_settings
-from perennial.models.training_cases import HORIZONS, Cases, labelled, read_by_the_model
+from perennial.models.training_cases import HORIZONS, TrainingCases, labelled, read_by_the_model
 
 BLEND = "return model"
 BASELINES = ("plain LightGBM", "BG NBD", "recency rule")
@@ -37,7 +37,7 @@ class TooLittleHistoryError(RuntimeError):
 
 
 def train(day: str | date, endpoint: Endpoint) -> dict[str, str]:
-    """Train, examine and register the day's candidate, or say what became of it if that is decided already.
+    """Train, judge and register the day's candidate; or say what was decided, if the day is on record.
 
     Returns:
         `model`, `version` and `mlflow_run` of the candidate; `model`, `verdict` and more when the day is on
@@ -50,16 +50,16 @@ def train(day: str | date, endpoint: Endpoint) -> dict[str, str]:
     on_record = promotion.decided(open_lake(), open_ledger(), NAME, day)
     if on_record is not None:
         return on_record
-    lake, chosen = open_lake().pinned(*_READ), return_model_settings()
+    lake, settings = open_lake().pinned(*_READ), return_model_settings()
     with tracking.run(endpoint, NAME, f"{NAME} {day}", {"day": str(day)}) as run:
-        history = history_of(lake, day, chosen.cutoffs)
-        model = fit_both(history, chosen)
+        history = history_of(lake, day, settings.cutoffs)
+        model = fit_both(history, settings)
         with tempfile.TemporaryDirectory() as folder:
-            registered = run.register(_packed(model, history.newest, Path(folder) / NAME))
+            registered = run.register(_pyfunc(model, history.newest, Path(folder) / NAME))
             history.newest.save(Path(folder) / "cases.parquet")
             run.log_file(Path(folder) / "cases.parquet", tracking.EXAMINATION)
         run.log_tables(lake)
-        _log(run, model, history, chosen, registered.model_id)
+        _log(run, model, history, settings, registered.model_id)
     tracking.set_aliases(endpoint, NAME, {tracking.CHALLENGER: registered.version})
     return {"model": NAME, "version": str(registered.version), "mlflow_run": run.id}
 
@@ -89,8 +89,8 @@ def score(day: str | date, endpoint: Endpoint) -> int:
 
 
 @dataclass(frozen=True)
-class History:
-    """What a model of a day is made of.
+class ProfileHistory:
+    """What a model of a day learns from.
 
     Args:
         newest: the cases of the newest whole window, which the judged fit must not see.
@@ -98,12 +98,12 @@ class History:
         today: profiles of the day, of customers with an order, `features.COLUMNS`.
     """
 
-    newest: Cases
-    earlier: list[Cases]
+    newest: TrainingCases
+    earlier: list[TrainingCases]
     today: pa.Table
 
 
-def history_of(lake: Lake, day: date, cutoffs: int) -> History:
+def history_of(lake: Lake, day: date, cutoffs: int) -> ProfileHistory:
     """The cases of the cut-offs 28, 56, … days before the day, and the profiles of the day.
 
     Raises:
@@ -117,42 +117,42 @@ def history_of(lake: Lake, day: date, cutoffs: int) -> History:
             f"clear build_profiles of {day}"
         )
     profiles = lake.read("profiles")
-    found = labelled(profiles, lake.known("events", day), lake.known("users", day), wanted)
-    if len(found) < 2:
+    cases = labelled(profiles, lake.known("events", day), lake.known("users", day), wanted)
+    if len(cases) < 2:
         raise TooLittleHistoryError(f"training for {day}: nobody had ordered by {wanted[1]}")
     today = read_by_the_model(profiles.filter(profiles.day == day, profiles.orders > 0))
-    return History(found[0], found[1:], today.order_by("customer_id").to_pyarrow())
+    return ProfileHistory(cases[0], cases[1:], today.order_by("customer_id").to_pyarrow())
 
 
-def fit_both(history: History, chosen: ReturnModelSettings) -> ReturnModel:
+def fit_both(history: ProfileHistory, settings: ReturnModelSettings) -> ReturnModel:
     """The judged fit has not seen the newest window; the served one is refitted through the day."""
     windows = [history.newest, *history.earlier]
-    judged, served = fit_judged(history, chosen), return_model.fit(windows, history.today, chosen)
-    everything = Cases.joined(windows)
-    said = served.probabilities(everything.rows)
-    return ReturnModel(judged, served, drift.reference(everything.matrix, features.NAMES, said))
+    judged, served = fit_judged(history, settings), return_model.fit(windows, history.today, settings)
+    everything = TrainingCases.joined(windows)
+    probabilities = served.probabilities(everything.rows)
+    return ReturnModel(judged, served, drift.reference(everything.matrix, features.NAMES, probabilities))
 
 
-def fit_judged(history: History, chosen: ReturnModelSettings) -> Fit:
-    """The fit that knows what was known before the newest window."""
-    return return_model.fit(history.earlier, history.newest.rows, chosen)
+def fit_judged(history: ProfileHistory, settings: ReturnModelSettings) -> Fit:
+    """The fit that knows only what was known before the newest window."""
+    return return_model.fit(history.earlier, history.newest.rows, settings)
 
 
 def scored(rows: pa.Table, model: ReturnModel, version: int, day: date) -> pa.Table:
     """Rows of `scores` for profile rows, in their order."""
     n = rows.num_rows
-    said = zip(return_model.ANSWERS, model.served.answers(rows).T, strict=True)
+    answers = zip(return_model.ANSWERS, model.served.answers(rows).T, strict=True)
     columns = {
         "day": [day] * n,
         "customer_id": rows["customer_id"].combine_chunks(),
-        **{name: np.ascontiguousarray(values) for name, values in said},
+        **{name: np.ascontiguousarray(values) for name, values in answers},
         "reasons": model.served.reasons(rows),
         "model_version": [version] * n,
     }
     return pa.table(columns, SCORED)
 
 
-def _packed(model: ReturnModel, cases: Cases, folder: Path) -> Pyfunc:
+def _pyfunc(model: ReturnModel, cases: TrainingCases, folder: Path) -> Pyfunc:
     model.save(folder)
     example = features.to_frame(cases.rows.slice(0, _EXAMPLE_ROWS))
     return Pyfunc(
@@ -167,26 +167,30 @@ def _packed(model: ReturnModel, cases: Cases, folder: Path) -> Pyfunc:
 
 
 def _log(
-    run: tracking.Run, model: ReturnModel, history: History, chosen: ReturnModelSettings, logged: str
+    run: tracking.Run,
+    model: ReturnModel,
+    history: ProfileHistory,
+    settings: ReturnModelSettings,
+    model_id: str,
 ) -> None:
-    """Parameters, figures of the judged fit and its rivals on the newest window, pictures."""
+    """Log parameters, figures of the judged fit and of its rivals on the newest window, and pictures."""
     newest, read = history.newest, model.judged.read(history.newest.rows)
-    said = candidates(model.judged, history)
+    by_candidate = candidates(model.judged, history)
     judged = {
-        name: metrics.figures(newest.labels, probabilities, chosen.contact_threshold)
-        for name, probabilities in said.items()
+        name: metrics.figures(newest.labels, probabilities, settings.contact_threshold)
+        for name, probabilities in by_candidate.items()
     }
     for name, figures in judged.items():
         with run.child(name, {"candidate": name}) as child:
             child.log(metrics=figures)
-    learnt_from = sum(len(one.labels) for one in history.earlier)
+    judged_cases = sum(len(one.labels) for one in history.earlier)
     params = {
-        **chosen.model_dump(exclude=set(_PARTS)),
-        **{f"{part}_{name}": value for part in _PARTS for name, value in getattr(chosen, part)},
+        **settings.model_dump(exclude=set(_PARTS)),
+        **{f"{part}_{name}": value for part in _PARTS for name, value in getattr(settings, part)},
         "features": ", ".join(features.NAMES),
         "sequence_features": ", ".join(order_hazard_network.NAMES),
-        "cases_judged_fit": learnt_from,
-        "cases_served_fit": learnt_from + len(newest.labels),
+        "cases_judged_fit": judged_cases,
+        "cases_served_fit": judged_cases + len(newest.labels),
         "cases_examination": len(newest.labels),
     }
     spending = model.judged.answers(newest.rows)[:, -1]
@@ -196,26 +200,26 @@ def _log(
         "base_rate": float(newest.labels.mean()),
         "spend_error": float(np.abs(spending - newest.spend).mean()),
     }
-    run.log(params=params, metrics=whole, model=logged)
-    shown = {name: said[name] for name in (BLEND, *BASELINES)}
+    run.log(params=params, metrics=whole, model=model_id)
+    shown = {name: by_candidate[name] for name in (BLEND, *BASELINES)}
     pushes = model.judged.pushes(read)
     run.log_picture("calibration.png", pictures.calibration(newest.labels, shown))
     run.log_picture("gain.png", pictures.gain(newest.labels, shown))
     run.log_picture("importance.png", pictures.importance(pushes))
     run.log_picture(
         "partial_dependence.png",
-        pictures.partial_dependence(lambda asked: expit(model.judged.longest(asked)), read),
+        pictures.partial_dependence(lambda inputs: expit(model.judged.longest(inputs)), read),
     )
 
 
-def candidates(judged: Fit, history: History) -> dict[str, FloatArray]:
-    """What the blend, its parts and the baselines say of the newest window; none of them has seen it."""
-    newest, before = history.newest, Cases.joined(history.earlier)
+def candidates(judged: Fit, history: ProfileHistory) -> dict[str, FloatArray]:
+    """Probabilities of the blend, its parts and the baselines for the newest window, new to all of them."""
+    newest, before = history.newest, TrainingCases.joined(history.earlier)
     matrix, training, read = newest.matrix, before.matrix, judged.read(newest.rows)
     lives = bgnbd.Histories.of(matrix)
     return {
         BLEND: judged.returns(read)[:, -1],
-        **{name: said[:, -1] for name, said in judged.by_part(read).items()},
+        **{name: probabilities[:, -1] for name, probabilities in judged.by_part(read).items()},
         "plain LightGBM": plain_trees.probabilities(training, before.labels, matrix),
         "BG NBD": bgnbd.fit(lives).probabilities(lives, HORIZONS[-1]),
         "recency rule": recency.probabilities(training, before.labels, matrix),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from perennial.foundation.arrays import FloatArray
-from perennial.models.feature_groups import KINDS, Kind
+from perennial.models.feature_groups import FEATURE_GROUPS, FeatureGroup
 from perennial.models.features import NAMES
 
 NO_ORDER = "has not ordered yet"
@@ -14,7 +14,7 @@ _SAID = 3
 Values = dict[str, float]
 
 
-def in_words(matrix: FloatArray, pushes: FloatArray) -> list[list[str]]:
+def reasons_of(matrix: FloatArray, pushes: FloatArray) -> list[list[str]]:
     """The three strongest pushes of each customer, strongest first, each with its direction.
 
     Args:
@@ -27,16 +27,16 @@ def in_words(matrix: FloatArray, pushes: FloatArray) -> list[list[str]]:
     ]
 
 
-def strongest(pushes: FloatArray) -> list[list[tuple[Kind, float]]]:
+def strongest(pushes: FloatArray) -> list[list[tuple[FeatureGroup, float]]]:
     """The three kinds of evidence that move each customer's probability most, and how much."""
     order = np.argsort(-np.abs(pushes), axis=1, kind="stable")[:, :_SAID]
     return [
-        [(KINDS[place], float(row[place])) for place in places]
+        [(FEATURE_GROUPS[place], float(row[place])) for place in places]
         for row, places in zip(pushes, order, strict=True)
     ]
 
 
-def _sentence(kind: Kind, values: Values, push: float) -> str:
+def _sentence(kind: FeatureGroup, values: Values, push: float) -> str:
     return f"{_WORDS[kind](values)} ({'raises' if push >= 0 else 'lowers'} it)"
 
 
@@ -82,12 +82,12 @@ def _tenure(values: Values) -> str:
     return f"customer for {_count(values['tenure_days'], 'day')}"
 
 
-_WORDS: dict[Kind, Callable[[Values], str]] = {
-    Kind.RECENCY: _recency,
-    Kind.FREQUENCY: _frequency,
-    Kind.GAPS: _gaps,
-    Kind.MONEY: _money,
-    Kind.BASKET: _basket,
-    Kind.DISCOUNTS: _discounts,
-    Kind.TENURE: _tenure,
+_WORDS: dict[FeatureGroup, Callable[[Values], str]] = {
+    FeatureGroup.RECENCY: _recency,
+    FeatureGroup.FREQUENCY: _frequency,
+    FeatureGroup.GAPS: _gaps,
+    FeatureGroup.MONEY: _money,
+    FeatureGroup.BASKET: _basket,
+    FeatureGroup.DISCOUNTS: _discounts,
+    FeatureGroup.TENURE: _tenure,
 }

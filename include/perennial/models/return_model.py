@@ -1,4 +1,4 @@
-"""Will this customer order within 7, 14, 28 days, and for how much: two kinds of trees and a rhythm.
+"""P(order within 7, 14, 28 days) and the spend: two kinds of trees and a network over orders.
 
 A model holds two fits. The *judged* one has seen only what was known before the window it is judged on; the
 *served* one is refitted through its day. The gate compares judged fits, the scores come from the served one.
@@ -22,10 +22,10 @@ from perennial.foundation.modelling.registered import check_layout, write_layout
 from perennial.models import feature_groups, features, metrics, order_hazard_network, reasons, spending, trees
 from perennial.models.drift import Reference
 from perennial.models.features import NAMES
-from perennial.models.order_hazard_network import Rhythm
+from perennial.models.order_hazard_network import OrderHazardNetwork
 from perennial.models.settings import ReturnModelSettings
 from perennial.models.spending import Spending
-from perennial.models.training_cases import HORIZONS, Cases
+from perennial.models.training_cases import HORIZONS, TrainingCases
 from perennial.models.trees import Trees
 
 NAME = "return_model"
@@ -40,12 +40,12 @@ _CERTAIN = 1e-6
 
 @dataclass(frozen=True)
 class Fit:
-    """The parts of the blend, and what is said where there is nothing to go by.
+    """The parts of the blend, and the answers for customers without orders.
 
     Args:
         trees: over the features.
         deep_trees: the same, grown otherwise.
-        rhythm: over the sequence of orders.
+        rhythm: the network over the sequence of orders.
         spending: over the features.
         shares: of trees, deep trees and rhythm in the blend, in log odds.
         typical: the median of everything the model reads, shape (len(evidence.NAMES),).
@@ -55,7 +55,7 @@ class Fit:
 
     trees: Trees
     deep_trees: Trees
-    rhythm: Rhythm
+    rhythm: OrderHazardNetwork
     spending: Spending
     shares: tuple[float, ...]
     typical: FloatArray
@@ -63,10 +63,10 @@ class Fit:
     level: FloatArray
 
     def answers(self, rows: pa.Table) -> FloatArray:
-        """The columns `ANSWERS` for each profile row, shape (n, 4); for who never ordered `base`."""
+        """The columns `ANSWERS` for each profile row, shape (n, 4); `base` for customers without orders."""
         read = self.read(rows)
-        found = np.column_stack([self.returns(read), self.spending.medians(read[:, : len(NAMES)])])
-        return np.where(_ordered(rows)[:, None], found, self.base)
+        answers = np.column_stack([self.returns(read), self.spending.medians(read[:, : len(NAMES)])])
+        return np.where(_ordered(rows)[:, None], answers, self.base)
 
     def probabilities(self, rows: pa.Table) -> FloatArray:
         """P(order within the longest horizon) of each profile row, shape (n,)."""
@@ -77,21 +77,21 @@ class Fit:
         return np.hstack([features.matrix(rows), self.rhythm.inputs(rows)])
 
     def returns(self, read: FloatArray) -> FloatArray:
-        """P(order within each horizon) from what is read, shape (n, 3); a longer one has no smaller one."""
+        """P(order within each horizon) from the inputs, shape (n, 3); it never falls with the horizon."""
         return np.maximum.accumulate(expit(self.blended(read)), axis=1)
 
     def longest(self, read: FloatArray) -> FloatArray:
-        """Log odds of an order within the longest horizon, asked alone, shape (n,)."""
+        """Log odds of an order within the longest horizon, shape (n,)."""
         return self.blended(read, HORIZONS[-1:])[:, 0]
 
     def blended(self, read: FloatArray, horizons: Sequence[int] = HORIZONS) -> FloatArray:
-        """Log odds of all parts in their shares, at their level, shape (n, len(horizons))."""
+        """Log odds of all parts by their shares, with the level added, shape (n, len(horizons))."""
         level = self.level[[HORIZONS.index(days) for days in horizons]]
         parts = zip(self.shares, self.by_part(read, horizons).values(), strict=True)
-        return sum((share * _odds(said) for share, said in parts), start=level)
+        return sum((share * _odds(probabilities) for share, probabilities in parts), start=level)
 
     def by_part(self, read: FloatArray, horizons: Sequence[int] = HORIZONS) -> dict[str, FloatArray]:
-        """What each part of the blend alone says, shape (n, len(horizons)), by its name."""
+        """Probabilities of each part of the blend alone, shape (n, len(horizons)), by its name."""
         matrix, recency = read[:, : len(NAMES)], read[:, NAMES.index("recency_days")]
         return {
             "trees": self.trees.probabilities(matrix, horizons),
@@ -100,15 +100,15 @@ class Fit:
         }
 
     def pushes(self, read: FloatArray) -> FloatArray:
-        """What each kind of evidence adds to the log odds of an order within the longest horizon."""
+        """What each group of features adds to the log odds of an order within the longest horizon."""
         return feature_groups.shapley(self.longest, read, self.typical)
 
     def reasons(self, rows: pa.Table) -> list[list[str]]:
-        """The three kinds of evidence that moved each probability most, in words, strongest first."""
+        """The three groups of features that moved each probability most, in words, strongest first."""
         ordered = _ordered(rows)
-        asked = rows.filter(pa.array(ordered))
-        said = iter(reasons.in_words(features.matrix(asked), self.pushes(self.read(asked))))
-        return [next(said) if one else [reasons.NO_ORDER] for one in ordered]
+        with_order = rows.filter(pa.array(ordered))
+        sentences = iter(reasons.reasons_of(features.matrix(with_order), self.pushes(self.read(with_order))))
+        return [next(sentences) if has_order else [reasons.NO_ORDER] for has_order in ordered]
 
     def save(self, folder: Path) -> None:
         """Write the fit into a folder, as text and numbers."""
@@ -126,7 +126,7 @@ class Fit:
         return cls(
             trees=Trees.load(folder / "trees"),
             deep_trees=Trees.load(folder / "deep_trees"),
-            rhythm=Rhythm.load(folder / "rhythm.safetensors"),
+            rhythm=OrderHazardNetwork.load(folder / "rhythm.safetensors"),
             spending=Spending.load(folder / "spending.txt"),
             shares=tuple(about["shares"]),
             typical=np.array(about["typical"]),
@@ -163,11 +163,11 @@ class ReturnModel:
         return cls(judged, served, Reference.from_json((folder / _REFERENCE).read_text()))
 
     def answers(self, examination: Path) -> Answers:
-        """What the judged fit says of each case of an examination, in its order; losses are log losses."""
-        cases = Cases.load(examination)
-        said = self.judged.probabilities(cases.rows)
-        losses = metrics.log_losses(cases.labels, said)
-        return Answers(losses, cases.groups, probabilities=said, labels=cases.labels)
+        """The judged fit's answers to each case of an examination, in its order; losses are log losses."""
+        cases = TrainingCases.load(examination)
+        probabilities = self.judged.probabilities(cases.rows)
+        losses = metrics.log_losses(cases.labels, probabilities)
+        return Answers(losses, cases.groups, probabilities=probabilities, labels=cases.labels)
 
     def predict(self, frame: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """What MLflow calls: profile rows in; `customer_id`, `ANSWERS` and `reasons` out.
@@ -178,53 +178,56 @@ class ReturnModel:
         """
         fit: Fit = self.judged if (params or {}).get("fit") == "judged" else self.served
         rows = features.from_frame(frame)
-        found = pd.DataFrame(fit.answers(rows), columns=list(ANSWERS))
-        found.insert(0, "customer_id", frame["customer_id"].to_numpy())
-        return found.assign(reasons=pd.Series(fit.reasons(rows), dtype=object))
+        answers = pd.DataFrame(fit.answers(rows), columns=list(ANSWERS))
+        answers.insert(0, "customer_id", frame["customer_id"].to_numpy())
+        return answers.assign(reasons=pd.Series(fit.reasons(rows), dtype=object))
 
 
-def fit(windows: Sequence[Cases], lately: pa.Table, chosen: ReturnModelSettings) -> Fit:
+def fit(windows: Sequence[TrainingCases], lately: pa.Table, settings: ReturnModelSettings) -> Fit:
     """Fit all parts: the same data give the same fit.
 
     Args:
         windows: past cut-offs and what followed, newest first, for the trees.
         lately: profiles as of the last day that the fit may know, of customers with an order, for the rhythm.
-        chosen: the settings.
+        settings: of the model.
     """
-    cases, followed = Cases.joined(windows), order_hazard_network.fit(lately, chosen.rhythm)
-    read = np.hstack([cases.matrix, followed.inputs(cases.rows)])
+    cases, network = TrainingCases.joined(windows), order_hazard_network.fit(lately, settings.rhythm)
+    read = np.hstack([cases.matrix, network.inputs(cases.rows)])
     return Fit(
-        trees=trees.fit(cases, chosen.trees),
-        deep_trees=trees.fit(cases, chosen.deep_trees),
-        rhythm=followed,
-        spending=spending.fit(cases, chosen.trees),
-        shares=(chosen.trees.share, chosen.deep_trees.share, chosen.rhythm.share),
+        trees=trees.fit(cases, settings.trees),
+        deep_trees=trees.fit(cases, settings.deep_trees),
+        rhythm=network,
+        spending=spending.fit(cases, settings.trees),
+        shares=(settings.trees.share, settings.deep_trees.share, settings.rhythm.share),
         typical=np.nan_to_num(np.nanmedian(read, axis=0)),
         base=(*cases.returns.mean(axis=0).tolist(), float(np.median(cases.spend))),
-        level=_level(windows, chosen),
+        level=_level(windows, settings),
     )
 
 
-def _level(windows: Sequence[Cases], chosen: ReturnModelSettings) -> FloatArray:
-    """What to add to the log odds of each horizon, shape (3,); nothing with nothing to rehearse on.
+def _level(windows: Sequence[TrainingCases], settings: ReturnModelSettings) -> FloatArray:
+    """What is added to the log odds of each horizon, shape (3,); 0 without a window to rehearse on.
 
-    As a shop grows older, fewer of its customers come back than of those who looked the same before. How
-    many fewer is rehearsed: trees that know only what came before a window are asked about it.
+    As a shop grows older, fewer of its customers come back than earlier customers who looked the same. How
+    many fewer is
+    rehearsed: trees that know only what came before a window predict it.
     """
     rehearsed = [
-        _lacking(trees.fit(Cases.joined(windows[place + 1 :]), chosen.trees), after)
-        for place, after in enumerate(windows[: min(chosen.rehearsals, len(windows) - 1)])
+        _correction(trees.fit(TrainingCases.joined(windows[place + 1 :]), settings.trees), after)
+        for place, after in enumerate(windows[: min(settings.rehearsals, len(windows) - 1)])
     ]
-    return chosen.level_carried * np.mean(rehearsed, axis=0) if rehearsed else np.zeros(len(HORIZONS))
+    return settings.level_carried * np.mean(rehearsed, axis=0) if rehearsed else np.zeros(len(HORIZONS))
 
 
-def _lacking(before: Trees, after: Cases) -> FloatArray:
-    """What the trees lack, in log odds, to say the share that came back, shape (3,)."""
+def _correction(before: Trees, after: TrainingCases) -> FloatArray:
+    """What the trees lack, in log odds, to predict the share that came back, shape (3,)."""
     odds, n = _odds(before.probabilities(after.matrix)), len(after.labels)
-    wanted = np.clip(after.returns.mean(axis=0), 1 / (n + 1), n / (n + 1))
+    came_back = np.clip(after.returns.mean(axis=0), 1 / (n + 1), n / (n + 1))
     solved = [
-        brentq(lambda more, one=one, share=share: expit(one + more).mean() - share, -50, 50)
-        for one, share in zip(odds.T, wanted, strict=True)
+        brentq(
+            lambda more, of_horizon=of_horizon, share=share: expit(of_horizon + more).mean() - share, -50, 50
+        )
+        for of_horizon, share in zip(odds.T, came_back, strict=True)
     ]
     return np.array(solved)
 

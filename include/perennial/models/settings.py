@@ -13,7 +13,7 @@ from perennial.foundation.modelling.boosting import TreesSettings
 _ROUNDING = 1e-9
 
 
-class RhythmSettings(Part):
+class OrderHazardSettings(Part):
     """The network over the sequence of orders."""
 
     share: float = Field(0.3, ge=0, le=1, description="of the blend")
@@ -26,7 +26,7 @@ class RhythmSettings(Part):
     customers: int = Field(20_000, ge=1, description="it learns from at most so many, drawn at random")
 
 
-class TreesInBlend(TreesSettings):
+class TreesInBlendSettings(TreesSettings):
     """Boosted trees over the profile."""
 
     share: float = Field(0.35, ge=0, le=1, description="of the blend")
@@ -36,9 +36,9 @@ class ReturnModelSettings(Part):
     """How the return model is trained and judged."""
 
     cutoffs: int = Field(5, ge=2, le=26, description="past days it learns from, 28 days apart")
-    trees: TreesInBlend = Field(description="many shallow ones")
-    deep_trees: TreesInBlend = Field(description="fewer, with more leaves")
-    rhythm: RhythmSettings = RhythmSettings()
+    trees: TreesInBlendSettings = Field(description="many shallow ones")
+    deep_trees: TreesInBlendSettings = Field(description="fewer, with more leaves")
+    rhythm: OrderHazardSettings = OrderHazardSettings()
     rehearsals: int = Field(3, ge=0, description="past windows on which the level is looked up")
     level_carried: float = Field(
         0.75, ge=0, le=1, description="of what was off in the rehearsals, this part is made good"
@@ -57,7 +57,7 @@ class ReturnModelSettings(Part):
         return self
 
 
-class WatchSettings(Part):
+class MonitoringSettings(Part):
     """What is watched of the return model beside its scores, and when the alert is called."""
 
     shifting: float = Field(0.1, gt=0, description="stability index above which a measure is shifting")
@@ -79,7 +79,7 @@ class WatchSettings(Part):
 class _Models(Part):
     return_model: ReturnModelSettings
     recommender: dict[str, Any]
-    watch: WatchSettings = WatchSettings()
+    watch: MonitoringSettings = MonitoringSettings()
 
 
 def return_model_settings() -> ReturnModelSettings:
@@ -87,6 +87,6 @@ def return_model_settings() -> ReturnModelSettings:
     return load("models", _Models).return_model
 
 
-def watch_settings() -> WatchSettings:
+def monitoring_settings() -> MonitoringSettings:
     """The settings in models.yaml."""
     return load("models", _Models).watch

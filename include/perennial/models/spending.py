@@ -11,7 +11,7 @@ from perennial.foundation.arrays import FloatArray
 from perennial.foundation.modelling import boosting
 from perennial.foundation.modelling.boosting import TreesSettings
 from perennial.models.features import NAMES
-from perennial.models.training_cases import HORIZONS, Cases
+from perennial.models.training_cases import HORIZONS, TrainingCases
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Spending:
         return cls(lightgbm.Booster(model_str=path.read_text()))
 
 
-def fit(cases: Cases, chosen: TreesSettings) -> Spending:
+def fit(cases: TrainingCases, chosen: TreesSettings) -> Spending:
     """Learnt by its absolute error, in square roots, as a correction of the usual spend."""
     matrix, roots = cases.matrix, np.sqrt(np.maximum(cases.spend, 0))
     return Spending(boosting.grow(matrix, roots, "l1", chosen, NAMES, start=_usual(matrix)))

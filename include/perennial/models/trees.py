@@ -12,7 +12,7 @@ from perennial.foundation.arrays import FloatArray
 from perennial.foundation.modelling import boosting
 from perennial.foundation.modelling.boosting import TreesSettings
 from perennial.models.features import NAMES
-from perennial.models.training_cases import HORIZONS, Cases
+from perennial.models.training_cases import HORIZONS, TrainingCases
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Trees:
         return cls(tuple(lightgbm.Booster(model_str=text) for text in texts))
 
 
-def fit(cases: Cases, chosen: TreesSettings) -> Trees:
+def fit(cases: TrainingCases, chosen: TreesSettings) -> Trees:
     """Trees on the cases: the same cases give the same trees."""
     matrix = cases.matrix
     return Trees(tuple(boosting.grow(matrix, labels, "binary", chosen, NAMES) for labels in cases.returns.T))

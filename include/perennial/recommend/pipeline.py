@@ -63,12 +63,13 @@ def train(day: str | date, endpoint: Endpoint) -> dict[str, str]:
     on_record = promotion.decided(open_lake(), open_ledger(), NAME, day)
     if on_record is not None:
         return on_record
-    lake, chosen = open_lake().pinned(*_READ), recommender_settings()
+    lake, model_settings = open_lake().pinned(*_READ), recommender_settings()
     with tracking.run(endpoint, NAME, f"{NAME} {day}", {"day": str(day)}) as run:
-        model, truth = fit_both(lake, day, chosen, _sequence_in_force(lake, day, endpoint, chosen))
+        warm = _sequence_in_force(lake, day, endpoint, model_settings)
+        model, truth = fit_both(lake, day, model_settings, warm)
         registered = registration.register(run, model, truth)
         run.log_tables(lake)
-        registration.log(run, model, truth, chosen, registered.model_id)
+        registration.log(run, model, truth, model_settings, registered.model_id)
         registration.log_comparison(run, model, truth)
     tracking.set_aliases(endpoint, NAME, {tracking.CHALLENGER: registered.version})
     return {"model": NAME, "version": str(registered.version), "mlflow_run": run.id}
@@ -98,7 +99,7 @@ def score(shard: dict[str, Any], day: str | date, endpoint: Endpoint) -> int:
 
     It goes in blocks of customers: what it holds in memory does not grow with them.
     """
-    day, lake, chosen = date.fromisoformat(str(day)), open_lake(), recommender_settings()
+    day, lake, model_settings = date.fromisoformat(str(day)), open_lake(), recommender_settings()
     version, stretch = shard["version"], Stretch("customer_id", shard["start"], shard["end"])
     if version is None:
         lake.replace(_TABLE, _stamped(SCHEMA.empty_table(), 0, day), day, only=stretch)
@@ -109,7 +110,7 @@ def score(shard: dict[str, Any], day: str | date, endpoint: Endpoint) -> int:
     with tempfile.TemporaryDirectory(prefix="recommendations-", dir=staging) as folder:
         file = Path(folder) / "rows.parquet"
         with pq.ParquetWriter(file, _stamped(SCHEMA.empty_table(), 0, day).schema) as writer:
-            for lists in _recommendations(lake, model.served, day, chosen, stretch):
+            for lists in _recommendations(lake, model.served, day, model_settings, stretch):
                 writer.write_table(_stamped(lists, version, day))
                 rows += lists.num_rows
         lake.replace(_TABLE, engine.files([str(file)]), day, only=stretch)
@@ -146,10 +147,10 @@ def recommend(day: str | date, endpoint: Endpoint) -> int:
 
 
 def _sequence_in_force(
-    lake: Lake, day: date, endpoint: Endpoint, chosen: RecommenderSettings
+    lake: Lake, day: date, endpoint: Endpoint, model_settings: RecommenderSettings
 ) -> SequenceModel | None:
     """The sequence model in force, if the next one is to start from its weights."""
-    if chosen.sequence is None or not chosen.sequence.warm:
+    if model_settings.sequence is None or not model_settings.sequence.warm:
         return None
     try:
         version = promotion.version_in_force(lake, NAME, day)
@@ -168,14 +169,14 @@ def _customers(lake: Lake, day: date) -> ir.Table:
 
 
 def _recommendations(
-    lake: Lake, fit: Fit, day: date, chosen: RecommenderSettings, stretch: Stretch
+    lake: Lake, fit: Fit, day: date, model_settings: RecommenderSettings, stretch: Stretch
 ) -> Iterator[pa.Table]:
-    """The lists of the customers of a stretch, by today's rules, block by block."""
+    """The lists of the customers of a stretch, by today's model_settings, block by block."""
     items, catalogue, sentences = lake.known("items", day), fit.sources.catalogue, languages()
-    eligibility.check_names(chosen.eligibility, Catalogue.of(tables.item_names(items)))
+    eligibility.check_names(model_settings.eligibility, Catalogue.of(tables.item_names(items)))
     on_sale = items.filter(items.available).select("item_id").to_pyarrow()["item_id"]
     available = find(pa.array(catalogue.item_ids), on_sale) >= 0
-    selector = ListSelector.of(chosen, fit.sources, fit.new_items, available, day)
+    selector = ListSelector.of(model_settings, fit.sources, fit.new_items, available, day)
     events, users = lake.known("events", day), lake.known("users", day)
     attributes = users.select("customer_id", "age", "locale")
     joined = stretch.of(_customers(lake, day)).left_join(attributes, "customer_id")
@@ -187,10 +188,10 @@ def _recommendations(
         history = PurchaseHistory.of_lines(tables.order_lines(of_block, day).to_pyarrow(), catalogue)
         customers = Customers(
             history.of(history.find(customer_ids), customer_ids.to_numpy()),
-            eligibility.known_adults(block["age"], chosen.eligibility.adult_age),
+            eligibility.known_adults(block["age"], model_settings.eligibility.adult_age),
             sentences.of(block["locale"]),
         )
-        yield recommender.recommend(fit, customers, selector, sentences, chosen.top)
+        yield recommender.recommend(fit, customers, selector, sentences, model_settings.top)
 
 
 def _stamped(rows: pa.Table, version: int, day: date) -> pa.Table:

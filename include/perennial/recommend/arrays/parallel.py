@@ -17,18 +17,18 @@ BLOCK_SIZE = 640
 """Customers of a block at most: enough to be worth the calls, few enough to stay close to the processor."""
 _TRIMMED_AFTER = 8
 """So many blocks; less often, freed memory has piled up by then."""
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
-def map_blocks(customers: int, work: Callable[[IntArray], Found]) -> Iterator[Found]:
-    """What becomes of each block of customers, in order; never more of it is held than threads work on.
+def map_blocks(customers: int, work: Callable[[IntArray], Result]) -> Iterator[Result]:
+    """Work on each block of customers; the results in order, few of them in memory at a time.
 
     NumPy, torch and LightGBM let go of the interpreter while they compute, so threads are enough. Matrix
     products get one thread each meanwhile: more would only wait for one another.
 
     Args:
         customers: how many there are.
-        work: from rows of customers; called by several threads at once, unless there is but one block.
+        work: from rows of customers; several threads call it at once, unless there is only one block.
     """
     if customers <= BLOCK_SIZE:
         yield from map(work, [np.arange(customers)] if customers else [])
@@ -37,7 +37,7 @@ def map_blocks(customers: int, work: Callable[[IntArray], Found]) -> Iterator[Fo
     blocks = np.array_split(np.arange(customers), 2 * -(-customers // (2 * BLOCK_SIZE)))
     threads = min(settings().threads, len(blocks))
     alone = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-    waiting: deque[Future[Found]] = deque()
+    waiting: deque[Future[Result]] = deque()
     with threadpool_limits(1, "blas"), alone as pool:
         for number, rows in enumerate(blocks, 1):
             waiting.append(pool.submit(work, rows))

@@ -1,1 +1,1 @@
-"""What a ranker is told: of items, of pairs of a customer and an item, of promotions."""
+"""The features of the ranker: of items, of pairs of a customer and an item, of promotions."""

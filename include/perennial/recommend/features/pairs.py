@@ -13,7 +13,7 @@ from perennial.recommend.data.history import PurchaseHistory, decay
 NEVER = 999
 """Days, where something has not happened."""
 HALF_LIFE_DAYS = 90.0
-"""Of purchases, where how much of them is asked."""
+"""The weight of a purchase halves after so many days, unless a setting says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ class PurchasedPairs:
     @cached_property
     def _newest_order(self) -> Int32Array:
         """The number of each customer's newest order; of no meaning for who has none."""
-        held = np.r_[self.history.orders, 0]
-        return held[self.history.starts[1:] - 1]
+        orders = np.r_[self.history.orders, 0]
+        return orders[self.history.starts[1:] - 1]
 
 
 @dataclass(frozen=True)

@@ -80,9 +80,9 @@ class Languages(RootModel[dict[str, Phrases]]):
 
     def of(self, locales: pa.Array | pa.ChunkedArray) -> IntArray:
         """The place of each customer's language (BCP 47, `de-AT` or `de`), shape (n,)."""
-        spoken = pc.utf8_lower(pc.replace_substring_regex(locales.cast(pa.string()), "[-_].*", ""))
-        found = pc.index_in(spoken, pa.array([name.lower() for name in self.root]))
-        return np.asarray(pc.fill_null(found, 0).cast(pa.int64()))
+        languages = pc.utf8_lower(pc.replace_substring_regex(locales.cast(pa.string()), "[-_].*", ""))
+        places = pc.index_in(languages, pa.array([name.lower() for name in self.root]))
+        return np.asarray(pc.fill_null(places, 0).cast(pa.int64()))
 
     def __getitem__(self, place: int) -> Phrases:
         """The phrases of a place."""

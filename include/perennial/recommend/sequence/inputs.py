@@ -1,6 +1,7 @@
-"""A history read as the sequence model sees it: orders one after the other, and what was known when.
+"""What the sequence model reads: orders one after the other, and what was known at moments.
 
-Everything is as of moments in the past: what was bought before one is known, what came after is wanted.
+Everything is as of moments in the past: purchases before a moment are known, those after it are to be
+predicted.
 """
 
 from dataclasses import dataclass, replace
@@ -13,16 +14,16 @@ from perennial.foundation.arrays import BoolArray, Float32Array, IntArray
 from perennial.recommend.data.history import PurchaseHistory
 
 GAPS = np.array([1, 2, 3, 5, 8, 13, 21, 34, 55, 90, 180])
-"""Edges, in days, of the spans of a gap or a silence; span 0 stands for: there is no order before."""
+"""Edges, in days, of the spans of a gap or a silence; span 0 means: there is no order before."""
 SPANS = len(GAPS) + 2
 
 HALF_LIVES = (7.0, 30.0, 90.0)
-FACTS = ("times", "last", "first", "rate", "due", *(f"weight_{half_life:g}" for half_life in HALF_LIVES))
-"""Logarithms of what is known, at a moment, of an item that the customer bought: how often; days since it was
-last and first bought; times an order; days since the last time by the usual gap; decayed purchases."""
+FEATURES = ("times", "last", "first", "rate", "due", *(f"weight_{half_life:g}" for half_life in HALF_LIVES))
+"""Logarithms for an item that the customer bought, at a moment: number of purchases; days since the last and
+the first; purchases for each order; days since the last divided by the usual gap; decayed purchases."""
 
 WINDOW_DAYS = 28
-"""What is bought within so many days after a moment is wanted then."""
+"""Purchases within so many days after a moment are to be predicted at it."""
 
 _FEW = 1e-3
 _LINES = ("items", "ages", "orders", "quantities", "paid", "listed")
@@ -57,7 +58,7 @@ class SequenceInputs:
 
         Args:
             block: their histories.
-            moments: ages in days, shape (moments,): what is older than a moment or as old is known at it.
+            moments: ages in days, shape (moments,); lines of this age or older are known at the moment.
         """
         bags = np.flatnonzero(_changes(block.orders, block.customers))
         customer, age = block.customers[bags].astype(np.int64), block.ages[bags]
@@ -67,18 +68,20 @@ class SequenceInputs:
         ages[customer, place] = age
         ages[counts > 0, 0] = ages[counts > 0, 1:2].ravel()
         gaps = np.zeros_like(ages)
-        later = place > 1
-        gaps[customer[later], place[later]] = _span(ages[customer, place - 1][later] - age[later])
+        has_earlier = place > 1
+        gaps[customer[has_earlier], place[has_earlier]] = _span(
+            ages[customer, place - 1][has_earlier] - age[has_earlier]
+        )
         places = (ages[:, 1:, None] >= moments).sum(axis=1)
-        silent = _span(np.take_along_axis(ages, places, axis=1) - moments)
-        silences = np.where(places > 0, silent, 0)
-        new = np.zeros(len(block.items), bool)
-        new[block.by_pair[block.pair_starts]] = True
-        return cls(new, bags, np.stack([customer, place]), ages, gaps, places, silences)
+        span = _span(np.take_along_axis(ages, places, axis=1) - moments)
+        silences = np.where(places > 0, span, 0)
+        is_new = np.zeros(len(block.items), bool)
+        is_new[block.by_pair[block.pair_starts]] = True
+        return cls(is_new, bags, np.stack([customer, place]), ages, gaps, places, silences)
 
 
 def recent_orders(history: PurchaseHistory, orders: int) -> PurchaseHistory:
-    """The last so many orders of each customer."""
+    """The history of the last orders of each customer, at most so many."""
     last = history.orders[history.starts[1:][history.customers] - 1]
     return with_lines(history, history.orders > last - orders)
 
@@ -92,7 +95,7 @@ def with_lines(history: PurchaseHistory, lines: BoolArray) -> PurchaseHistory:
 def pairs(
     block: PurchaseHistory, places: IntArray, moments: IntArray
 ) -> tuple[IntArray, Float32Array, IntArray]:
-    """What was known at moments, and what was wanted then.
+    """The purchases known at moments, and those to be predicted at them.
 
     Args:
         block: histories of customers.
@@ -100,12 +103,17 @@ def pairs(
         moments: ages in days.
 
     Returns:
-        Customer, moment and item of what had been bought, shape (3, n); `FACTS` of it, shape (n, len(FACTS));
-        customer, moment and item of what was bought in the window after, shape (3, m).
+        Customer, moment and item of the known purchases, shape (3, n); their `FEATURES`, shape (n,
+        len(FEATURES)); customer, moment and item of the purchases in the window after the moment, shape (3,
+        m).
     """
     starts = block.pair_starts
     if not len(starts):
-        return np.zeros((3, 0), np.int64), np.zeros((0, len(FACTS)), np.float32), np.zeros((3, 0), np.int64)
+        return (
+            np.zeros((3, 0), np.int64),
+            np.zeros((0, len(FEATURES)), np.float32),
+            np.zeros((3, 0), np.int64),
+        )
     first = block.by_pair[starts]
     customers, items = block.customers[first], block.items[first]
     days = block.ages[block.by_pair][:, None] - moments
@@ -123,15 +131,15 @@ def pairs(
         decayed = np.where(before, np.exp2(-np.maximum(days, 0) / np.float32(half_life)), 0)
         features.append(np.add.reduceat(decayed, starts)[pair, moment] + _FEW)
 
-    def named(pair: IntArray, moment: IntArray) -> IntArray:
+    def triples(pair: IntArray, moment: IntArray) -> IntArray:
         return np.stack([customers[pair], moment, items[pair]]).astype(np.int64)
 
-    return named(pair, moment), np.log(np.stack(features, 1)).astype(np.float32), named(*wanted)
+    return triples(pair, moment), np.log(np.stack(features, 1)).astype(np.float32), triples(*wanted)
 
 
 def _changes(*values: NDArray[np.integer]) -> BoolArray:
-    """Where any of the values is not that of the line before."""
-    return np.any([np.diff(one, prepend=-1) != 0 for one in values], axis=0)
+    """Where any of the values differs from that of the line before."""
+    return np.any([np.diff(column, prepend=-1) != 0 for column in values], axis=0)
 
 
 def _span(days: NDArray[np.integer]) -> IntArray:

@@ -34,7 +34,7 @@ from perennial.recommend.arrays.lookup import find
 from perennial.recommend.arrays.nearest_items import nearest_items
 from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory
-from perennial.recommend.sequence import inputs as reading
+from perennial.recommend.sequence import inputs
 from perennial.recommend.sequence.network import Network
 from perennial.recommend.sequence.popularity import ItemTrends
 from perennial.recommend.sequence.training import TrainingData, initialise, train
@@ -52,15 +52,15 @@ class SequenceModel:
     """A trained model. Get it with `fit`.
 
     Args:
-        chosen: the settings.
+        settings: of the model.
         own_ids: items with a part of their own.
         weights: of the network.
         vectors: of all items, shape (items, width).
         prior: what is added to the score of each item for everybody, shape (items,).
-        losses: mean −log softmax of what was wanted, of each step. Fewer than `chosen.steps`: time was up.
+        losses: mean −log softmax of what was wanted, of each step. Fewer than `settings.steps`: time was up.
     """
 
-    chosen: SequenceSettings
+    settings: SequenceSettings
     own_ids: StringArray
     weights: dict[str, Tensor]
     vectors: Tensor
@@ -72,7 +72,7 @@ class SequenceModel:
         cls,
         history: PurchaseHistory,
         catalogue: Catalogue,
-        chosen: SequenceSettings,
+        settings: SequenceSettings,
         warm: "SequenceModel | None" = None,
     ) -> Self:
         """Learn from the customers of a history until the steps or the seconds are used up.
@@ -82,90 +82,92 @@ class SequenceModel:
         Args:
             history: of all customers, as known at the end of a day.
             catalogue: its items.
-            chosen: the settings.
+            settings: of the model.
             warm: an older model to start from; not if it has another shape, by the settings of its time.
         """
         torch.set_num_threads(_THREADS)
-        lesson = TrainingData.of(reading.recent_orders(history, chosen.orders), catalogue, chosen)
+        data = TrainingData.of(inputs.recent_orders(history, settings.orders), catalogue, settings)
         gpu = [torch.cuda.current_device()] if torch.cuda.is_available() else []
         with torch.random.fork_rng(gpu):
             torch.manual_seed(0)
-            network, losses = lesson.network(chosen), []
+            network, losses = data.network(settings), []
             fresh = network.state_dict()
             if warm is not None and _shapes(fresh) == _shapes(warm.weights):
-                network.load_state_dict(_continued(fresh, lesson.own_ids, warm))
+                network.load_state_dict(_continued(fresh, data.own_ids, warm))
             else:
-                initialise(network, lesson)
+                initialise(network, data)
             learned, began = network.to(best_device()), time.monotonic()
-            for learned, loss in islice(train(network, lesson, chosen), chosen.steps):  # noqa: B007
+            for learned, loss in islice(train(network, data, settings), settings.steps):  # noqa: B007
                 losses.append(loss)
-                if time.monotonic() - began > chosen.seconds:
+                if time.monotonic() - began > settings.seconds:
                     break
-        return cls.of(learned, lesson.own_ids, chosen, history, catalogue, tuple(losses))
+        return cls.of(learned, data.own_ids, settings, history, catalogue, tuple(losses))
 
     @classmethod
     def of(
         cls,
         network: Network,
         own_ids: StringArray,
-        chosen: SequenceSettings,
+        settings: SequenceSettings,
         history: PurchaseHistory,
         catalogue: Catalogue,
         losses: tuple[float, ...] = (),
     ) -> Self:
         """A network as it stands, with its scores of a catalogue at the end of a history's day."""
-        device, market = (
+        device, trends = (
             network.trend.device,
-            ItemTrends.of(reading.recent_orders(history, chosen.orders), catalogue),
+            ItemTrends.of(inputs.recent_orders(history, settings.orders), catalogue),
         )
         texts = torch.from_numpy(catalogue.unit_text_vectors(np.arange(len(catalogue))))
         own = torch.from_numpy(1 + find(pa.array(catalogue.item_ids, pa.string()), own_ids))
         with torch.inference_mode():
             vectors, bias = network.vectors(texts.to(device), own.to(device))
-            prior = bias + torch.from_numpy(market.features(_NOW)[0]).to(device) @ network.trend
-        weights = {name: held.cpu().clone() for name, held in network.state_dict().items()}
-        return cls(chosen, own_ids, weights, vectors.cpu().clone(), prior.cpu().clone(), losses)
+            prior = bias + torch.from_numpy(trends.features(_NOW)[0]).to(device) @ network.trend
+        weights = {name: weight.cpu().clone() for name, weight in network.state_dict().items()}
+        return cls(settings, own_ids, weights, vectors.cpu().clone(), prior.cpu().clone(), losses)
 
     def on(self, history: PurchaseHistory, catalogue: Catalogue) -> Self:
-        """The same weights on a later day: what sells is what sold by then, and there may be more items."""
-        return self.of(self._network, self.own_ids, self.chosen, history, catalogue, self.losses)
+        """The same weights as of a later day, with the trends of that day; there may be more items."""
+        return self.of(self._network, self.own_ids, self.settings, history, catalogue, self.losses)
 
     def scores(self, block: PurchaseHistory) -> Float32Array:
         """Shape (customers, items), as logarithms of probabilities but for a constant of each customer."""
-        block = reading.recent_orders(block, self.chosen.orders)
-        read = reading.SequenceInputs.of(block, _NOW)
-        (who, _, what), features, _ = map(torch.from_numpy, reading.pairs(block, read.places, _NOW))
+        block = inputs.recent_orders(block, self.settings.orders)
+        sequence_inputs = inputs.SequenceInputs.of(block, _NOW)
+        (customers, _, items), features, _ = map(
+            torch.from_numpy, inputs.pairs(block, sequence_inputs.places, _NOW)
+        )
         with torch.inference_mode():
-            states = self._states(block, read)
-            said = torch.addmm(self.prior, states, self.vectors.T)
-            said[who, what] += self._network.copied(
-                states[who], self.vectors[what], features, said[who, what]
+            states = self._states(block, sequence_inputs)
+            scores = torch.addmm(self.prior, states, self.vectors.T)
+            scores[customers, items] += self._network.copied(
+                states[customers], self.vectors[items], features, scores[customers, items]
             )
-        return said.numpy()
+        return scores.numpy()
 
     def new(self, block: PurchaseHistory, items: IntArray) -> Float32Array:
-        """Of some items, the share of each in what is wanted of them by who bought none before.
+        """The share of each of some items in what a customer wants of them, if none was bought before.
 
         Shape (customers, items), above 0, rows sum to 1.
         """
-        block = reading.recent_orders(block, self.chosen.orders)
+        block = inputs.recent_orders(block, self.settings.orders)
         with torch.inference_mode():
-            states = self._states(block, reading.SequenceInputs.of(block, _NOW))
-            said = torch.addmm(self.prior[items], states, self.vectors[items].T)
-            return said.softmax(1).numpy()
+            states = self._states(block, inputs.SequenceInputs.of(block, _NOW))
+            scores = torch.addmm(self.prior[items], states, self.vectors[items].T)
+            return scores.softmax(1).numpy()
 
     def alike(self, items: IntArray) -> sparse.csr_array:
         """The items whose vectors are nearest to those of some items, by cosine, shape (n, items)."""
         length_one = functional.normalize(self.vectors, dim=1).numpy()
         return nearest_items(lambda some: length_one @ length_one[items[some]].T, len(items))
 
-    def _states(self, block: PurchaseHistory, read: reading.SequenceInputs) -> Tensor:
-        return self._network.states(torch.from_numpy(block.items).long(), self.vectors, read)[:, 0]
+    def _states(self, block: PurchaseHistory, sequence_inputs: inputs.SequenceInputs) -> Tensor:
+        return self._network.states(torch.from_numpy(block.items).long(), self.vectors, sequence_inputs)[:, 0]
 
     @cached_property
     def _network(self) -> Network:
-        texts, own, chosen = self.weights["project.weight"].shape[1], len(self.own_ids), self.chosen
-        network = Network(texts, own, chosen.width, chosen.layers, chosen.heads, dropout=0.0).eval()
+        texts, own, settings = self.weights["project.weight"].shape[1], len(self.own_ids), self.settings
+        network = Network(texts, own, settings.width, settings.layers, settings.heads, dropout=0.0).eval()
         network.load_state_dict(self.weights)
         return network
 
@@ -173,34 +175,34 @@ class SequenceModel:
         """Write it as two files, without pickle."""
         folder.mkdir(parents=True, exist_ok=True)
         arrays = {"vectors": self.vectors, "prior": self.prior}
-        arrays |= {f"weights/{name}": held for name, held in self.weights.items()}
+        arrays |= {f"weights/{name}": weight for name, weight in self.weights.items()}
         save_file(arrays, folder / "sequence.safetensors")
-        told = {"chosen": self.chosen.model_dump(), "own_ids": list(self.own_ids), "losses": self.losses}
-        (folder / "sequence.json").write_text(json.dumps(told), encoding="utf-8")
+        about = {"chosen": self.settings.model_dump(), "own_ids": list(self.own_ids), "losses": self.losses}
+        (folder / "sequence.json").write_text(json.dumps(about), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         arrays = load_file(folder / "sequence.safetensors")
-        told = json.loads((folder / "sequence.json").read_text(encoding="utf-8"))
+        about = json.loads((folder / "sequence.json").read_text(encoding="utf-8"))
         return cls(
-            chosen=SequenceSettings(**told["chosen"]),
-            own_ids=np.array(told["own_ids"], object),
+            settings=SequenceSettings(**about["chosen"]),
+            own_ids=np.array(about["own_ids"], object),
             vectors=arrays.pop("vectors"),
             prior=arrays.pop("prior"),
-            weights={name.removeprefix("weights/"): held for name, held in arrays.items()},
-            losses=tuple(told["losses"]),
+            weights={name.removeprefix("weights/"): weight for name, weight in arrays.items()},
+            losses=tuple(about["losses"]),
         )
 
 
 def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:
-    """Of all weights but the items' own parts, of which there may be more by now."""
-    return {name: held.shape[1:] if name == _OWN else held.shape for name, held in weights.items()}
+    """The shapes of all weights; of the items' own parts, which may be more by now, without their number."""
+    return {name: weight.shape[1:] if name == _OWN else weight.shape for name, weight in weights.items()}
 
 
-def _continued(fresh: dict[str, Tensor], own_ids: StringArray, warm: SequenceModel) -> dict[str, Tensor]:
-    """The weights of an older model; of items that had no part of their own then, an empty one."""
+def _continued(state: dict[str, Tensor], own_ids: StringArray, warm: SequenceModel) -> dict[str, Tensor]:
+    """The weights of an older model; an item that had no part of its own then has an empty one."""
     at = find(pa.array(own_ids, pa.string()), warm.own_ids)
-    own = fresh[_OWN].clone()
+    own = state[_OWN].clone()
     own[1 + np.flatnonzero(at >= 0)] = warm.weights[_OWN][1 + at[at >= 0]]
     return warm.weights | {_OWN: own}

@@ -1,7 +1,7 @@
-"""What everybody bought, as of moments of the past: how popular an item was, and things like it.
+"""How popular an item was at past moments, and how popular items of its groups were.
 
-An item that nobody had bought by a moment is judged by the mean item of its kind and of its line (brand
-within a family), and by the mean one of those that were new then.
+An item that nobody had bought by a moment is described by the mean item of its kind and of its line (brand
+within a family), and by the mean item among those that were new then.
 """
 
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory
 
 WEEKS = (1, 4, 13)
-"""How popular an item is is asked over so many last weeks."""
+"""Popularity is counted over these numbers of last weeks."""
 
 _GROUPS = ("kind", "brand_line")
 _LATELY = WEEKS[-1]
 _MEAN_ITEMS = 3
-"""Items of the mean of all groups that are added to those of a group."""
+"""So many items of the mean of all groups are added to each group (shrinkage)."""
 _OF_GROUP = tuple(f"{what}_of_{group}" for group in _GROUPS for what in ("lines", "new_lines"))
 _OWN = tuple(f"lines_{weeks}" for weeks in WEEKS)
-FACTS = (*_OWN, *_OF_GROUP, "unsold", *(f"{name}_unsold" for name in _OF_GROUP))
-"""Of an item at a moment: logarithms of its lines in the last weeks, of those of the mean item of its groups
-and of the mean new item; whether nobody had bought it; and what is said of its groups if so, else 0."""
+FEATURES = (*_OWN, *_OF_GROUP, "unsold", *(f"{name}_unsold" for name in _OF_GROUP))
+"""For an item at a moment: logarithms of its lines in the last weeks, of those of the mean item and of the
+mean new item of its groups; whether nobody had bought it; the columns of its groups again if so, else 0."""
 
 _WEEK_DAYS = 7
 _LEAST = 1e-3
@@ -48,46 +48,46 @@ class ItemTrends:
     @classmethod
     def of(cls, history: PurchaseHistory, catalogue: Catalogue) -> Self:
         """Count the lines of a history of the items of a catalogue."""
-        week, width = history.ages.astype(np.int64) // _WEEK_DAYS, history.width
-        weeks = int(week.max(initial=0)) + 1
-        sold = np.bincount(week * width + history.items, minlength=weeks * width)
-        summed = np.cumsum(sold.reshape(weeks, width)[::-1], axis=0)[::-1]
+        week_of_line, width = history.ages.astype(np.int64) // _WEEK_DAYS, history.width
+        weeks = int(week_of_line.max(initial=0)) + 1
+        lines = np.bincount(week_of_line * width + history.items, minlength=weeks * width)
+        summed = np.cumsum(lines.reshape(weeks, width)[::-1], axis=0)[::-1]
         older = np.vstack([summed, np.zeros((1, width))]).astype(np.float32)
         groups = tuple(catalogue.groups[name] for name in _GROUPS)
         return cls(older, groups, tuple(_means(older, group) for group in groups))
 
     @property
     def weeks(self) -> int:
-        """How many it knows."""
+        """How many weeks are known."""
         return len(self.older) - 1
 
     def features(self, weeks: IntArray, items: IntArray | slice = slice(None)) -> Float32Array:
-        """`FACTS` of items as of moments, shape (moments, items, len(FACTS)).
+        """`FEATURES` of items as of moments, shape (moments, items, len(FEATURES)).
 
         Args:
             weeks: how long ago each moment was.
-            items: which.
+            items: rows of the items.
         """
-        older, at = self.older[:, items], np.minimum(weeks, self.weeks)
-        own = [np.log1p(older[at] - older[np.minimum(weeks + span, self.weeks)]) for span in WEEKS]
+        older, moments = self.older[:, items], np.minimum(weeks, self.weeks)
+        own = [np.log1p(older[moments] - older[np.minimum(weeks + span, self.weeks)]) for span in WEEKS]
         by_group = np.concatenate(
-            [means[at][:, group[items]] for means, group in zip(self.means, self.groups, strict=True)],
+            [means[moments][:, group[items]] for means, group in zip(self.means, self.groups, strict=True)],
             axis=-1,
         )
-        unsold = (older[at] == 0)[..., None]
+        unsold = (older[moments] == 0)[..., None]
         return np.concatenate([np.stack(own, axis=-1), by_group, unsold, by_group * unsold], axis=-1)
 
 
 def _means(older: Float32Array, group: Int32Array) -> Float32Array:
     before = np.vstack([older[_LATELY:], np.zeros((min(_LATELY, len(older)), older.shape[1]), np.float32)])
-    found = [
+    means = [
         (_mean(sold, np.ones_like(sold), group), _mean(sold * new, new, group))
         for sold, new in zip(older - before, (older > 0) & (before == 0), strict=True)
     ]
-    return np.array(found, np.float32).swapaxes(1, 2)
+    return np.array(means, np.float32).swapaxes(1, 2)
 
 
 def _mean(lines: Float32Array, items: np.ndarray, group: Int32Array) -> Float32Array:
     mean = lines.sum() / max(1, items.sum())
-    counted = np.bincount(group, lines) + _MEAN_ITEMS * mean
-    return np.log(_LEAST + counted / (np.bincount(group, items) + _MEAN_ITEMS))
+    lines_of_group = np.bincount(group, lines) + _MEAN_ITEMS * mean
+    return np.log(_LEAST + lines_of_group / (np.bincount(group, items) + _MEAN_ITEMS))

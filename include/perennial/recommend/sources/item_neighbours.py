@@ -3,7 +3,7 @@
 EASE predicts each item from all the others by ridge regression, so that no item speaks for itself. A shop has
 more items than it needs customers to learn from, so with X, customers × items, the solution is found in the
 dual, K = XXᵀ + λI: exact, also for customers whom it has never seen, at a cost that grows with the customers
-learned from, which a setting bounds, and with the pool of items asked about.
+learned from, which a setting bounds, and with the pool of items that are scored.
 
 The same matrix answers more than one question: not only what goes with a history at all (T = X), but what
 went with it lately, T the purchases of the last days or those of things new to the customer. With Z = K⁻¹T,
@@ -81,8 +81,8 @@ class ItemNeighbours:
         """What a purchase of each item of the pool says of itself."""
         of_pool = self.bought[:, self.pool]
         return {
-            name: np.asarray(of_pool.multiply(held).sum(axis=0)).ravel()
-            for name, held in self.weights.items()
+            name: np.asarray(of_pool.multiply(weights).sum(axis=0)).ravel()
+            for name, weights in self.weights.items()
         }
 
     @cached_property

@@ -17,8 +17,8 @@ from perennial.demo import drive_days, servers
 from perennial.demo.environment import REPOSITORY, State
 from perennial.foundation import ledger, settings
 from perennial.foundation.lake import Lake
-from perennial.ingestion.reconciliation import account
-from perennial.ingestion.screening import Desk
+from perennial.ingestion.reconciliation import reconcile
+from perennial.ingestion.screening import Storage
 from tests.acceptance import pictures
 from tests.acceptance.arena import Arena, arena, daily_steps, free_ports, reference
 from tests.acceptance.day_clear import clear
@@ -77,7 +77,7 @@ def accounted() -> Iterator[Line]:
     """For each table and day: rows landed = rows published + rows quarantined."""
     made = reference()
     with _settings_of(made):
-        entries = account(Desk.at(), drive_days.HISTORY_FIRST, drive_days.DAYS_LAST)
+        entries = reconcile(Storage.from_settings(), drive_days.HISTORY_FIRST, drive_days.DAYS_LAST)
     for table in sorted({entry.table for entry in entries}):
         found = [entry for entry in entries if entry.table == table]
         landed, published = sum(each.landed for each in found), sum(each.published for each in found)

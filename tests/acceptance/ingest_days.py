@@ -13,8 +13,8 @@ FILE = "tests/ingestion/test_days.py"
 TESTS = (
     "test_a_day_landed_twice_is_the_same_day",
     "test_a_late_event_keeps_its_time_and_is_not_known_before_it_came",
-    "test_a_corrected_event_is_a_further_version_and_the_past_keeps_the_old_one",
-    "test_a_repeated_event_within_a_landing_is_set_aside_as_repeated",
+    "test_a_corrected_event_is_a_new_version_and_the_past_keeps_the_old_one",
+    "test_a_repeated_event_within_a_landing_is_quarantined_as_repeated",
     "test_a_re_sent_file_replaces_its_day_and_only_it",
     "test_a_day_whose_file_comes_after_the_next_days_changes_nothing_in_the_end",
     "test_yesterdays_file_sent_twice_under_todays_day_counts_nothing_double",

@@ -113,11 +113,11 @@ def versions() -> dict[str, int | None]:
 
 def account_is_wrong() -> str:
     """What does not add up on the day; empty if everything does."""
-    from perennial.ingestion.reconciliation import account
-    from perennial.ingestion.screening import Desk
+    from perennial.ingestion.reconciliation import reconcile
+    from perennial.ingestion.screening import Storage
 
     try:
-        entries = account(Desk.at(), date.fromisoformat(DAY), date.fromisoformat(DAY))
+        entries = reconcile(Storage.from_settings(), date.fromisoformat(DAY), date.fromisoformat(DAY))
     except Exception as error:
         return f"no account: {type(error).__name__}: {str(error)[:300]}"
     return "; ".join(f"out of balance: {entry}" for entry in entries if not entry.balanced)

@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from perennial.demo import invoices as shop_of_invoices
-from perennial.demo.invoices import DAILY, DUMP_DAY, Sort, Tally
+from perennial.demo.invoices import DAILY, DUMP_DAY, LineKind, Tally
 from tests.acceptance.lines import Line, none_of
 from tests.conftest import forget
 
@@ -32,13 +32,13 @@ _FENCE = re.compile(r"^```(sh|yaml|text) invoices\n(.*?)^```$", re.MULTILINE | r
 _PRODUCT = re.compile("[0-9]{5}[A-Z]?")
 _MOMENT = re.compile(r"(\d\d)/(\d\d)/(\d{4}) \d\d:\d\d")
 _WITHOUT = "customer_id missing"
-_WHY: dict[Sort, tuple[str, ...]] = {
-    Sort.WRITTEN_OFF: ("quantity out of range",),
-    Sort.TWICE: ("event_id repeated",),
-    Sort.DATE: ("occurred_at unreadable",),
-    Sort.QUANTITY: ("quantity unreadable", "revenue unreadable"),
-    Sort.PRICE: ("revenue unreadable", "unit_price unreadable"),
-    Sort.BROKEN: ("line broken",),
+_WHY: dict[LineKind, tuple[str, ...]] = {
+    LineKind.WRITTEN_OFF: ("quantity out of range",),
+    LineKind.TWICE: ("event_id repeated",),
+    LineKind.DATE: ("occurred_at unreadable",),
+    LineKind.QUANTITY: ("quantity unreadable", "revenue unreadable"),
+    LineKind.PRICE: ("revenue unreadable", "unit_price unreadable"),
+    LineKind.BROKEN: ("line broken",),
 }
 """What is said of a line of events, by its sort; of the others nothing, but that the customer is missing."""
 
@@ -52,7 +52,7 @@ def invoices() -> Iterator[Line]:
         seconds = time.monotonic() - began
         print(output)
         with _settings_of(state):
-            tallies = list(shop_of_invoices.make(Path(folder) / "again", documented_lines()))
+            tallies = list(shop_of_invoices.write_files(Path(folder) / "again", documented_lines()))
             differences = [found for tally in tallies for found in differences_of(tally, state / "landing")]
             unbalanced, landed = _account(state / "landing")
             alike = [
@@ -99,10 +99,10 @@ def documented_lines() -> int:
 
 def differences_of(tally: Tally, landing: Path) -> list[str]:
     """What the lines of a day's file became that they should not have become, or the other way round."""
-    from perennial.ingestion.reconciliation_report import refused
-    from perennial.ingestion.screening import Desk
+    from perennial.ingestion.reconciliation_report import refusal_counts
+    from perennial.ingestion.screening import Storage
 
-    lake, day, seen = Desk.at().lake, tally.day, by_hand(_file(landing, tally.day))
+    lake, day, seen = Storage.from_settings().lake, tally.day, by_hand(_file(landing, tally.day))
     events = lake.read("events")
     events = events.filter(events.landed_on == day)
     sums = events.group_by("event_type").agg(rows=events.count(), revenue=events.revenue.sum())
@@ -110,8 +110,8 @@ def differences_of(tally: Tally, landing: Path) -> list[str]:
     items, users = lake.read("items"), lake.read("users")
     titles = items.filter(items.valid_from == day).select("item_id", "title").to_pyarrow()
     joined = users.filter(users.valid_from == day).select("customer_id", "joined_on").to_pyarrow()
-    why = refused(lake, day, day)
-    broken = {_WHY[Sort.BROKEN]: tally.lines[Sort.BROKEN]} if tally.lines[Sort.BROKEN] else {}
+    why = refusal_counts(lake, day, day)
+    broken = {_WHY[LineKind.BROKEN]: tally.lines[LineKind.BROKEN]} if tally.lines[LineKind.BROKEN] else {}
     told: dict[str, tuple[Mapping[Any, Any], Mapping[Any, Any]]] = {
         "events refused": (why.get(("events", day), {}), expected_refusals(tally)),
         "items refused": (why.get(("items", day), {}), broken),
@@ -128,7 +128,7 @@ def differences_of(tally: Tally, landing: Path) -> list[str]:
 def expected_refusals(tally: Tally) -> dict[tuple[str, ...], int]:
     """By all its reasons, how many lines no event may be made of."""
     found: Counter[tuple[str, ...]] = Counter()
-    for sort in set(Sort) - {Sort.NO_PRODUCT}:
+    for sort in set(LineKind) - {LineKind.NO_PRODUCT}:
         why, without = _WHY.get(sort, ()), tally.without_customer[sort]
         found[tuple(sorted((_WITHOUT, *why)))] += without
         found[why] += tally.lines[sort] - without
@@ -137,9 +137,9 @@ def expected_refusals(tally: Tally) -> dict[tuple[str, ...], int]:
 
 def expected_events(tally: Tally) -> dict[str, int]:
     """By type, how many lines are events: whole ones of products that say who."""
-    good = {sort: tally.lines[sort] - tally.without_customer[sort] for sort in Sort}
-    sales = sum(good[sort] for sort in (Sort.SALE, Sort.ODD, Sort.FREE, Sort.SENT_AGAIN))
-    found = {"purchase": sales, "return": good[Sort.CANCELLATION]}
+    good = {sort: tally.lines[sort] - tally.without_customer[sort] for sort in LineKind}
+    sales = sum(good[sort] for sort in (LineKind.SALE, LineKind.ODD, LineKind.FREE, LineKind.SENT_AGAIN))
+    found = {"purchase": sales, "return": good[LineKind.CANCELLATION]}
     return {kind: lines for kind, lines in found.items() if lines}
 
 
@@ -221,11 +221,11 @@ def _apart(found: Mapping[Any, Any], expected: Mapping[Any, Any]) -> str:
 
 def _account(landing: Path) -> tuple[list[str], int]:
     """What does not add up: of an entry in itself, and with the lines of its file; how many lines landed."""
-    from perennial.ingestion.reconciliation import account
-    from perennial.ingestion.screening import Desk
+    from perennial.ingestion.reconciliation import reconcile
+    from perennial.ingestion.screening import Storage
 
     lines = {day: by_hand(_file(landing, day)).lines for day in (DUMP_DAY, *DAILY)}
-    entries = account(Desk.at(), DUMP_DAY, DAILY[-1])
+    entries = reconcile(Storage.from_settings(), DUMP_DAY, DAILY[-1])
     tables = {"items", "users", "events"}
     missing = {(table, day) for table in tables for day in lines} - {(e.table, e.day) for e in entries}
     wrong = [str(entry) for entry in entries if not entry.balanced or entry.landed != lines[entry.day]]

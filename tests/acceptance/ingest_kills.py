@@ -145,7 +145,7 @@ def _warm() -> None:
     for table in contracts.LANDED_TABLES:
         contract = contracts.CONTRACTS[table]
         validation.judge_rows(
-            row_checks.patterns([0], row_checks.signs(contract, ())).assign(rows=1), contract
+            row_checks.decoded([0], row_checks.pattern_digits(contract, ())).assign(rows=1), contract
         )
 
 
@@ -189,8 +189,8 @@ def _watched(call: str, before: Callable[[str], None]) -> None:
 
     watch(Lake, "replace", before, lambda _, table, *rest: table)
     watch(Ledger, "close", before, lambda *rest: "close")
-    watch(data_docs, "keep_quarantine", before, lambda *rest: "data_docs of quarantine")
-    watch(data_docs, "keep", before, lambda *rest: "data_docs")
+    watch(data_docs, "write_quarantine_page", before, lambda *rest: "data_docs of quarantine")
+    watch(data_docs, "write_pages", before, lambda *rest: "data_docs")
     watch(data_docs, "build_index", before, lambda *rest: "data_docs index")
     _run(call)
     before(AFTER)
@@ -214,8 +214,8 @@ def _again(call: str, undisturbed: Path) -> list[str]:
     """Run once more; in what lake, vault, closed days, account, reports and staging are wrong by then."""
     from perennial.foundation.lake import Lake, open_lake, open_vault
     from perennial.foundation.ledger import open_ledger
-    from perennial.ingestion.reconciliation import account
-    from perennial.ingestion.screening import Desk
+    from perennial.ingestion.reconciliation import reconcile
+    from perennial.ingestion.screening import Storage
     from tests.content import differences
 
     _run(call)
@@ -225,7 +225,7 @@ def _again(call: str, undisturbed: Path) -> list[str]:
     days = [date.fromisoformat(day) for day in (DAYS if call == "load_history" else DAYS[:1])]
     if open_ledger().closed_days() != set(days):
         found.append(f"closed: {sorted(open_ledger().closed_days())}")
-    entries = account(Desk.at(), days[0], days[-1])
+    entries = reconcile(Storage.from_settings(), days[0], days[-1])
     found += [f"out of balance: {entry}" for entry in entries if not entry.balanced]
     found += [] if entries else ["no account"]
     found += [f"staging: {path.name}" for path in Path("staging").iterdir() if path.name != "spill"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from perennial.demo.invoices import COLUMNS, DAILY, DUMP_DAY, Sort, main, make, told
+from perennial.demo.invoices import COLUMNS, DAILY, DUMP_DAY, LineKind, as_table, main, write_files
 
 
 def written(folder: Path) -> dict[str, bytes]:
@@ -13,14 +13,14 @@ def written(folder: Path) -> dict[str, bytes]:
 
 def test_the_same_seed_makes_the_same_bytes(tmp_path: Path):
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
-        list(make(tmp_path / folder, 2000, seed))
+        list(write_files(tmp_path / folder, 2000, seed))
     assert written(tmp_path / "a") == written(tmp_path / "b")
     assert written(tmp_path / "a").keys() == {str(day) for day in (DUMP_DAY, *DAILY)}
     assert written(tmp_path / "a") != written(tmp_path / "c")
 
 
 def test_what_is_said_of_the_lines_can_be_counted_in_the_files(tmp_path: Path):
-    for tally in make(tmp_path, 4000):
+    for tally in write_files(tmp_path, 4000):
         data = written(tmp_path)[str(tally.day)]
         with pytest.raises(UnicodeDecodeError):
             data.decode("utf-8")
@@ -28,12 +28,12 @@ def test_what_is_said_of_the_lines_can_be_counted_in_the_files(tmp_path: Path):
         whole = [row for row in rows if len(row) == len(header)]
         assert tuple(header) == COLUMNS
         assert len(rows) == tally.lines.total()
-        assert len(rows) - len(whole) == tally.lines[Sort.BROKEN]
+        assert len(rows) - len(whole) == tally.lines[LineKind.BROKEN]
         assert sum(not row[6] for row in whole) == tally.without_customer.total()
-        assert sum(row[0].startswith("C") for row in whole) == tally.lines[Sort.CANCELLATION]
-        assert sum(times - 1 for times in Counter(map(tuple, whole)).values()) == tally.lines[Sort.TWICE]
+        assert sum(row[0].startswith("C") for row in whole) == tally.lines[LineKind.CANCELLATION]
+        assert sum(times - 1 for times in Counter(map(tuple, whole)).values()) == tally.lines[LineKind.TWICE]
         assert sum(row[5].count(",") == 1 and row[5].count(".") == 1 for row in whole) > 0
-    assert tally.lines[Sort.SENT_AGAIN] > 0
+    assert tally.lines[LineKind.SENT_AGAIN] > 0
 
 
 def test_the_command_says_how_many_lines_of_which_sort_are_in_each_file(
@@ -41,5 +41,5 @@ def test_the_command_says_how_many_lines_of_which_sort_are_in_each_file(
 ):
     monkeypatch.setattr("sys.argv", ["invoices", str(tmp_path / "out"), "--lines", "1000", "--seed", "3"])
     main()
-    assert capsys.readouterr().out == told(list(make(tmp_path / "again", 1000, 3))) + "\n"
+    assert capsys.readouterr().out == as_table(list(write_files(tmp_path / "again", 1000, 3))) + "\n"
     assert written(tmp_path / "out") == written(tmp_path / "again")

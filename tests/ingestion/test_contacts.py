@@ -9,10 +9,10 @@ from perennial.foundation.lake import Lake, open_vault
 from perennial.foundation.masking import is_pseudonym, pseudonym
 from perennial.ingestion import dry_run, dry_run_report, pipeline
 from perennial.ingestion.errors import SourceError
-from perennial.ingestion.hidden_columns import veil
+from perennial.ingestion.hidden_columns import row_masker
 from perennial.ingestion.landing import Landing
-from perennial.ingestion.quarantine import Veil
-from perennial.ingestion.screening import Desk
+from perennial.ingestion.quarantine import RowMasker
+from perennial.ingestion.screening import Storage
 from perennial.ingestion.source_settings import Sources
 from tests.conftest import forget
 from tests.content import rows
@@ -99,18 +99,18 @@ def test_every_column_that_sql_reads_for_a_contact_is_hidden_in_quarantine(
     shop: Path, text: str, column: str
 ):
     source = {"contacts": {"sources": {"crm": {"columns": {column: {"sql": text}}}}}}
-    hiding = veil(declared(shop, {"tables": source}))
-    row = hiding.over({"Mail": ODD, "city": "Bonn"}, f"contacts/{DAY}/crm.csv")
+    hiding = row_masker(declared(shop, {"tables": source}))
+    row = hiding.masked({"Mail": ODD, "city": "Bonn"}, f"contacts/{DAY}/crm.csv")
     assert ODD not in str(row)
     assert (row["city"] == "Bonn") == ("mail" in text.lower())
-    assert hiding.over({"city": "Bonn"}, f"events/{DAY}/rows.csv") == {"city": "Bonn"}
+    assert hiding.masked({"city": "Bonn"}, f"events/{DAY}/rows.csv") == {"city": "Bonn"}
 
 
 def test_sql_for_personal_ids_hides_what_it_reads_and_sql_for_opaque_ids_does_not(shop: Path):
     tables = {"events": {"sources": {"till": {"columns": {"customer_id": {"sql": "'C' || lower(Name)"}}}}}}
-    personal = veil(declared(shop, {"tables": tables, "customer_ids": "personal"}))
-    assert "Ann" not in str(personal.over({"name": "Ann"}))
-    assert veil(declared(shop, {"tables": tables})).over({"name": "Ann"}) == {"name": "Ann"}
+    personal = row_masker(declared(shop, {"tables": tables, "customer_ids": "personal"}))
+    assert "Ann" not in str(personal.masked({"name": "Ann"}))
+    assert row_masker(declared(shop, {"tables": tables})).masked({"name": "Ann"}) == {"name": "Ann"}
 
 
 def test_contacts_in_nested_values_bytes_and_names_of_columns_are_hidden():
@@ -120,11 +120,13 @@ def test_contacts_in_nested_values_bytes_and_names_of_columns_are_hidden():
         f"of {MAIL}": "x",
         "pieces": [1, None],
     }
-    hidden = Veil(KEY.encode()).over(row)
+    hidden = RowMasker(KEY.encode()).masked(row)
     assert "example" not in str(hidden)
     assert PHONE not in str(hidden)
     assert hidden["pieces"] == [1, None]
-    assert Veil(KEY.encode(), contacts={"mail"}).over({"mail": "  "}) == {"mail": "  "}, "nobody's contact"
+    assert RowMasker(KEY.encode(), contacts={"mail"}).masked({"mail": "  "}) == {"mail": "  "}, (
+        "nobody's contact"
+    )
 
 
 def test_refused_contacts_that_sql_makes_are_nowhere_in_clear(
@@ -136,7 +138,7 @@ def test_refused_contacts_that_sql_makes_are_nowhere_in_clear(
     drop_all(shop, contacts=[odd, odd | {"Mail": MAIL, "tel": PHONE[1:], "customer_id": "c9"}])
     # The same columns in another table: one file may be read for both.
     drop(shop, "users", [user(), user("c2", time_zone="nowhere", Mail=ODD)])
-    trials = dry_run.tried(Desk.at(), date.fromisoformat(DAY), ("contacts", "users"))
+    trials = dry_run.try_sources(Storage.from_settings(), date.fromisoformat(DAY), ("contacts", "users"))
     counts = pipeline.ingest(DAY)
     assert (counts["contacts"]["quarantined"], counts["users"]["quarantined"]) == (2, 1)
     reports = "".join(path.read_text() for path in (shop / "reports").rglob("*.*") if path.is_file())
@@ -192,6 +194,6 @@ def test_an_error_of_the_engine_over_a_row_names_no_value_of_it(
         pipeline.ingest(DAY)
     assert ODD not in str(stopped.value)
     assert stopped.value.__cause__ is None
-    (tried,) = dry_run.tried(Desk.at(), date.fromisoformat(DAY), ("contacts",))
+    (tried,) = dry_run.try_sources(Storage.from_settings(), date.fromisoformat(DAY), ("contacts",))
     assert "(hidden)" in tried.problems[0]
     assert ODD not in str(tried)

@@ -1,4 +1,4 @@
-"""Data Docs: the same stretch makes the same pages, failures are shown, and no page needs anything else."""
+"""Data Docs: the same period makes the same pages, failures are shown, and no page needs anything else."""
 
 import json
 import re
@@ -58,27 +58,29 @@ def _pages(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
 
 
-def test_a_stretch_is_one_page_a_table_and_the_same_stretch_again_the_same_pages(tmp_path: Path) -> None:
+def test_a_period_has_one_page_for_each_table_and_writing_it_again_gives_the_same_pages(
+    tmp_path: Path,
+) -> None:
     results = {"items": _results("items", refused=3), "events": _results("events")}
-    link = data_docs.keep(tmp_path, results, DAY, DAY)
+    link = data_docs.write_pages(tmp_path, results, DAY, DAY)
     once = _pages(tmp_path)
     again = {"items": _results("items", refused=3), "events": _results("events")}
-    assert data_docs.keep(tmp_path, again, DAY, DAY) == link == "data_docs/2017-12-01/index.html"
+    assert data_docs.write_pages(tmp_path, again, DAY, DAY) == link == "data_docs/2017-12-01/index.html"
     assert _pages(tmp_path) == once
     assert len([path for path in once if path.endswith(("items.html", "events.html"))]) == 2
-    data_docs.keep(tmp_path, again, DAY - timedelta(days=300), DAY)
+    data_docs.write_pages(tmp_path, again, DAY - timedelta(days=300), DAY)
     assert len([path for path in _pages(tmp_path) if path.endswith("items.html")]) == 2
 
 
-def test_a_table_that_no_longer_lands_has_no_page_any_more(tmp_path: Path) -> None:
-    data_docs.keep(tmp_path, {"items": _results("items"), "users": _results("users")}, DAY, DAY)
-    data_docs.keep(tmp_path, {"items": _results("items")}, DAY, DAY)
+def test_a_table_that_no_longer_lands_has_no_page(tmp_path: Path) -> None:
+    data_docs.write_pages(tmp_path, {"items": _results("items"), "users": _results("users")}, DAY, DAY)
+    data_docs.write_pages(tmp_path, {"items": _results("items")}, DAY, DAY)
     assert not [path for path in _pages(tmp_path) if "users" in path]
     assert "users" not in (tmp_path / "data_docs" / "index.html").read_text()
 
 
-def test_the_result_is_kept_as_the_library_writes_it(tmp_path: Path) -> None:
-    data_docs.keep(tmp_path, {"items": _results("items", refused=3)}, DAY, DAY)
+def test_the_result_is_stored_as_the_library_writes_it(tmp_path: Path) -> None:
+    data_docs.write_pages(tmp_path, {"items": _results("items", refused=3)}, DAY, DAY)
     text = (tmp_path / "data_docs" / "2017-12-01" / "items.json").read_text()
     kept = expectationSuiteValidationResultSchema.loads(text)
     broken = {each.expectation_config.meta["code"]: each.result for each in kept.results if not each.success}
@@ -92,7 +94,7 @@ def test_the_result_is_kept_as_the_library_writes_it(tmp_path: Path) -> None:
 
 def test_a_stopped_table_is_shown_with_the_rule_that_stopped_it(tmp_path: Path) -> None:
     results = {"items": _results("items", landed=12), "users": _results("users", refused=0)}
-    data_docs.keep(tmp_path, results, DAY, DAY, stopped=("items",))
+    data_docs.write_pages(tmp_path, results, DAY, DAY, stopped=("items",))
     day = json.loads((tmp_path / "data_docs" / "2017-12-01" / "summary.json").read_text())
     page = (tmp_path / "data_docs" / "2017-12-01" / "items.html").read_text()
     assert {table: found["status"] for table, found in day["tables"].items()} == {
@@ -104,8 +106,8 @@ def test_a_stopped_table_is_shown_with_the_rule_that_stopped_it(tmp_path: Path) 
     assert "least_rows" in (tmp_path / "data_docs" / "2017-12-01" / "index.html").read_text()
 
 
-def test_rows_that_were_set_aside_are_counted_and_do_not_stop_the_table(tmp_path: Path) -> None:
-    data_docs.keep(tmp_path, {"items": _results("items", refused=3)}, DAY, DAY)
+def test_quarantined_rows_are_counted_and_do_not_stop_the_table(tmp_path: Path) -> None:
+    data_docs.write_pages(tmp_path, {"items": _results("items", refused=3)}, DAY, DAY)
     folder = tmp_path / "data_docs" / "2017-12-01"
     assert json.loads((folder / "summary.json").read_text())["tables"]["items"]["status"] == "warned"
     assert "price out of range: 3 rows" in (folder / "index.html").read_text()
@@ -115,7 +117,9 @@ def test_rows_that_were_set_aside_are_counted_and_do_not_stop_the_table(tmp_path
 
 
 def test_no_page_runs_a_script_or_loads_anything_and_every_link_leads_somewhere(tmp_path: Path) -> None:
-    data_docs.keep(tmp_path, {"items": _results("items", refused=3), "users": _results("users")}, DAY, DAY)
+    data_docs.write_pages(
+        tmp_path, {"items": _results("items", refused=3), "users": _results("users")}, DAY, DAY
+    )
     (tmp_path / "index.html").write_text("the campaign reports")
     pages = list((tmp_path / "data_docs").rglob("*.html"))
     assert len(pages) == 4
@@ -132,8 +136,8 @@ def test_no_page_runs_a_script_or_loads_anything_and_every_link_leads_somewhere(
             assert not place or f'id="{place}"' in page.read_text()
 
 
-def test_what_a_file_brings_is_never_taken_for_markup(tmp_path: Path) -> None:
-    data_docs.keep(tmp_path, {"items": _results("items", new="<b>ann@example.com</b>")}, DAY, DAY)
+def test_values_from_files_are_escaped(tmp_path: Path) -> None:
+    data_docs.write_pages(tmp_path, {"items": _results("items", new="<b>ann@example.com</b>")}, DAY, DAY)
     for text in _pages(tmp_path).values():
         assert "ann@example.com" not in text
     for name in ("items.html", "index.html"):
@@ -142,11 +146,11 @@ def test_what_a_file_brings_is_never_taken_for_markup(tmp_path: Path) -> None:
         assert "<b>" not in page
 
 
-def test_the_index_shows_the_latest_stretch_first_and_each_only_once(tmp_path: Path) -> None:
+def test_the_index_shows_each_period_once_the_latest_first(tmp_path: Path) -> None:
     results = {"promotions": _results("promotions")}
     for days in (0, 2, 1, 2):
-        data_docs.keep(tmp_path, results, DAY + timedelta(days=days), DAY + timedelta(days=days))
-    data_docs.keep(tmp_path, results, DAY - timedelta(days=30), DAY - timedelta(days=1))
+        data_docs.write_pages(tmp_path, results, DAY + timedelta(days=days), DAY + timedelta(days=days))
+    data_docs.write_pages(tmp_path, results, DAY - timedelta(days=30), DAY - timedelta(days=1))
     found = re.findall(r"<tr><td><a href=\"([^/]*)/", (tmp_path / "data_docs" / "index.html").read_text())
     assert found == ["2017-12-03", "2017-12-02", "2017-12-01", "2017-11-01_2017-11-30"]
 
@@ -154,7 +158,7 @@ def test_the_index_shows_the_latest_stretch_first_and_each_only_once(tmp_path: P
 @pytest.mark.parametrize("table", contracts.LANDED_TABLES)
 def test_every_landed_table_has_a_page_with_all_its_rules(table: str, tmp_path: Path) -> None:
     results = _results(table)
-    data_docs.keep(tmp_path, {table: results}, DAY, DAY)
+    data_docs.write_pages(tmp_path, {table: results}, DAY, DAY)
     page = (tmp_path / "data_docs" / "2017-12-01" / f"{table}.html").read_text()
     for code in suites.row_codes(contracts.CONTRACTS[table]):
         assert f"with {code}: " in page

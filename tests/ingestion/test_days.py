@@ -8,8 +8,8 @@ import pytest
 from perennial.foundation.lake import Lake
 from perennial.ingestion import pipeline
 from perennial.ingestion.errors import RefusedTableError
-from perennial.ingestion.reconciliation import account
-from perennial.ingestion.screening import Desk
+from perennial.ingestion.reconciliation import reconcile
+from perennial.ingestion.screening import Storage
 from tests.conftest import forget
 from tests.content import differences, rows
 from tests.ingestion.drops import Row, drop, drop_all, promotion, purchase, user
@@ -37,7 +37,7 @@ def reasons(lake: Lake) -> list[str]:
 
 
 def balanced() -> bool:
-    return all(entry.balanced for entry in account(Desk.at(), day(YESTERDAY), day(TOMORROW)))
+    return all(entry.balanced for entry in reconcile(Storage.from_settings(), day(YESTERDAY), day(TOMORROW)))
 
 
 def empty(shop: Path, table: str, on: str) -> None:
@@ -67,7 +67,7 @@ def test_a_late_event_keeps_its_time_and_is_not_known_before_it_came(shop: Path,
     assert balanced()
 
 
-def test_a_corrected_event_is_a_further_version_and_the_past_keeps_the_old_one(shop: Path, lake: Lake):
+def test_a_corrected_event_is_a_new_version_and_the_past_keeps_the_old_one(shop: Path, lake: Lake):
     drop_all(shop)
     pipeline.ingest(YESTERDAY)
     drop(shop, "events", [purchase(revenue=30.0)], TODAY)
@@ -79,7 +79,7 @@ def test_a_corrected_event_is_a_further_version_and_the_past_keeps_the_old_one(s
     assert (known(lake, YESTERDAY), known(lake, TODAY)) == ({"e1": 36.0}, {"e1": 30.0})
 
 
-def test_a_repeated_event_within_a_landing_is_set_aside_as_repeated(shop: Path, lake: Lake):
+def test_a_repeated_event_within_a_landing_is_quarantined_as_repeated(shop: Path, lake: Lake):
     drop_all(shop)
     drop(shop, "events", [purchase("e2", revenue=1.0), purchase("e2", revenue=2.0)], name="b.parquet")
     drop(shop, "events", [purchase("e2", revenue=3.0)], name="c.parquet")

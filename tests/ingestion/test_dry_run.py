@@ -15,9 +15,9 @@ import yaml
 from perennial.demo import check_sources
 from perennial.foundation.lake import Lake
 from perennial.ingestion import dry_run, dry_run_report, pipeline
-from perennial.ingestion.dry_run import Refused, Tried
+from perennial.ingestion.dry_run import RefusalReason, SourceTrial
 from perennial.ingestion.errors import SourceError
-from perennial.ingestion.screening import Desk
+from perennial.ingestion.screening import Storage
 from tests.conftest import forget
 from tests.ingestion.drops import DAY, contact, drop, item
 
@@ -92,17 +92,17 @@ def landed(shop: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield shop
 
 
-def column(tried: Tried, name: str) -> tuple:
-    (found,) = [each for each in tried.columns if each.name == name]
-    return found.origin, found.found, found.wanted, found.nulls, found.samples
+def column(trial: SourceTrial, name: str) -> tuple:
+    (column,) = [column for column in trial.columns if column.name == name]
+    return column.origin, column.source_type, column.contract_type, column.nulls, column.samples
 
 
-def test_a_trial_tells_what_would_come_of_each_source(
+def test_a_dry_run_shows_what_would_become_of_each_source(
     landed: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    desk = Desk.at({"till": f"sqlite:///{landed}/till.db"})
-    found = dry_run.tried(desk, TODAY, ("items", "users", "contacts", "events"), 5)
-    assert [(tried.table, tried.source, tried.rows, tried.problems) for tried in found] == [
+    storage = Storage.from_settings({"till": f"sqlite:///{landed}/till.db"})
+    found = dry_run.try_sources(storage, TODAY, ("items", "users", "contacts", "events"), 5)
+    assert [(trial.table, trial.source, trial.rows, trial.problems) for trial in found] == [
         ("items", "landing", 5, ()),
         ("users", "cards", 5, ()),
         ("contacts", "landing", 5, ()),
@@ -115,7 +115,7 @@ def test_a_trial_tells_what_would_come_of_each_source(
     assert column(items, "item_id")[4] == ("i0", "i1", "i2")
     assert column(items, "title")[4] == ("Beans of [contact]",)
     assert users.reasons == (
-        Refused(
+        RefusalReason(
             "consents not allowed", 1, "till/cards, row 4: 'email|fax' names others than email, sms, push"
         ),
     )
@@ -152,13 +152,13 @@ def test_a_trial_tells_what_would_come_of_each_source(
     said = dry_run_report.text(found)
     assert "events, source export: the first 5 rows of export.csv.gz" in said
     assert "SQL concat_ws('-', Invoice, _line)" in said
-    assert "Known neither to the lake nor to the samples: item_id in 1 row." in said
+    assert "Neither in the lake nor in the samples: item_id in 1 row." in said
     monkeypatch.setenv("AIRFLOW_CONN_TILL", f"sqlite:///{landed}/till.db")
     assert check_sources.main([DAY, "users", "3"]) == 0
     assert "users, source cards: the first 3 rows of till/cards" in capsys.readouterr().out
 
 
-def test_a_trial_that_finds_what_would_stop_the_day_fails_with_one_sentence(
+def test_a_dry_run_that_finds_a_problem_fails_with_one_sentence(
     landed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     lines = EXPORT | {"columns": EXPORT["columns"] | {"customer_id": "CustomerNo"}}
@@ -167,14 +167,14 @@ def test_a_trial_that_finds_what_would_stop_the_day_fails_with_one_sentence(
         pipeline.check_sources(DAY, "events", 10)
     page = (landed / "reports" / stopped.value.report).read_text()
     assert "column CustomerNo is missing" in page
-    assert "<td>nothing (no column CustomerNo, needed)</td>" in page
+    assert "<td>nothing (no column CustomerNo, required)</td>" in page
     assert check_sources.main([DAY, "events"]) == 1
     said = capsys.readouterr().out
     assert (
         "this would stop the day: events: export.csv.gz (source export): column CustomerNo is missing" in said
     )
     assert check_sources.main(["2024-05-03", "users"]) == 1
-    assert "nothing landed on 2024-05-03; looked for at" in capsys.readouterr().out
+    assert "nothing landed on 2024-05-03; looked for files at" in capsys.readouterr().out
     declare(landed, monkeypatch, users={"sources": {"cards": CARDS}})
     monkeypatch.setenv("AIRFLOW_CONN_TILL", f"sqlite:///{landed}/nowhere/till.db")
     assert check_sources.main([DAY, "users"]) == 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from perennial.demo.invoices import DAILY, DUMP_DAY, Sort, make
+from perennial.demo.invoices import DAILY, DUMP_DAY, LineKind, write_files
 from perennial.foundation.lake import Lake
 from perennial.foundation.settings import settings
 from perennial.ingestion import pipeline, reconciliation_report
@@ -28,15 +28,15 @@ def test_every_line_of_the_documented_invoice_export_becomes_what_the_guide_says
     invoice_shop: Path, lake: Lake, capsys: pytest.CaptureFixture[str]
 ):
     landing, day = invoice_shop / "landing", DAILY[0]
-    dump, daily, *_ = make(landing, lines=5000)
-    assert set(Sort) - set(+dump.lines) == {Sort.SENT_AGAIN}
+    dump, daily, *_ = write_files(landing, lines=5000)
+    assert set(LineKind) - set(+dump.lines) == {LineKind.SENT_AGAIN}
     pipeline.load_history(str(DUMP_DAY), str(DUMP_DAY))
     pipeline.ingest(str(day))
     assert [*differences_of(dump, landing), *differences_of(daily, landing)] == []
 
     events = lake.read("events").select("event_id", "known_on", "occurred_at").to_pandas()
     known = lake.known("events", day).count().to_pyarrow().as_py()
-    again = daily.lines[Sort.SENT_AGAIN] - daily.without_customer[Sort.SENT_AGAIN]
+    again = daily.lines[LineKind.SENT_AGAIN] - daily.without_customer[LineKind.SENT_AGAIN]
     assert (len(events) - known, events.event_id.nunique()) == (again, known)
     assert events.known_on.nunique() > 300, "a dump declared history is known day by day"
 

@@ -19,7 +19,7 @@ def landing(shop: Path, **source: object) -> Landing:
     return Landing(str(shop / "landing"), Sources.model_validate(declared))
 
 
-def test_files_come_by_day_and_name_and_only_those_of_the_stretch(shop: Path):
+def test_files_come_by_day_and_name_and_only_those_of_the_period(shop: Path):
     for day, name in (("2024-05-03", "a.csv"), ("2024-05-02", "b.csv"), ("2024-05-02", "a.parquet")):
         drop(shop, "items", [item()], day, name)
     drop(shop, "users", [item()], "2024-05-07")
@@ -35,13 +35,13 @@ def test_files_come_by_day_and_name_and_only_those_of_the_stretch(shop: Path):
     assert not landing(shop).has_files(date(2024, 5, 4))
 
 
-def test_files_that_are_being_written_are_passed_over(shop: Path):
+def test_files_that_are_being_written_are_ignored(shop: Path):
     drop(shop, "items", [item()], name=".rows.parquet.17")
     drop(shop, "items", [item()], name="_rows.csv")
     assert landing(shop).named_days() == set()
 
 
-def test_the_day_may_stand_anywhere_in_a_place(shop: Path):
+def test_the_day_may_be_anywhere_in_a_place(shop: Path):
     path = shop / "landing" / "export" / "deep" / "er" / "x-2024-05-02-items.csv"
     path.parent.mkdir(parents=True)
     path.write_text("item_id\ni1\n")

@@ -102,7 +102,7 @@ def test_the_sources_words_become_event_types_and_unknown_words_stay(shop: Path)
     assert made.column("event_type") == ["purchase", "view", "return", None]
 
 
-def test_of_rows_with_one_key_the_first_or_the_last_of_a_day_stays(shop: Path):
+def test_of_rows_with_the_same_key_the_first_or_the_last_of_a_day_stays(shop: Path):
     text = "customer_id,joined_on,locale\nc1,2024-05-01,a\nc2,2024-01-01,b\nc1,2024-04-01,c\n,,d\n,,e\n"
     last = Made(shop, "users", text, keep="last")
     assert list(zip(last.column("customer_id"), last.column("locale"), strict=True)) == [
@@ -136,13 +136,13 @@ def test_rows_of_a_file_of_many_days_land_each_on_its_own(shop: Path):
 
 
 def test_a_file_in_which_no_row_says_its_day_is_an_error(shop: Path):
-    said = r"^items/all/rows.csv \(source feed\): found no row whose `day` can be read; .* it is strptime"
+    said = r"^items/all/rows.csv \(source feed\): found no row with a day: `day` is strptime.*allowed is SQL"
     for text in ("item_id,title,d\ni1,t,2024-05-03\ni2,t,\n", "item_id,title,d\nbroken\n"):
         with pytest.raises(SourceError, match=said):
             Made(shop, "items", text, "all", files="{table}/all/*", day="strptime(d, '%d.%m.%Y')")
 
 
-def test_an_expression_that_fails_on_a_row_costs_that_row_alone(shop: Path):
+def test_an_expression_that_fails_on_a_row_affects_only_that_row(shop: Path):
     text = "item_id,title,price\ni1,t,4\ni2,t,four\ni3,t,\n"
     made = Made(shop, "items", text, columns={"price": {"sql": "CAST(price AS DOUBLE) / 2 -- halved"}})
     assert [str(value) for value in made.column("price")] == ["2.0000", "unreadable", "None"]
@@ -153,7 +153,7 @@ def test_an_expression_that_fails_on_a_row_costs_that_row_alone(shop: Path):
 
 
 @pytest.mark.parametrize("wrong", ["nonsense(price)", "price + cost", "sum(price)", "random()", "$1"])
-def test_an_expression_that_nobody_can_compute_is_named(shop: Path, wrong: str):
+def test_an_expression_that_cannot_be_computed_is_named(shop: Path, wrong: str):
     with pytest.raises(SourceError, match=r"^sources\.feed: cannot compute "):
         Made(shop, "items", "item_id,title,price\ni1,t,4\n", columns={"price": {"sql": wrong}})
 

@@ -45,7 +45,7 @@ def test_numbers_are_read_whatever_they_come_as():
     assert made(["true", "0", "F"], FLAG) == [True, False, False]
 
 
-def test_what_is_no_number_is_null():
+def test_a_text_that_is_no_number_is_null():
     no_money = ["3,60", "99999999999999", "€ 5", "0x10", "--1", "NaN", "inf", "1 000", "²"]
     assert made(no_money, MONEY) == [None] * len(no_money)
     assert made([float("inf"), float("nan"), 1e300], MONEY) == [None] * 3

@@ -10,8 +10,8 @@ from perennial.foundation.lake import Lake
 from perennial.foundation.ledger import open_ledger
 from perennial.ingestion import pipeline
 from perennial.ingestion.errors import RefusedTableError, SourceError
-from perennial.ingestion.reconciliation import account
-from perennial.ingestion.screening import Desk
+from perennial.ingestion.reconciliation import reconcile
+from perennial.ingestion.screening import Storage
 from tests.conftest import forget
 from tests.content import rows
 from tests.ingestion.drops import (
@@ -141,7 +141,7 @@ def test_rows_that_refer_to_a_refused_row_are_refused_too(shop: Path, lake: Lake
     assert refused(lake)["e1"] == ["item_id unknown: 'i1' was not known on the day it landed"]
 
 
-def test_a_value_that_cannot_be_read_is_refused_and_crashes_nothing(shop: Path, lake: Lake):
+def test_an_unreadable_value_is_refused_without_a_crash(shop: Path, lake: Lake):
     good, bad = purchase(), purchase("e2", occurred_at="abc", quantity="1.5", revenue="3,60")
     text = [{name: str(value) for name, value in row.items()} for row in (good, bad)]
     drop_all(shop)
@@ -250,7 +250,7 @@ def test_a_file_that_cannot_be_read_is_named(shop: Path, name: str, content: byt
         pipeline.ingest(DAY)
 
 
-def test_a_line_that_is_no_row_is_set_aside_and_the_others_are_published(shop: Path, lake: Lake):
+def test_a_line_that_is_no_row_is_quarantined_and_the_others_are_published(shop: Path, lake: Lake):
     drop_all(shop)
     lines = [
         b"item_id,title,available",
@@ -284,7 +284,7 @@ def test_landed_is_published_plus_quarantined_for_each_table_and_day(shop: Path,
     drop(shop, "events", [purchase("e5"), purchase("e6", customer_id="")], days[1], name="more.csv")
     for day in days:
         pipeline.ingest(day)
-    entries = account(Desk.at(), *(date.fromisoformat(day) for day in days))
+    entries = reconcile(Storage.from_settings(), *(date.fromisoformat(day) for day in days))
     assert all(entry.balanced for entry in entries)
     found = {(e.table, e.day.day): (e.landed, e.published, e.quarantined) for e in entries}
     assert found["events", 2] == (2, 1, 1)

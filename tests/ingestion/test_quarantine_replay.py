@@ -14,9 +14,9 @@ import yaml
 from perennial.foundation.lake import Lake
 from perennial.ingestion import pipeline
 from perennial.ingestion.errors import SourceError
-from perennial.ingestion.quarantine import Veil
-from perennial.ingestion.reconciliation import account
-from perennial.ingestion.screening import Desk
+from perennial.ingestion.quarantine import RowMasker
+from perennial.ingestion.reconciliation import reconcile
+from perennial.ingestion.screening import Storage
 from tests.conftest import forget
 from tests.content import differences, rows
 from tests.ingestion.drops import DAY, drop, drop_all, item, promotion, purchase
@@ -40,7 +40,7 @@ def again(table: str = "all", reason: str = "", day: str = LATER) -> dict:
 
 
 def balanced() -> bool:
-    return all(entry.balanced for entry in account(Desk.at(), TODAY, TODAY))
+    return all(entry.balanced for entry in reconcile(Storage.from_settings(), TODAY, TODAY))
 
 
 def quarantined(lake: Lake) -> dict[tuple[str, int], tuple[list[str], date | None]]:
@@ -119,9 +119,9 @@ def refused(shop: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Lake:
 def corrected(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The missing item comes, as of that day, and a gift counts as a purchase by now."""
     drop(shop, "items", [item("i1"), item("i9")], name="rows.parquet")
-    desk = Desk.at()
-    late = desk.lake.read("items").mutate(item_id=ibis.literal("i9")).to_pyarrow()
-    desk.lake.add("items", late)
+    storage = Storage.from_settings()
+    late = storage.lake.read("items").mutate(item_id=ibis.literal("i9")).to_pyarrow()
+    storage.lake.add("items", late)
     words = {**SHOP, "event_types": {"sold": "purchase", "gift": "purchase"}}
     declare(
         shop,
@@ -206,7 +206,7 @@ def events(lake: Lake) -> list[str]:
     return [row["event_id"] for row in rows(lake, "events")]
 
 
-def test_a_killed_replay_is_finished_by_the_next_whatever_reason_that_asks_for(
+def test_a_killed_replay_is_finished_by_the_next_whatever_its_reason(
     shop: Path, refused: Lake, monkeypatch: pytest.MonkeyPatch
 ):
     corrected(shop, monkeypatch)
@@ -235,28 +235,28 @@ def test_a_killed_replay_is_finished_by_the_next_whatever_reason_that_asks_for(
     assert balanced()
 
 
-def test_only_what_can_be_read_by_todays_declarations_is_touched(
+def test_only_rows_that_todays_settings_can_read_are_changed(
     shop: Path, refused: Lake, monkeypatch: pytest.MonkeyPatch
 ):
     before = rows(refused, "quarantine")
     corrected(shop, monkeypatch)
-    with pytest.raises(ValueError, match="'contacts' cannot be replayed: nothing but pseudonyms"):
+    with pytest.raises(ValueError, match="'contacts' cannot be replayed: of a contact only pseudonyms"):
         again("contacts")
     with pytest.raises(ValueError, match="allowed is a last day"):
         pipeline.replay("events", LATER, DAY, "", LATER)
 
     twice = {"shop": SHOP, "other": SHOP, "app": APP}
     declare(shop, monkeypatch, events={"sources": twice})
-    with pytest.raises(SourceError, match=r"shop.csv may be of the sources other, shop; allowed is one"):
+    with pytest.raises(SourceError, match="matches the sources other, shop; allowed is exactly one"):
         again("events", "event_type not allowed")
     declare(shop, monkeypatch, events={"sources": {"app": APP}})
     with pytest.raises(
-        SourceError, match=r"shop.csv is of no source in sources.yaml by now; allowed are rows of app"
+        SourceError, match=r"shop.csv belongs to no source in sources.yaml any more; allowed are rows of app"
     ):
         again("events")
     windowed = SHOP | {"columns": {"event_id": {"sql": "row_number() OVER (ORDER BY _line)"}}}
     declare(shop, monkeypatch, events={"sources": {"shop": windowed, "app": APP}})
-    with pytest.raises(SourceError, match="looks at several rows, and here are only those that were refused"):
+    with pytest.raises(SourceError, match="reads several rows, but only the refused rows are here"):
         again("events")
     assert rows(refused, "quarantine") == before
 
@@ -271,13 +271,15 @@ def test_only_what_can_be_read_by_todays_declarations_is_touched(
     (saved,) = [row for row in rows(refused, "events") if row["event_id"] == "e2"]
     assert (saved["revenue"], saved["quantity"], saved["known_on"]) == (36, 2, TODAY)
     assert quarantined(refused)["shop.csv", 4] == (["event_type not allowed"], None)
-    (entry,) = [entry for entry in account(Desk.at(), TODAY, TODAY) if entry.table == "events"]
+    (entry,) = [
+        entry for entry in reconcile(Storage.from_settings(), TODAY, TODAY) if entry.table == "events"
+    ]
     assert entry.published + entry.quarantined == 10, "the account of a file that is gone"
 
 
-def test_what_is_hidden_already_is_not_hidden_again():
-    veil = Veil(b"k" * 32, contacts={"email"}, ids={"customer"})
+def test_a_pseudonym_is_not_masked_again():
+    masker = RowMasker(b"k" * 32, contacts={"email"}, ids={"customer"})
     row = {"email": "c1@example.com", "customer": "+12025550143", "note": "call +12025550143"}
-    once = veil.over(row)
+    once = masker.masked(row)
     assert "@" not in str(once)
-    assert veil.over(once) == once
+    assert masker.masked(once) == once

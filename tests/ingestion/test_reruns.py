@@ -11,8 +11,8 @@ from perennial.foundation import contracts
 from perennial.foundation.lake import Lake
 from perennial.foundation.ledger import open_ledger
 from perennial.ingestion import pipeline
-from perennial.ingestion.reconciliation import account
-from perennial.ingestion.screening import Desk
+from perennial.ingestion.reconciliation import reconcile
+from perennial.ingestion.screening import Storage
 from tests.conftest import forget
 from tests.content import differences, rows
 from tests.ingestion.drops import DAY, drop_all, item, purchase, user
@@ -20,7 +20,7 @@ from tests.ingestion.drops import DAY, drop_all, item, purchase, user
 TODAY = date.fromisoformat(DAY)
 
 
-def test_a_stretch_holds_what_its_days_one_by_one_hold(shop: Path, lake: Lake):
+def test_a_period_gives_the_same_tables_as_its_days_one_by_one(shop: Path, lake: Lake):
     days = ["2024-05-02", "2024-05-03"]
     for n, day in enumerate(days):
         events = [purchase(f"{day}-{i}", item_id=f"i{i}") for i in range(3)]
@@ -74,7 +74,7 @@ def test_a_run_killed_between_two_tables_is_repaired_by_the_next(
     assert process.wait(timeout=120) == -signal.SIGKILL
     assert {row["event_id"] for row in rows(lake, "events")} == {"e1"}
     pipeline.ingest(DAY)
-    assert all(entry.balanced for entry in account(Desk.at(), TODAY, TODAY))
+    assert all(entry.balanced for entry in reconcile(Storage.from_settings(), TODAY, TODAY))
     undisturbed = Lake(str(shop / "undisturbed"))
     monkeypatch.setenv("PERENNIAL_LAKE", undisturbed.uri)
     forget()
@@ -82,13 +82,13 @@ def test_a_run_killed_between_two_tables_is_repaired_by_the_next(
     assert differences(lake, undisturbed) == []
 
 
-def test_two_days_taken_in_at_once_both_succeed(shop: Path, lake: Lake):
+def test_two_days_ingested_at_once_both_succeed(shop: Path, lake: Lake):
     days = ["2024-05-02", "2024-05-03"]
     for day in days:
         drop_all(shop, day, events=[purchase(day), purchase("bad", quantity=0)])
     code = "from perennial.ingestion import pipeline; pipeline.ingest({!r})"
     processes = [start(code.format(day)) for day in days]
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    entries = account(Desk.at(), *(date.fromisoformat(day) for day in days))
+    entries = reconcile(Storage.from_settings(), *(date.fromisoformat(day) for day in days))
     assert [(e.landed, e.published, e.quarantined) for e in entries if e.table == "events"] == [(2, 1, 1)] * 2
     assert all(entry.balanced for entry in entries)

@@ -8,8 +8,8 @@ import yaml
 
 from perennial.foundation.lake import Lake
 from perennial.ingestion import pipeline
-from perennial.ingestion.reconciliation import account
-from perennial.ingestion.screening import Desk
+from perennial.ingestion.reconciliation import reconcile
+from perennial.ingestion.screening import Storage
 from tests.conftest import forget
 from tests.content import rows
 from tests.ingestion.drops import drop, purchase
@@ -108,7 +108,9 @@ def test_a_shop_of_many_sources_lands_by_declaration_alone_and_every_row_is_acco
     assert aside[8, 3] == ["line broken: found 4 values; the header has 9 columns"]
     (item,) = rows(lake, "items")
     assert item["attributes"] == '{"kg": 1.5}'
-    entries = {(entry.table, entry.day.day): entry for entry in account(Desk.at(many), FIRST, LAST)}
+    entries = {
+        (entry.table, entry.day.day): entry for entry in reconcile(Storage.from_settings(many), FIRST, LAST)
+    }
     assert all(entry.balanced for entry in entries.values())
     assert (entries["events", 2].landed, entries["events", 2].left_out) == (5, 2)
     assert (entries["events", 3].landed, entries["events", 3].quarantined) == (3, 2)

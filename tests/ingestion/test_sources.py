@@ -78,7 +78,7 @@ def test_a_declared_encoding_reads_csv_and_json_alike(shop: Path, encoding: str)
     assert values(rows, "item_id") == ["i1", "i1"]
 
 
-def test_a_line_that_is_no_row_costs_no_other_line(shop: Path):
+def test_a_line_that_is_no_row_affects_no_other_line(shop: Path):
     lines = [b"item_id,title", b'1,"two\nlines"', b"2", b"", b"3,a,b", b"4,\xff\xfe", b"5,ok", b"6,a,b"]
     write(shop, "a.csv", b"\n".join(lines))
     objects = [b'{"item_id": "1"}', b"[1]", b"", b'{"item_id": "2"', b'{"item_id": "3\xff"}', b"nul"]
@@ -106,7 +106,7 @@ def test_files_that_write_a_column_in_two_types_keep_both(shop: Path):
     assert values(landed(shop), "price") == [1.5, "two"]
 
 
-def test_several_sources_of_one_table_are_read_each_by_its_own_words(shop: Path):
+def test_several_sources_of_one_table_are_read_each_with_its_own_settings(shop: Path):
     write(shop, "shop.csv", b"item_id;title\ni1;Tea\n")
     write(shop, "web.csv", b"item_id|title\ni2|Coffee\n")
     feeds = {
@@ -117,7 +117,7 @@ def test_several_sources_of_one_table_are_read_each_by_its_own_words(shop: Path)
     assert [(row["from"][0], row["title"]) for row in rows] == [("shop", "Tea"), ("web", "Coffee")]
 
 
-def test_a_database_is_asked_for_each_day_or_for_all_at_once(shop: Path):
+def test_a_database_is_queried_for_each_day_or_for_all_days_at_once(shop: Path):
     with sqlite3.connect(shop / "warehouse.db") as database:
         database.execute("CREATE TABLE goods (id TEXT, day TEXT, price REAL, picture BLOB)")
         days = [f"2024-05-{n:02}" for n in (1, 2, 2, 3, 4)]
@@ -149,9 +149,9 @@ def test_a_database_that_cannot_answer_is_named(shop: Path, query: str, said: st
         landed(shop, {"w": "sqlite://"}, feed={"database": {"connection": "w", "query": query}})
 
 
-def test_a_connection_that_nobody_handed_over_is_named(shop: Path):
+def test_a_connection_without_a_url_is_named(shop: Path):
     asked = {"connection": "w", "query": "SELECT {day}"}
-    with pytest.raises(SourceError, match=r"sources.feed: no Airflow connection 'w' was handed over"):
+    with pytest.raises(SourceError, match=r"sources.feed: found no URL for the Airflow connection 'w'"):
         landed(shop, feed={"database": asked})
 
 
@@ -174,7 +174,7 @@ def test_a_file_that_cannot_be_read_is_named(shop: Path, name: str):
         landed(shop)
 
 
-def test_what_is_staged_is_for_nobody_else_and_gone_afterwards_even_after_a_kill(shop: Path):
+def test_staged_files_are_private_and_removed_afterwards_even_after_a_kill(shop: Path):
     code = (
         "import os, signal; from perennial.ingestion.sources import staging\n"
         "with staging() as folder:\n"

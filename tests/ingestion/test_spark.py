@@ -13,8 +13,8 @@ import pytest
 from perennial.foundation.lake import Lake, open_lake, open_vault
 from perennial.foundation.settings import EngineName
 from perennial.ingestion import pipeline
-from perennial.ingestion.reconciliation import account
-from perennial.ingestion.screening import Desk
+from perennial.ingestion.reconciliation import reconcile
+from perennial.ingestion.screening import Storage
 from tests import spark
 from tests.content import differences, rows
 from tests.ingestion.drops import DAY, contact, drop, drop_all, item, purchase, user
@@ -123,7 +123,7 @@ def test_a_landing_has_the_same_content_on_spark_as_on_duckdb(shop: Path, comput
         compute_with(name)
         found[name] = pipeline.ingest(DAY)
         lakes[name] = [open_lake(), open_vault()]
-        assert all(entry.balanced for entry in account(Desk.at(), TODAY, TODAY))
+        assert all(entry.balanced for entry in reconcile(Storage.from_settings(), TODAY, TODAY))
     assert found[EngineName.SPARK] == found[EngineName.DUCKDB]
     for on_spark, on_duckdb in zip(lakes[EngineName.SPARK], lakes[EngineName.DUCKDB], strict=True):
         assert differences(on_spark, on_duckdb) == []

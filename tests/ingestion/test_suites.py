@@ -19,7 +19,7 @@ def _fits(values: np.ndarray, least: float | None, most: float | None) -> np.nda
 
 
 @pytest.mark.parametrize("cuts", [(0.0,), (0.0, 1.0), (-2.5, 0.0, 1.0, 100.0)])
-def test_a_representative_is_judged_like_every_number_it_stands_for(cuts: tuple[float, ...]) -> None:
+def test_a_number_and_its_representative_get_the_same_results(cuts: tuple[float, ...]) -> None:
     generator = np.random.default_rng(7)
     values = np.concatenate([generator.normal(0, 50, 5_000), generator.uniform(-3, 2, 5_000), cuts])
     few = np.array(value_ranges.representatives(cuts))
@@ -62,23 +62,23 @@ def test_every_free_text_has_a_length_that_it_may_not_exceed(contract: contracts
     free = {name for name in texts if not contract.allowed(name)}
     codes = suites.row_codes(contract)
     assert {column for code, column in codes.items() if code.endswith("too long")} == free
-    assert {name: most for name, most in value_ranges.longest(contract).items() if name.endswith("_id")} == {
-        name: 255 for name in free if name.endswith("_id")
-    }
+    assert {
+        name: most for name, most in value_ranges.longest_texts(contract).items() if name.endswith("_id")
+    } == {name: 255 for name in free if name.endswith("_id")}
 
 
-def test_what_is_said_of_a_contact_has_no_place_for_the_contact() -> None:
+def test_the_sentence_about_a_contact_does_not_show_the_contact() -> None:
     suite = suites.row_suite(contracts.CONTACTS)
     said = [rule.meta["sentence"] for rule in suite.expectations if rule.meta["column"] in row_checks._SHAPES]
     assert len(said) == 6
     assert not [sentence for sentence in said if "{found}" in sentence]
 
 
-def test_a_contact_that_names_no_way_to_reach_the_customer_is_a_reason_of_its_own() -> None:
+def test_a_customer_without_any_contact_has_a_reason_of_its_own() -> None:
     assert suites.row_codes(contracts.CONTACTS)["customer_id unreachable"] == "customer_id"
 
 
-def test_only_what_concerns_a_whole_landing_stops_it() -> None:
+def test_only_column_and_landing_rules_stop_a_landing() -> None:
     rows = suites.row_suite(contracts.EVENTS)
     whole = suites.landing_suite("events", Rules())
     assert {rule.severity for rule in rows.expectations} == {"warning"}
@@ -100,7 +100,7 @@ def test_the_landing_rules_are_those_that_the_table_declares() -> None:
     assert rules(Rules()) == names[:2]
 
 
-def test_a_rule_that_judges_some_events_only_says_so() -> None:
+def test_a_rule_for_some_events_only_names_them() -> None:
     suite = suites.row_suite(contracts.EVENTS)
     found = {rule.meta["code"]: rule for rule in suite.expectations}
     assert found["quantity out of range"].description == (

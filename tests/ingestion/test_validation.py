@@ -31,7 +31,7 @@ def _patterns(table: str, rows: int = 40) -> pd.DataFrame:
             few = value_ranges.representatives(value_ranges.cut_points(contract)[rule.column])
             columns[rule.column] = generator.choice([*few, np.nan], rows)
         elif contract.schema.names.count(rule.column):
-            allowed = [*contract.allowed(rule.column), None, row_checks.ANOTHER]
+            allowed = [*contract.allowed(rule.column), None, row_checks.OTHER_VALUE]
             columns[rule.column] = generator.choice(np.array(allowed, dtype="object"), rows)
         else:
             columns[rule.column] = generator.random(rows) < 0.8
@@ -55,7 +55,7 @@ def _columns(*without: str, **changes: str) -> validation.ColumnVerdict:
 
 
 @pytest.mark.parametrize("table", ["events", "campaigns", "assignments"])
-def test_the_counts_are_those_the_library_finds_when_it_sees_every_single_row(table: str) -> None:
+def test_the_counts_equal_those_of_the_library_over_every_single_row(table: str) -> None:
     frame, contract = _patterns(table), contracts.CONTRACTS[table]
     whole = frame.loc[frame.index.repeat(frame["rows"])].reset_index(drop=True)
     counted = validation.judge_rows(frame, contract).result.results
@@ -79,7 +79,7 @@ def test_a_refused_pattern_has_every_reason_in_the_suites_order() -> None:
     assert codes == ["item_id unknown", "quantity out of range", "revenue out of range"]
 
 
-def test_no_value_that_was_found_stays_in_the_result_of_the_row_rules() -> None:
+def test_no_value_of_a_row_stays_in_the_result_of_the_row_rules() -> None:
     result = validation.judge_rows(_patterns("users"), contracts.USERS).result
     for each in result.results:
         assert each.result["partial_unexpected_list"] == []
@@ -95,7 +95,7 @@ def test_patterns_that_meet_every_rule_have_no_reasons() -> None:
 
 
 def test_a_missing_column_is_named_with_its_table_file_and_what_was_found() -> None:
-    (said,) = _columns("customer_id").sentences
+    (said,) = _columns("customer_id").problems
     assert said.startswith(
         "events: events/2017-12-01/a.parquet (source landing): column customer_id is missing"
     )
@@ -104,11 +104,11 @@ def test_a_missing_column_is_named_with_its_table_file_and_what_was_found() -> N
 
 
 def test_a_column_that_may_be_empty_may_be_missing() -> None:
-    assert not _columns("quantity", "revenue", "item_id").sentences
+    assert not _columns("quantity", "revenue", "item_id").problems
 
 
 def test_a_retyped_column_is_named_with_what_was_found_and_what_is_allowed() -> None:
-    (said,) = _columns(quantity="string").sentences
+    (said,) = _columns(quantity="string").problems
     assert "column quantity has the type text (string); allowed are integer, floating, decimal" in said
 
 
@@ -128,7 +128,7 @@ def test_a_retyped_column_is_named_with_what_was_found_and_what_is_allowed() -> 
     ],
 )
 def test_a_type_that_can_become_the_contracts_is_allowed(column: str, kind: str) -> None:
-    assert not _columns(**{column: kind}).sentences
+    assert not _columns(**{column: kind}).problems
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_type_that_can_become_the_contracts_is_allowed(column: str, kind: str)
     [("customer_id", "double"), ("occurred_at", "string"), ("occurred_at", "int64"), ("revenue", "bool")],
 )
 def test_a_type_that_cannot_is_not(column: str, kind: str) -> None:
-    assert len(_columns(**{column: kind}).sentences) == 1
+    assert len(_columns(**{column: kind}).problems) == 1
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_type_that_cannot_is_not(column: str, kind: str) -> None:
 def test_consents_are_a_list_of_texts_or_one_text(kind: str, said: int) -> None:
     columns = {"customer_id": "string", "joined_on": "date32[day]", "consents": kind}
     verdict = validation.judge_columns({"u.parquet": columns}, contracts.USERS, Source(), "crm")
-    assert len(verdict.sentences) == said
+    assert len(verdict.problems) == said
 
 
 def test_a_column_whose_texts_are_declared_may_be_text() -> None:
@@ -161,22 +161,22 @@ def test_a_column_whose_texts_are_declared_may_be_text() -> None:
     verdict = validation.judge_columns(
         {"e.parquet": EVENTS | {"quantity": "string"}}, contracts.EVENTS, source, "landing"
     )
-    assert not verdict.sentences
+    assert not verdict.problems
 
 
 def test_a_column_that_an_expression_reads_may_have_any_type() -> None:
     source = Source(columns={"quantity": {"sql": "abs(menge)"}})
     columns = EVENTS | {"menge": "bool"}
     del columns["quantity"]
-    assert not validation.judge_columns({"e": columns}, contracts.EVENTS, source, "landing").sentences
-    (said,) = validation.judge_columns({"e": EVENTS}, contracts.EVENTS, source, "landing").sentences
+    assert not validation.judge_columns({"e": columns}, contracts.EVENTS, source, "landing").problems
+    (said,) = validation.judge_columns({"e": EVENTS}, contracts.EVENTS, source, "landing").problems
     assert "column menge is missing" in said
 
 
-def test_a_new_column_is_told_and_stops_nothing() -> None:
+def test_a_new_column_is_reported_and_stops_nothing() -> None:
     verdict = _columns(loyalty_tier="string", basket="int64")
     assert verdict.new == {"events/2017-12-01/a.parquet": ("basket", "loyalty_tier")}
-    assert not verdict.sentences
+    assert not verdict.problems
     (broken,) = [each for each in verdict.result.results if not each.success]
     assert broken.expectation_config.severity == "warning"
 
@@ -188,7 +188,7 @@ def test_a_file_without_a_header_does_not_put_somebodys_address_into_the_message
         Source(),
         "landing",
     )
-    told = f"{verdict.sentences} {verdict.new} {verdict.result}"
+    told = f"{verdict.problems} {verdict.new} {verdict.result}"
     assert "column event_id is missing; found are c1, " in told
     assert "example.com" not in told
     assert "901820" not in told
@@ -198,41 +198,41 @@ def test_of_several_files_only_the_wrong_one_is_named() -> None:
     wrong = {name: kind for name, kind in EVENTS.items() if name != "event_id"}
     headers = {"a.parquet": EVENTS, "b.parquet": wrong, "c.parquet": EVENTS}
     verdict = validation.judge_columns(headers, contracts.EVENTS, Source(), "landing")
-    (said,) = verdict.sentences
+    (said,) = verdict.problems
     assert said.startswith("events: b.parquet (source landing): column event_id is missing")
 
 
-def test_a_day_with_few_rows_is_told_with_what_is_usual() -> None:
+def test_a_day_with_few_rows_is_reported_with_the_usual_number() -> None:
     verdict = _judged(Rules(usual=Usual()), _landing(landed=12, times=12 / 410))
-    assert verdict.sentences == (
+    assert verdict.problems == (
         "events: 2017-12-01: found 12 rows; usual on this weekday are 410 (median of the last 8 weeks); "
         "allowed are 123 to 1,230 (events/2017-12-01/a.csv)",
     )
 
 
-def test_a_day_of_which_too_little_is_known_is_not_judged_by_what_is_usual() -> None:
+def test_a_day_with_too_little_history_is_not_compared_with_the_usual_number() -> None:
     verdict = _judged(Rules(usual=Usual()), _landing(landed=2, usual=math.nan, times=math.nan))
-    assert not verdict.sentences
+    assert not verdict.problems
     assert {one.rule for one in verdict.measured} == {"least_rows", "refused"}
 
 
-def test_too_many_refused_rows_are_told_with_the_commonest_reasons() -> None:
+def test_too_many_refused_rows_are_reported_with_the_most_frequent_reasons() -> None:
     verdict = _judged(Rules(), _landing(refused=80, share=0.2, reasons="; item_id unknown: 80"))
-    (said,) = verdict.sentences
+    (said,) = verdict.problems
     assert "found 80 of 400 rows refused (20.0%); allowed are at most 10.0%" in said
     assert said.endswith("(events/2017-12-01/a.csv; item_id unknown: 80)")
 
 
 def test_a_few_refused_rows_stop_nothing_whatever_their_share() -> None:
-    assert not _judged(Rules(), _landing(landed=10, refused=9, share=0.9)).sentences
+    assert not _judged(Rules(), _landing(landed=10, refused=9, share=0.9)).problems
 
 
-def test_nulls_age_and_drift_are_told_with_their_numbers() -> None:
+def test_nulls_age_and_drift_are_reported_with_their_numbers() -> None:
     rules = Rules(
         nulls={"item_id": 0.2}, newest_within_days=2, drift=Drift(columns=("event_type",), most=0.5)
     )
     day = _landing(null_item_id=0.31, age_days=9.0, drift_event_type=0.81)
-    nulls, shares, newest = sorted(_judged(rules, day).sentences)
+    nulls, shares, newest = sorted(_judged(rules, day).problems)
     assert "found 31.0% of 400 rows without item_id; allowed are at most 20.0%" in nulls
     assert "the newest row happened 9 days before the landing; allowed are at most 2" in newest
     assert "(population stability index 0.81); allowed is at most 0.5" in shares
@@ -241,27 +241,27 @@ def test_nulls_age_and_drift_are_told_with_their_numbers() -> None:
 def test_an_accepted_day_is_measured_and_stops_nothing() -> None:
     rules = Rules(least_rows=100, accepted_days=(DAY,))
     verdict = _judged(rules, _landing(landed=3), _landing(day=DAY + timedelta(days=1), landed=4))
-    assert [(one.day, one.found) for one in verdict.measured if one.broken] == [
+    assert [(one.day, one.value) for one in verdict.measured if one.broken] == [
         (DAY, 3),
         (DAY + timedelta(days=1), 4),
     ]
-    (said,) = verdict.sentences
+    (said,) = verdict.problems
     assert said.startswith("events: 2017-12-02: found 4 rows; allowed are at least 100")
 
 
 def test_every_day_and_rule_is_measured_with_its_limits() -> None:
     (least, refused) = _judged(Rules(), _landing()).measured
-    assert (least.rule, least.found, least.least, least.most, least.broken) == (
+    assert (least.rule, least.value, least.least, least.most, least.broken) == (
         "least_rows",
         400,
         1,
         None,
         False,
     )
-    assert (refused.rule, refused.found, refused.least, refused.most) == ("refused", 0.01, None, 0.1)
+    assert (refused.rule, refused.value, refused.least, refused.most) == ("refused", 0.01, None, 0.1)
 
 
-def test_the_first_few_broken_rules_are_told_and_the_others_counted() -> None:
+def test_the_first_few_broken_rules_are_named_and_the_others_counted() -> None:
     page = "data_docs/2017-12-01/index.html"
     with pytest.raises(RefusedTableError, match=r"^a; b; c; and 2 more\. Nothing was published\.") as refused:
         validation.check(list("abcde"), page)
@@ -269,31 +269,31 @@ def test_the_first_few_broken_rules_are_told_and_the_others_counted() -> None:
     validation.check([], page)
 
 
-def test_usual_is_the_median_of_the_same_weekday_of_the_weeks_before() -> None:
+def test_the_usual_number_is_the_median_of_the_same_weekday_of_the_weeks_before() -> None:
     counts = {DAY - timedelta(weeks=week): rows for week, rows in enumerate((999, 10, 40, 20), start=0)}
     counts |= {DAY - timedelta(days=1): 10_000, DAY - timedelta(weeks=9): 10_000}
-    assert validation.usual(counts, DAY, weeks=8, known=3) == 20
+    assert validation.usual_rows(counts, DAY, weeks=8, known=3) == 20
 
 
-def test_nothing_is_usual_before_enough_weekdays_are_known() -> None:
+def test_there_is_no_usual_number_before_enough_weekdays_are_known() -> None:
     counts = {DAY - timedelta(weeks=1): 10, DAY - timedelta(weeks=2): 0}
-    assert math.isnan(validation.usual(counts, DAY, weeks=8, known=2))
+    assert math.isnan(validation.usual_rows(counts, DAY, weeks=8, known=2))
 
 
 def test_the_same_shares_are_stable_whatever_the_number_of_rows() -> None:
-    assert validation.stability({"a": 7_000, "b": 3_000}, {"a": 700_000, "b": 300_000}) < 1e-6
+    assert validation.stability_index({"a": 7_000, "b": 3_000}, {"a": 700_000, "b": 300_000}) < 1e-6
 
 
 def test_stability_is_the_published_formula() -> None:
     before, now = {"a": 50_000_000, "b": 50_000_000}, {"a": 80_000_000, "b": 20_000_000}
     wanted = (0.8 - 0.5) * math.log(0.8 / 0.5) + (0.2 - 0.5) * math.log(0.2 / 0.5)
-    assert validation.stability(before, now) == pytest.approx(wanted, rel=1e-6)
+    assert validation.stability_index(before, now) == pytest.approx(wanted, rel=1e-6)
 
 
-def test_a_value_that_is_gone_is_a_large_but_finite_drift() -> None:
-    found = validation.stability({"purchase": 900, "view": 100}, {"purchase": 1_000})
+def test_a_value_that_disappears_is_a_large_but_finite_drift() -> None:
+    found = validation.stability_index({"purchase": 900, "view": 100}, {"purchase": 1_000})
     assert 0.25 < found < 5
 
 
-def test_stability_without_rows_is_not_known() -> None:
-    assert math.isnan(validation.stability({}, {"a": 1}))
+def test_stability_without_rows_is_nan() -> None:
+    assert math.isnan(validation.stability_index({}, {"a": 1}))

@@ -1,7 +1,7 @@
 """`python -m perennial.demo.check_sources DAY [TABLE] [ROWS]`: what `make check-sources` calls.
 
-The settings are those of the environment, else those of the demo. A database is found by the variable
-AIRFLOW_CONN_<ID>, which Airflow itself reads.
+Settings come from the environment, else from the demo. The URL of a database comes from the variable
+AIRFLOW_CONN_<ID>, as in Airflow.
 """
 
 import os
@@ -16,11 +16,11 @@ from perennial.foundation.config import ConfigError
 
 
 def main(arguments: list[str]) -> int:
-    """Try the sources. The exit status is 1 if anything would stop the day: a sentence, not a traceback."""
+    """Run the dry run and print its results. The exit status is 1 if anything would stop the day."""
     day, table, rows = (*arguments, "", "", "")[:3]
     console = Console()
     try:
-        on, most = date.fromisoformat(day), int(rows or 0)
+        landed_on, max_rows = date.fromisoformat(day), int(rows or 0)
     except ValueError:
         print("usage: make check-sources DAY=YYYY-MM-DD [TABLE=events] [ROWS=1000]", file=sys.stderr)
         return 2
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         os.environ.setdefault(name, value)
     tables = (table,) if table else contracts.LANDED_TABLES
     try:
-        _check(console, on, tables, most)
+        _check(console, landed_on, tables, max_rows)
     except (ConfigError, ValueError) as error:
         console.print("[bold red]this would stop the day:[/] ", end="")
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
 
 def _check(console: Console, day: date, tables: tuple[str, ...], rows: int) -> None:
     from perennial.ingestion import dry_run, dry_run_report, pipeline
-    from perennial.ingestion.screening import Desk
+    from perennial.ingestion.screening import Storage
 
     ids = pipeline.connections()
     databases: dict[str, str] = {}
@@ -50,10 +50,10 @@ def _check(console: Console, day: date, tables: tuple[str, ...], rows: int) -> N
         from perennial.orchestration import connections
 
         databases = connections.databases(ids)
-    desk = Desk.at(databases)
-    trials = dry_run.tried(desk, day, tables, rows or dry_run.ROWS)
+    storage = Storage.from_settings(databases)
+    trials = dry_run.try_sources(storage, day, tables, rows or dry_run.ROWS)
     dry_run_report.show(console, trials)
-    dry_run.check(trials, desk.landing, tables, day)
+    dry_run.check(trials, storage.landing, tables, day)
 
 
 if __name__ == "__main__":

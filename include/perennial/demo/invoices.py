@@ -1,12 +1,12 @@
-"""A shop's plain invoice export, with the dirt of real ones: `python -m perennial.demo.invoices FOLDER`.
+"""Writes a shop's invoice export, with the errors of real ones: `python -m perennial.demo.invoices FOLDER`.
 
 The files are those of the worked example in docs/bring-your-own-data.md: one dump of a bit over a year,
-landed on one day, then a file a day. They have the columns of many an export (invoice, stock code, quantity,
-date, price, customer), in windows-1252, with `;` between the cells and decimal commas. Names, numbers and
-prices are made up; the same seed makes the same bytes.
+landed on one day, then one file a day. They have the columns of a typical export (invoice, stock code,
+quantity, date, price, customer), in windows-1252, with `;` between the cells and decimal commas. Names,
+numbers and prices are invented. The same seed writes the same bytes.
 
-What the lines are is counted as they are written, so that what a reader makes of them can be held against it.
-Every line has one `Sort`; of any sort, the customer may be missing.
+The lines are counted by kind while they are written, so that a test can compare the counts with the tables.
+Every line has one `LineKind`; the customer may be missing on a line of any kind.
 """
 
 import argparse
@@ -31,44 +31,44 @@ COLUMNS = (
     "Country",
 )
 FIRST_DAY, DUMP_DAY = date(2023, 11, 1), date(2024, 12, 8)
-"""The dump tells of these days and what lies between; it landed on the last of them."""
+"""The first and the last day of the dump. It landed on the last day."""
 DAILY = tuple(DUMP_DAY + timedelta(days=n) for n in (1, 2, 3))
-"""The days after it, each with a file of its own."""
+"""The days after the dump; each has its own file."""
 SEED = 20241208
 
 
-class Sort(StrEnum):
-    """What a line is. The first five are good ones."""
+class LineKind(StrEnum):
+    """What a line is. The first five kinds are valid lines."""
 
     SALE = "sale"
     ODD = "sale with another description, or none"
-    FREE = "sale for nothing"
+    FREE = "sale at price 0"
     CANCELLATION = "cancellation"
-    SENT_AGAIN = "sale that the file of the day before had"
+    SENT_AGAIN = "sale that the previous day's file has"
     NO_PRODUCT = "no product: postage, fees, adjustments"
     WRITTEN_OFF = "stock written off: no sale, quantity negative"
     TWICE = "sale that is in the file twice"
-    DATE = "date that is none"
-    QUANTITY = "quantity that is none"
-    PRICE = "price that is none"
+    DATE = "unreadable date"
+    QUANTITY = "unreadable quantity"
+    PRICE = "unreadable price"
     BROKEN = "broken line: a cell too many or too few"
 
 
 _SHARES = {
-    Sort.ODD: 0.03,
-    Sort.FREE: 0.004,
-    Sort.NO_PRODUCT: 0.004,
-    Sort.WRITTEN_OFF: 0.003,
-    Sort.TWICE: 0.01,
-    Sort.DATE: 0.0006,
-    Sort.QUANTITY: 0.0006,
-    Sort.PRICE: 0.0006,
-    Sort.BROKEN: 0.0004,
+    LineKind.ODD: 0.03,
+    LineKind.FREE: 0.004,
+    LineKind.NO_PRODUCT: 0.004,
+    LineKind.WRITTEN_OFF: 0.003,
+    LineKind.TWICE: 0.01,
+    LineKind.DATE: 0.0006,
+    LineKind.QUANTITY: 0.0006,
+    LineKind.PRICE: 0.0006,
+    LineKind.BROKEN: 0.0004,
 }
 _WITHOUT_CUSTOMER = 0.25
 _CANCELLED_INVOICES = 0.15
 _LINES_A_DAY, _LEAST_A_DAY = 400, 300
-"""A day's file has the dump's lines divided by the one, but not fewer than the other."""
+"""A day's file has the dump's number of lines divided by the first, but at least the second."""
 
 _COLOURS = ("Blue", "Red", "Green", "White", "Black", "Crème", "Ivory", "Grey", "Pink", "Café-au-lait")
 _STUFFS = ("enamel", "glass", "oak", "tin", "linen", "wicker", "stoneware", "brass", "cotton", "slate")
@@ -82,8 +82,8 @@ _THINGS = {
     **{"gravy boat": 8.95, "napkin ring": 1.95, "wall shelf": 39.0, "mirror": 64.0, "lamp shade": 27.5},
     **{"dressing table": 1150.0, "sideboard": 1890.0},
 }
-_NAMELESS = 3
-"""Of a thousand items the one in this place has no title."""
+_UNTITLED = 3
+"""In each thousand items, the item at this index has no title."""
 _LINES_AN_ITEM, _LINES_A_CUSTOMER = 140, 120
 _INVOICE_LINES = 20
 _OPENS, _CLOSES = 7 * 60, 20 * 60
@@ -98,14 +98,14 @@ _NO_DATES = ("31/02/2024 10:15", "12/25/2023 09:00", "0000-00-00 00:00", "tomorr
 _NO_QUANTITIES = ("12 pcs", "six", "1,5", "#NAME?", "1O")
 _NO_PRICES = ("4,95 GBP", "n/a", "1,2,5", "£3,25", "-")
 _NOTES = ("", "?", "damaged", "wrong code!", "sold as a set")
-_SORTS = (Sort.SALE, *_SHARES)
+_KINDS = (LineKind.SALE, *_SHARES)
 _WEIGHTS = tuple(accumulate((1 - sum(_SHARES.values()), *_SHARES.values())))
 _GERMAN = str.maketrans(",.", ".,")
 
 
 @dataclass(frozen=True)
 class Product:
-    """Something that the shop sells; nobody wrote down what the nameless ones are."""
+    """An item that the shop sells; the title of some is empty."""
 
     code: str
     title: str
@@ -114,36 +114,36 @@ class Product:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of an invoice: its cells as they are written, and what it is."""
+    """One line of an invoice: its cells as they are written, and its kind."""
 
     cells: tuple[str, ...]
-    sort: Sort
+    kind: LineKind
 
     @property
     def lacks_customer(self) -> bool:
-        """Whether it leaves open who bought; a broken line says nothing at all."""
-        return self.sort is not Sort.BROKEN and not self.cells[6]
+        """Whether the customer is missing; a broken line does not count."""
+        return self.kind is not LineKind.BROKEN and not self.cells[6]
 
 
 @dataclass
 class Tally:
-    """How many lines of each sort the file of a day has, and how many of those lack the customer."""
+    """The number of lines of each kind in the file of a day, and how many of them lack the customer."""
 
     day: date
-    lines: Counter[Sort] = field(default_factory=Counter)
-    without_customer: Counter[Sort] = field(default_factory=Counter)
+    lines: Counter[LineKind] = field(default_factory=Counter)
+    without_customer: Counter[LineKind] = field(default_factory=Counter)
 
     def count(self, line: Line) -> None:
-        """One more."""
-        self.lines[line.sort] += 1
-        self.without_customer[line.sort] += line.lacks_customer
+        """Count the line."""
+        self.lines[line.kind] += 1
+        self.without_customer[line.kind] += line.lacks_customer
 
 
 class Shop:
     """Writes invoices, day after day.
 
-    A line is spoilt only if its item and its customer had a good one before, and the odd descriptions of an
-    item are the smaller part in every file: so whoever reads well loses no item, no customer and no title.
+    A line gets an error only if its item and its customer had a valid line before. In every file, fewer than
+    half of an item's descriptions are odd. So a correct reader loses no item, no customer and no title.
     """
 
     def __init__(self, seed: int, lines: int) -> None:
@@ -159,12 +159,12 @@ class Shop:
         self._lines = self._lines_without_customer = 0
 
     def begin_file(self) -> None:
-        """Forget what the file before had."""
+        """Reset the counts of the previous file."""
         self._described.clear()
         self._lines = self._lines_without_customer = 0
 
     def trade(self, day: date, lines: int) -> Iterator[Line]:
-        """So many lines of a day, by the hour."""
+        """The day's lines, in the order of their times."""
         pause = (_CLOSES - _OPENS) / (1 + lines / _INVOICE_LINES)
         minute = float(_OPENS)
         while lines > 0:
@@ -185,53 +185,53 @@ class Shop:
         country = rng.choices(_COUNTRIES, (90, 3, 3, 2, 1, 0.5, 0.5))[0]
         size = rng.randint(1, 4) if cancelled else 1 + min(80, int(rng.expovariate(1 / _INVOICE_LINES)))
         number = f"{'C' * cancelled}{self._invoices}"
-        # One line an item: only lines that are meant to be alike are.
+        # An item comes once in an invoice, so that only lines that are meant to be equal are equal.
         for item in dict.fromkeys(rng.choices(self._items, cum_weights=self._popularity, k=size)):
             pieces = rng.choice(_QUANTITIES if item.price < _DEAR else _QUANTITIES[:3])
             price = item.price if pieces < _LARGE else item.price * _DISCOUNTED
             cells = (number, item.code, item.title, str(-pieces if cancelled else pieces), at, _money(price))
-            line = Line((*cells, customer, country), Sort.CANCELLATION if cancelled else Sort.SALE)
-            yield from (line,) if cancelled else self._spoilt(line, item)
+            line = Line((*cells, customer, country), LineKind.CANCELLATION if cancelled else LineKind.SALE)
+            yield from (line,) if cancelled else self._with_errors(line, item)
             self._sold.add(item.code)
             self._served.add(customer)
 
-    def _spoilt(self, line: Line, item: Product) -> Iterator[Line]:
-        """The line, or what became of it."""
+    def _with_errors(self, line: Line, item: Product) -> Iterator[Line]:
+        """The line, or the line with an error; twice if it is repeated."""
         pick, cells = self._random.choice, list(line.cells)
-        sort = self._random.choices(_SORTS, cum_weights=_WEIGHTS)[0]
+        kind = self._random.choices(_KINDS, cum_weights=_WEIGHTS)[0]
         spare = self._described[item.code] > 1 and bool(item.title)
-        odd = sort in (Sort.ODD, Sort.WRITTEN_OFF)
+        odd = kind in (LineKind.ODD, LineKind.WRITTEN_OFF)
         if item.code not in self._sold or cells[6] not in self._served or (odd and not spare):
-            sort = Sort.SALE
-        if sort in (Sort.SALE, Sort.TWICE):
+            kind = LineKind.SALE
+        if kind in (LineKind.SALE, LineKind.TWICE):
             yield line
-        if odd or sort is Sort.SALE:
-            self._described[item.code] += -1 if sort is not Sort.SALE else 1
-        match sort:
-            case Sort.SALE:
+        if odd or kind is LineKind.SALE:
+            self._described[item.code] += -1 if kind is not LineKind.SALE else 1
+        match kind:
+            case LineKind.SALE:
                 return
-            case Sort.ODD:
+            case LineKind.ODD:
                 cells[2] = pick((*_NOTES, item.title.upper(), f"{item.title}, boxed"))
-            case Sort.FREE:
+            case LineKind.FREE:
                 cells[5] = _money(0)
-            case Sort.NO_PRODUCT:
+            case LineKind.NO_PRODUCT:
                 cells[1], cells[2], price = pick(_STRAY)
                 cells[3], cells[5] = "1", _money(price)
-            case Sort.WRITTEN_OFF:
+            case LineKind.WRITTEN_OFF:
                 cells[2:7] = pick(_NOTES), f"-{cells[3]}", cells[4], _money(0), ""
-            case Sort.DATE:
+            case LineKind.DATE:
                 cells[4] = pick(_NO_DATES)
-            case Sort.QUANTITY:
+            case LineKind.QUANTITY:
                 cells[3] = pick(_NO_QUANTITIES)
-            case Sort.PRICE:
+            case LineKind.PRICE:
                 cells[5] = pick(_NO_PRICES)
-            case Sort.BROKEN:
+            case LineKind.BROKEN:
                 cells = pick((cells[:7], cells[:4], [*cells[:3], "boxed", *cells[3:]], [*cells, ""]))
-        yield Line(tuple(cells), sort)
+        yield Line(tuple(cells), kind)
 
 
-def make(folder: Path, lines: int, seed: int = SEED) -> Iterator[Tally]:
-    """Write the dump with so many lines, then the daily files; what is in each."""
+def write_files(folder: Path, lines: int, seed: int = SEED) -> Iterator[Tally]:
+    """Write the dump with `lines` lines, then the daily files; yield the counts of each file."""
     shop = Shop(seed, lines)
     span = [FIRST_DAY + timedelta(days=n) for n in range((DUMP_DAY - FIRST_DAY).days + 1)]
     ends = [round(lines * part / len(span)) for part in range(len(span) + 1)]
@@ -246,66 +246,66 @@ def make(folder: Path, lines: int, seed: int = SEED) -> Iterator[Tally]:
 def _write(
     folder: Path, landed_on: date, shop: Shop, days: Iterable[tuple[date, int]], last: deque[Line]
 ) -> Tally:
-    """One file: first the `last` sales of the file before, once more; they are then those of this one."""
+    """Write one file. It repeats the sales in `last`, which then receives the last sales of this file."""
     path = folder / "invoices" / landed_on.isoformat() / "invoices.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     tally = Tally(landed_on)
     shop.begin_file()
-    half = path.with_name(f"_{path.name}")
-    with half.open("w", encoding="windows-1252", newline="") as file:
+    draft = path.with_name(f"_{path.name}")
+    with draft.open("w", encoding="windows-1252", newline="") as file:
         writer = csv.writer(file, delimiter=";", lineterminator="\r\n")
         writer.writerow(COLUMNS)
-        repeated = (replace(line, sort=Sort.SENT_AGAIN) for line in tuple(last))
+        repeated = (replace(line, kind=LineKind.SENT_AGAIN) for line in tuple(last))
         for line in chain(repeated, *(shop.trade(day, lines) for day, lines in days)):
             tally.count(line)
             writer.writerow(line.cells)
-            if line.sort is Sort.SALE:
+            if line.kind is LineKind.SALE:
                 last.append(line)
-    half.replace(path)
+    draft.replace(path)
     return tally
 
 
 def _catalogue(rng: Random, most: int) -> list[Product]:
-    """Items in the order of how well they sell."""
-    kinds = rng.sample(
+    """The items, the most popular first."""
+    names = rng.sample(
         list(product(_COLOURS, _STUFFS, _THINGS)), min(most, len(_COLOURS) * len(_STUFFS) * len(_THINGS))
     )
     items = [
         Product(f"{20_000 + n}{colour[0] * (n % 3 == 0)}", f"{colour} {stuff} {thing}", _THINGS[thing])
-        for n, (colour, stuff, thing) in enumerate(kinds)
+        for n, (colour, stuff, thing) in enumerate(names)
     ]
-    return [replace(item, title="") if n % 1000 == _NAMELESS else item for n, item in enumerate(items)]
+    return [replace(item, title="") if n % 1000 == _UNTITLED else item for n, item in enumerate(items)]
 
 
 def _weights(size: int) -> list[float]:
-    """What sells well sells very well: weights of 1/(rank + 10), added up."""
+    """Cumulative weights of 1/(rank + 10): the first ranks are drawn most often."""
     return list(accumulate(1 / (rank + 10) for rank in range(size)))
 
 
 def _money(amount: float) -> str:
-    """`1.062,06`."""
+    """The amount with a decimal comma: `1.062,06`."""
     return f"{amount:,.2f}".translate(_GERMAN)
 
 
-def told(tallies: Sequence[Tally]) -> str:
-    """All tallies as one table: a column for each file, with the lines that lack the customer in brackets."""
+def as_table(tallies: Sequence[Tally]) -> str:
+    """All tallies as one table: a column for each file; in brackets, the lines without a customer."""
     rows = [("", *(f"{tally.day}" for tally in tallies))]
-    for sort in Sort:
-        counts = ((tally.lines[sort], tally.without_customer[sort]) for tally in tallies)
-        rows.append((str(sort), *(f"{lines:,} ({without:,})" for lines, without in counts)))
+    for kind in LineKind:
+        counts = ((tally.lines[kind], tally.without_customer[kind]) for tally in tallies)
+        rows.append((str(kind), *(f"{lines:,} ({without:,})" for lines, without in counts)))
     totals = ((tally.lines.total(), tally.without_customer.total()) for tally in tallies)
     rows.append(("all", *(f"{lines:,} ({without:,})" for lines, without in totals)))
     return "\n".join(f"{name:<46}" + "".join(f"{cell:>20}" for cell in cells) for name, *cells in rows)
 
 
 def main() -> None:
-    """Write a shop's invoice export as landing files, and say how many lines of what sort are in each."""
+    """Write a shop's invoice export as landing files and print the number of lines of each kind."""
     reader = argparse.ArgumentParser(prog="python -m perennial.demo.invoices", description=main.__doc__)
     reader.add_argument("folder", type=Path, help="the landing folder")
     reader.add_argument("--lines", type=int, default=540_000, help="of the dump (default: %(default)s)")
     reader.add_argument("--seed", type=int, default=SEED, help="the same seed makes the same files")
-    asked = reader.parse_args()
-    print(told(list(make(asked.folder, asked.lines, asked.seed))))
+    arguments = reader.parse_args()
+    print(as_table(list(write_files(arguments.folder, arguments.lines, arguments.seed))))
 
 
 if __name__ == "__main__":

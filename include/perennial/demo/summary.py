@@ -15,8 +15,8 @@ from perennial.demo.errors import TroubleError
 from perennial.foundation import contracts
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.settings import settings
-from perennial.ingestion.reconciliation import Entry, account
-from perennial.ingestion.screening import Desk
+from perennial.ingestion.reconciliation import Entry, reconcile
+from perennial.ingestion.screening import Storage
 
 HEADLINES = {
     "return_model": ("auc", "recency_auc", "brier"),
@@ -29,7 +29,7 @@ SOURCE = "Complete Journey is simulated and meant for education: these figures c
 def show(console: Console, state: State) -> None:
     """Print everything. Raises TroubleError when rows were lost or MLflow does not answer."""
     lake = open_lake()
-    entries = account(Desk.at(), drive_days.HISTORY_FIRST, drive_days.DAYS_LAST)
+    entries = reconcile(Storage.from_settings(), drive_days.HISTORY_FIRST, drive_days.DAYS_LAST)
     console.print(rows_table(entries))
     console.print(models_table(lake, aliases(state)))
     console.print(audiences_table(lake))

@@ -1,18 +1,24 @@
-"""Sources in, checked tables and quarantine out. `pipeline` holds the steps that DAGs call.
+"""Reads the shop's sources, writes checked tables and the quarantine. DAGs call the steps in `pipeline`.
 
 The way of a row, one module a step:
 
-    declarations   what sources.yaml says
-    landing        which files there are for a day        reading     text and databases → Parquet, in batches
-    sources        the rows as they came, with their place
-    mapping        a source's columns → the contract's    normalise   values → the contract's types
-    facts          what a suite cannot see in one row     limits      what suites allow of numbers and texts
-    scan           one look at every row: its pattern     day_measures   what a landing is like as a whole
-    expectations   the suites                             judgement   Great Expectations judges
-    screening      what is published, what is refused     refusals, quarantine   how refused rows are kept
-    data_docs      what the rules found, as pages
+    source_settings   what sources.yaml may say
+    landing           which files there are for a day
+    reading           text and databases → Parquet, in batches
+    sources           the source's rows, each with its file and line
+    mapping           a source's columns → the contract's columns
+    normalise         values → the contract's types
+    row_checks        booleans that the row rules need
+    value_ranges      the numbers and lengths that rules allow
+    row_patterns      one pass over all rows: the pattern of each
+    day_measures      counts, shares and medians of each day's landing
+    suites            the rules, as Great Expectations suites
+    validation        Great Expectations evaluates the rules
+    screening         what is published, what is refused
+    refusals, quarantine   how refused rows are stored
+    data_docs         the results of the rules, as pages
 
-Beside the way: `replay` and `aside` (refused rows once more), `trial`, `sampling` and `trial_report` (what
-would come of a sample), `account` and `statement` (landed = published + quarantined + left out), `kinds`,
-`errors`.
+Also: `quarantine_replay` and `quarantined_rows` (refused rows are judged again); `dry_run`, `sampling` and
+`dry_run_report` (the result for the first rows of each source); `reconciliation` and `reconciliation_report`
+(landed = published + quarantined + left out); `column_types`, `days`, `errors`.
 """

@@ -1,4 +1,4 @@
-"""The types that columns come in, by kind, and which of them can become what a contract wants."""
+"""The types of source columns, in groups (kinds), and which kinds can be converted to a contract type."""
 
 import re
 
@@ -7,10 +7,10 @@ from perennial.foundation.contracts import Contract
 from perennial.ingestion.source_settings import Source
 
 TEXT_ONLY = ""
-"""The type of every column of a file that has texts only: CSV, JSON lines, the answer of a database."""
+"""The type of every column of a source that holds only texts: CSV, JSON lines, the result of a query."""
 _UNTYPED = ("untyped", "empty")
-"""A text file's columns, and a column of which a typed file says only that it holds nothing."""
-_STARTS = {
+"""The kind of a text file's columns, and of a typed file's column that holds only nulls."""
+_PATTERNS = {
     "text": r"string|large_string|utf8|str\b|varchar",
     "integer": r"u?int\d*|bigint|integer",
     "floating": r"float\d*|double|half",
@@ -20,8 +20,8 @@ _STARTS = {
     "boolean": "bool",
     "empty": "null",
 }
-"""Kind of type → how its names begin in Arrow and Ibis."""
-_FROM = {
+"""Kind → regular expression that its type names in Arrow and Ibis begin with."""
+_CONVERTIBLE = {
     contracts.TEXT: ("text", "integer"),
     contracts.INT: ("integer", "floating", "decimal"),
     contracts.MONEY: ("integer", "floating", "decimal"),
@@ -31,28 +31,28 @@ _FROM = {
     contracts.FLAG: ("boolean",),
     contracts.TEXTS: ("list of text", "list of empty", "text"),
 }
-"""Type of a contract column → the kinds of type that can become it."""
+"""Type of a contract column → the kinds that can be converted to it."""
 
 
-def allowed(contract: Contract, source: Source) -> dict[str, tuple[str, ...]]:
-    """Source column → the kinds of type that can become what the contract wants of it.
+def allowed_kinds(contract: Contract, source: Source) -> dict[str, tuple[str, ...]]:
+    """Source column → the kinds that can be converted to the type of its contract column.
 
-    A column that a SQL expression reads may have any type, as far as it is not also taken as it is.
+    A column that only SQL expressions read may have any type: it is not in the result.
     """
-    found = {}
+    allowed = {}
     for name, column in source.reads(contract).items():
         if isinstance(column, str):
-            told = ("text",) if column in source.types else ()
-            kinds = _FROM[contract.schema.field(name).type]
-            found[column] = tuple(dict.fromkeys((*kinds, *told, *_UNTYPED)))
-    return found
+            declared = ("text",) if column in source.types else ()
+            kinds = _CONVERTIBLE[contract.schema.field(name).type]
+            allowed[column] = tuple(dict.fromkeys((*kinds, *declared, *_UNTYPED)))
+    return allowed
 
 
 def kind(name: str) -> str:
-    """The kind of type, from what Arrow or Ibis calls it; the name itself where it is none of them."""
+    """The kind of a type, by its name in Arrow or Ibis; the name itself if it is of no known kind."""
     if name == TEXT_ONLY:
         return _UNTYPED[0]
     plain = name.lower().removeprefix("!")
     inner = re.sub(r"^(dictionary<values=|(large_|fixed_size_)?(list|array)(_view)?<(\w+: )?)!?", "", plain)
-    found = next((each for each, start in _STARTS.items() if re.match(start, inner)), name)
-    return f"list of {found}" if re.match(r"\w*(list|array)", plain) else found
+    inner_kind = next((each for each, pattern in _PATTERNS.items() if re.match(pattern, inner)), name)
+    return f"list of {inner_kind}" if re.match(r"\w*(list|array)", plain) else inner_kind

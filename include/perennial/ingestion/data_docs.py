@@ -1,18 +1,18 @@
-"""Data Docs: what each rule found in each landing, kept and shown as pages that need nothing else.
+"""Data Docs: the results of each rule for each landing, stored and shown as self-contained pages.
 
-Below the reports folder, a folder for each stretch of days that was judged together (most often one day):
+In the reports folder there is a folder for each period that was judged together (most often one day):
 
-    data_docs/index.html                    every stretch, every table: passed, warned or stopped
-    data_docs/quarantine.html               the rows set aside and replayed, by table, reason and day
-    data_docs/2017-12-01/index.html         one stretch: what broke, in how many rows
+    data_docs/index.html                    all periods and tables: passed, warned or stopped
+    data_docs/quarantine.html               quarantined and replayed rows, by table, reason and day
+    data_docs/2017-12-01/index.html         one period: the broken rules, with numbers of rows
     data_docs/2017-12-01/events.html        one table: Great Expectations' own validation page
     data_docs/2017-12-01/events.json        the validation result itself, as Great Expectations writes it
-    data_docs/2017-12-01/summary.json       what the two indexes say; written last
+    data_docs/2017-12-01/summary.json       the content of the two indexes; written last
 
-The library's renderers make a table's page. Its frame around the page and its index load styles and scripts
-from other people's servers, and its index reads every result ever kept; ours do neither. Names and contents
-carry no wall clock: the same stretch again replaces its files by the same ones. No value of a landed row is
-kept but those of closed sets, and of those only that they were refused.
+The library's renderers make the content of a table's page. The frame around it and the index are ours: the
+library's load styles and scripts from other servers, and its index reads every stored result. Names and
+contents do not depend on the clock, so the same period writes the same files again. No value of a landed row
+is stored, except values of closed sets, and of these only that they were refused.
 """
 
 import html
@@ -44,49 +44,49 @@ _QUARANTINE = "quarantine.html"
 _SHOWN_DAYS = 60
 _LANDING = "The landing as a whole"
 _NO_SUITE_PAGE = re.compile(r'<a href="[./]*/expectations/[^"]*" *>(.*?)</a>')
-"""The library links a page for each suite, which we do not make: the rules are on the table's own page."""
+"""A link of the library to a suite's page. We do not make these pages: the table's page shows the rules."""
 
 
 class Status(StrEnum):
-    """How a table's landing was judged."""
+    """The result of a table's landing."""
 
     PASSED = "passed"
     WARNED = "warned"
     STOPPED = "stopped"
 
 
-def keep(
+def write_pages(
     reports: Path,
     results: "Mapping[str, Sequence[Result]]",
     first: date,
     last: date,
     stopped: Collection[str] = (),
 ) -> str:
-    """Keep the results of a stretch and make its pages; again replaces them.
+    """Store the results of a period and write its pages; earlier ones of the same period are replaced.
 
     Args:
         reports: the folder of the published pages.
         results: for each table that landed, the results of its column, row and landing rules.
-        first: the first day of the stretch.
-        last: its last day; one page a table stands for all of them.
-        stopped: the tables of which a rule stopped the stretch.
+        first: the first day of the period.
+        last: its last day. All days of the period share one page for each table.
+        stopped: the tables that stopped the period, because a rule was broken.
 
     Returns:
-        The stretch's page, relative to the reports folder.
+        The period's page, relative to the reports folder.
     """
     name = first.isoformat() if first == last else f"{first}_{last}"
     folder = reports / FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
     tables = {}
     for table, parts in results.items():
-        whole = _merged(table, parts, name, last)
-        whole.success = table not in stopped
-        tables[table] = _summary(whole)
-        write(folder / f"{table}.json", json.dumps(whole.to_json_dict(), indent=1, ensure_ascii=False))
-        write(folder / f"{table}.html", page(whole))
-    stretch = {"name": name, "first": first.isoformat(), "last": last.isoformat(), "tables": tables}
-    write(folder / "index.html", templates().get_template("data_docs_day.html.j2").render(stretch=stretch))
-    write(folder / _SUMMARY, json.dumps(stretch, indent=1, ensure_ascii=False))
+        merged = _merged(table, parts, name, last)
+        merged.success = table not in stopped
+        tables[table] = _summary(merged)
+        write(folder / f"{table}.json", json.dumps(merged.to_json_dict(), indent=1, ensure_ascii=False))
+        write(folder / f"{table}.html", page(merged))
+    period = {"name": name, "first": first.isoformat(), "last": last.isoformat(), "tables": tables}
+    write(folder / "index.html", templates().get_template("data_docs_day.html.j2").render(period=period))
+    write(folder / _SUMMARY, json.dumps(period, indent=1, ensure_ascii=False))
     for table in set(contracts.LANDED_TABLES) - set(tables):
         for ending in (".html", ".json"):
             (folder / f"{table}{ending}").unlink(missing_ok=True)
@@ -94,8 +94,8 @@ def keep(
     return f"{FOLDER}/{name}/index.html"
 
 
-def keep_quarantine(reports: Path, rows: ir.Table) -> str:
-    """Make the page that counts refused rows; its path, relative to the reports folder.
+def write_quarantine_page(reports: Path, rows: ir.Table) -> str:
+    """Write the page that counts refused rows; return its path, relative to the reports folder.
 
     Args:
         reports: the folder of the published pages.
@@ -103,10 +103,10 @@ def keep_quarantine(reports: Path, rows: ir.Table) -> str:
     """
     replayed = rows.replayed_on.notnull().sum()
     tables = rows.group_by("table").agg(rows=rows.count(), replayed=replayed)
-    each = rows.mutate(reason=rows.reasons.unnest())
-    each = each.mutate(reason=each.reason.split(":")[0])
-    grouped = each.group_by("table", "reason", "landed_on").agg(
-        rows=each.count(), replayed=each.replayed_on.notnull().sum()
+    by_reason = rows.mutate(reason=rows.reasons.unnest())
+    by_reason = by_reason.mutate(reason=by_reason.reason.split(":")[0])
+    grouped = by_reason.group_by("table", "reason", "landed_on").agg(
+        rows=by_reason.count(), replayed=by_reason.replayed_on.notnull().sum()
     )
     ranked = grouped.mutate(_age=ibis.dense_rank().over(order_by=ibis.desc(grouped.landed_on)))
     days = ranked.filter(ranked._age < _SHOWN_DAYS).drop("_age")
@@ -132,17 +132,17 @@ def keep_quarantine(reports: Path, rows: ir.Table) -> str:
 
 
 def build_index(reports: Path) -> None:
-    """Make the index of all that is kept; a stretch that is added meanwhile is not lost."""
-    seen: list[Path] | None = None
-    while (found := sorted((reports / FOLDER).glob(f"*/{_SUMMARY}"), reverse=True)) != seen:
-        stretches = [json.loads(path.read_text(encoding="utf-8")) for path in found]
-        stretches.sort(key=lambda stretch: (stretch["last"], stretch["first"]), reverse=True)
-        tables = list(dict.fromkeys(table for stretch in stretches for table in stretch["tables"]))
+    """Write the index of all stored periods; one that another process adds meanwhile is not lost."""
+    indexed: list[Path] | None = None
+    while (summaries := sorted((reports / FOLDER).glob(f"*/{_SUMMARY}"), reverse=True)) != indexed:
+        periods = [json.loads(path.read_text(encoding="utf-8")) for path in summaries]
+        periods.sort(key=lambda period: (period["last"], period["first"]), reverse=True)
+        tables = list(dict.fromkeys(table for period in periods for table in period["tables"]))
         template = templates().get_template("data_docs_index.html.j2")
         quarantine = _QUARANTINE if (reports / FOLDER / _QUARANTINE).exists() else ""
-        text = template.render(stretches=stretches, tables=tables, quarantine=quarantine)
+        text = template.render(periods=periods, tables=tables, quarantine=quarantine)
         write(reports / FOLDER / "index.html", text)
-        seen = found
+        indexed = summaries
 
 
 def page(whole: "Result") -> str:
@@ -158,21 +158,21 @@ def page(whole: "Result") -> str:
 
 
 def _merged(table: str, parts: "Iterable[Result]", name: str, last: date) -> "Result":
-    """One result of all the table's rules, stamped with its days instead of the clock."""
+    """One result for all rules of the table, with its days in place of the time of the run."""
     from great_expectations.core import ExpectationSuiteValidationResult
 
     parts = list(parts)
     results = [_plain(each) for part in parts for each in part.results]
-    met = sum(bool(each.success) for each in results)
+    passed = sum(bool(each.success) for each in results)
     return ExpectationSuiteValidationResult(
-        success=met == len(results),
+        success=passed == len(results),
         results=results,
         suite_name=table,
         statistics={
             "evaluated_expectations": len(results),
-            "successful_expectations": met,
-            "unsuccessful_expectations": len(results) - met,
-            "success_percent": 100 * met / len(results) if results else None,
+            "successful_expectations": passed,
+            "unsuccessful_expectations": len(results) - passed,
+            "success_percent": 100 * passed / len(results) if results else None,
         },
         meta={
             "great_expectations_version": next(
@@ -185,14 +185,14 @@ def _merged(table: str, parts: "Iterable[Result]", name: str, last: date) -> "Re
 
 
 def _plain(each: "ExpectationValidationResult") -> "ExpectationValidationResult":
-    """A copy without the library's doubles of the same lists, days as text."""
+    """A copy without the library's duplicate lists."""
     kept = ("element_count", "missing_count", "missing_percent", "unexpected_count", "unexpected_percent")
     more = ("unexpected_percent_total", "unexpected_percent_nonmissing", "partial_unexpected_counts")
     copy = deepcopy(each)
     copy.result = {name: each.result[name] for name in (*kept, *more) if name in each.result}
     copy.result["partial_unexpected_list"] = each.result.get("partial_unexpected_list", [])
     if "rule" in _meta(each):
-        # Its description says the numbers, with their days.
+        # The description of a landing rule has the values, with their days.
         copy.result |= {"partial_unexpected_counts": [], "partial_unexpected_list": []}
     if copy.expectation_config is not None:
         copy.expectation_config.kwargs.pop("batch_id", None)
@@ -200,7 +200,7 @@ def _plain(each: "ExpectationValidationResult") -> "ExpectationValidationResult"
 
 
 def _readable(each: "ExpectationValidationResult") -> None:
-    """For the page: a rule stands under the column it is about, and nothing found is taken for markup."""
+    """Prepare a result for the page: under the column that the rule is about, with all values escaped."""
     rule = each.expectation_config
     if rule is None:
         return
@@ -209,8 +209,8 @@ def _readable(each: "ExpectationValidationResult") -> None:
     rule.kwargs["column"] = html.escape(str(column))
     rule.description = html.escape(rule.description or "")
     each.result["partial_unexpected_counts"] = [
-        {"value": _escaped(found["value"]), "count": found["count"]}
-        for found in each.result.get("partial_unexpected_counts", ())
+        {"value": _escaped(counted["value"]), "count": counted["count"]}
+        for counted in each.result.get("partial_unexpected_counts", ())
     ]
     each.result["partial_unexpected_list"] = [
         _escaped(value) for value in each.result.get("partial_unexpected_list", ())
@@ -228,38 +228,40 @@ def _status(whole: "Result") -> Status:
 
 
 def _summary(whole: "Result") -> dict[str, Any]:
-    """What the indexes say of a table: its status, its rows, each broken rule with the rows that broke it."""
+    """The table's entry in the indexes: status, number of rows, each broken rule with its number of rows."""
     judged = [(each.result, _meta(each)) for each in whole.results]
-    rows = [found.get("element_count", 0) for found, meta in judged if "code" in meta]
+    rows = [result.get("element_count", 0) for result, meta in judged if "code" in meta]
     broken = [_broken(each, stopped=not whole.success) for each in whole.results if not each.success]
     return {
         "status": _status(whole).value,
         "rules": len(judged),
         "rows": max(rows, default=None),
-        "broken": sorted(broken, key=lambda one: not one["stops"]),
+        "broken": sorted(broken, key=lambda rule: not rule["stops"]),
     }
 
 
 def _broken(each: "ExpectationValidationResult", *, stopped: bool) -> dict[str, Any]:
-    """A broken rule in words, and the rows that broke it if it is about rows."""
+    """A broken rule in words, and the number of rows that broke it if it is a row rule."""
     meta, rule = _meta(each), each.expectation_config
-    found = ", ".join(str(value) for value in each.result["partial_unexpected_list"] if value is not None)
-    said = meta.get("code") or f"{meta.get('broken') or (rule and rule.description)}{found and f': {found}'}"
+    values = ", ".join(str(value) for value in each.result["partial_unexpected_list"] if value is not None)
+    text = (
+        meta.get("code") or f"{meta.get('broken') or (rule and rule.description)}{values and f': {values}'}"
+    )
     return {
-        "rule": said,
+        "rule": text,
         "rows": each.result["unexpected_count"] if "code" in meta else None,
         "stops": stopped and rule is not None and rule.severity == "critical",
     }
 
 
 def _meta(each: "ExpectationValidationResult") -> dict[str, Any]:
-    """What the rule says of itself."""
+    """The rule's `meta`."""
     return (each.expectation_config.meta if each.expectation_config else None) or {}
 
 
 @cache
 def templates() -> Environment:
-    """The pages' templates, which escape whatever they are given."""
+    """The pages' templates. They escape all values."""
     return Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=select_autoescape(default_for_string=True, default=True),
@@ -271,7 +273,7 @@ def templates() -> Environment:
 
 @cache
 def _view() -> "DefaultJinjaPageView":
-    """The library's view, with our templates before its own of the same name."""
+    """The library's view; our templates come before its own of the same name."""
     from great_expectations.render.view import DefaultJinjaPageView
 
     view = DefaultJinjaPageView()
@@ -280,7 +282,7 @@ def _view() -> "DefaultJinjaPageView":
 
 
 def write(path: Path, text: str) -> None:
-    """All of the file or nothing: a reader never meets half a page."""
+    """Write the whole file or nothing: a reader never sees half a page."""
     draft = path.with_name(f".{path.name}.draft")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)

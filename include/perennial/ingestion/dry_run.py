@@ -1,8 +1,9 @@
-"""A dry run of `sources.yaml` on the first rows of each source: what would come of it. Nothing is written.
+"""A dry run of `sources.yaml` on the first rows of each source. Nothing is published.
 
-Of text only the first lines are read. Row rules are judged as on the day itself, but for two: an id can only
-be seen to be repeated within the sample, and whether an item, customer or campaign is known is looked up in
-the lake and in the samples of their tables, and told apart. Rules about a landing as a whole are not judged.
+Only the first lines of text files are read. Row rules are evaluated as on the day itself, but for two things:
+a repeated id is only noticed within the sample; and an unknown item, customer or campaign does not count as
+refused, but is reported on its own (ids are looked up in the lake and in the samples). Landing rules are not
+evaluated.
 """
 
 from collections import Counter
@@ -22,12 +23,12 @@ from perennial.foundation.lake import conform
 from perennial.foundation.masking import masked
 from perennial.foundation.settings import settings
 from perennial.ingestion import column_types, mapping, row_checks, row_patterns, sampling, sources
-from perennial.ingestion.days import Stretch, by_day
+from perennial.ingestion.days import Period, by_day
 from perennial.ingestion.errors import SourceError
 from perennial.ingestion.landing import Landing, as_text, without_values
 from perennial.ingestion.refusals import LANDED_ON, PATTERN, Refusals
 from perennial.ingestion.row_patterns import Scan
-from perennial.ingestion.screening import Desk
+from perennial.ingestion.screening import Storage
 from perennial.ingestion.source_settings import Constant, Expression, Source
 from perennial.ingestion.sources import AT, DAY, Landed, Piece
 
@@ -41,22 +42,25 @@ _EARLIEST, _YEARS_ON = date(1970, 1, 1), 3
 
 @dataclass(frozen=True)
 class Column:
-    """One contract column: where it comes from, how it is there and here, and what is in it.
+    """One contract column.
 
-    nulls: share of the rows without a value. samples: different values, as they would be published.
+    origin: what fills it, in words.
+    source_type, contract_type: the kind of its type in the source and in the contract.
+    nulls: share of rows without a value; None without rows.
+    samples: different values, as they would be published.
     """
 
     name: str
     origin: str
-    found: str
-    wanted: str
+    source_type: str
+    contract_type: str
     nulls: float | None = None
     samples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Refused:
-    """A reason, in how many rows, and the first of them."""
+class RefusalReason:
+    """A reason: its code, the number of rows, and the first of them in words."""
 
     code: str
     rows: int
@@ -64,14 +68,16 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Tried:
-    """What would come of one source.
+class SourceTrial:
+    """The result of the dry run for one source.
 
-    problems: sentences, each of which would stop the day.
-    rows: how many were read; `left_out` of them by `where` or `keep`, `refused` by rules.
-    new: columns that nothing is made of.
-    days: the first and last on which the rows land.
-    unknown: column → rows whose id neither the lake nor the samples know.
+    files: the names of the files or query results that were read.
+    problems: messages; each would stop the day.
+    rows: number of rows that were read; of these, `where` or `keep` leave out `left_out` rows and rules
+        refuse `refused` rows.
+    new: columns that are not used.
+    days: the first and the last day on which the rows land.
+    unknown: column → number of rows whose id is neither in the lake nor in the samples.
     """
 
     table: str
@@ -84,157 +90,163 @@ class Tried:
     new: tuple[str, ...] = ()
     days: tuple[date, date] | None = None
     columns: tuple[Column, ...] = ()
-    reasons: tuple[Refused, ...] = ()
+    reasons: tuple[RefusalReason, ...] = ()
     unknown: Mapping[str, int] | None = None
 
 
-def tried(desk: Desk, day: date, tables: Sequence[str], rows: int = ROWS) -> list[Tried]:
-    """Try every source of the tables, as far as anything of it landed on the day.
+def try_sources(storage: Storage, day: date, tables: Sequence[str], rows: int = ROWS) -> list[SourceTrial]:
+    """Try every source of the tables from which something landed on the day.
 
     Args:
-        desk: where landings come from and what they are held against.
-        day: of landing.
-        tables: their names.
-        rows: how many of each source.
+        storage: the lake, the landing folder and the settings of its sources.
+        day: the day of landing.
+        tables: the names of the tables.
+        rows: number of rows to read of each source.
     """
-    found: list[Tried] = []
+    trials: list[SourceTrial] = []
     ids: dict[str, list[ir.Table]] = {}
     looked_up = {name for table in tables for name in row_checks.refers_to(table).values()}
-    with ExitStack() as held:
-        folder = held.enter_context(sources.staging())
+    with ExitStack() as stack:
+        folder = stack.enter_context(sources.staging())
         for table in contracts.LANDED_TABLES:
             if table in tables or table in looked_up:
-                for source in desk.landing.sources.of(table).sources:
-                    one = _tried(desk, table, source, day, rows, ids, folder, held)
-                    found += [one] if one and table in tables else []
-    return found
+                for source in storage.landing.sources.of(table).sources:
+                    trial = _try_source(storage, table, source, day, rows, ids, folder, stack)
+                    trials += [trial] if trial and table in tables else []
+    return trials
 
 
 def check(
-    trials: Sequence[Tried], landing: Landing, tables: Sequence[str], day: date, report: str = ""
+    trials: Sequence[SourceTrial], landing: Landing, tables: Sequence[str], day: date, report: str = ""
 ) -> None:
-    """Stop if anything would stop the day.
+    """Stop if there is a problem that would stop the day.
 
     Raises:
-        SourceError: with the first sentence of it, or with the places where nothing was found.
+        SourceError: there is a problem (the message has the first one), or nothing landed (the message lists
+            the places).
     """
-    sentences = [sentence for tried in trials for sentence in tried.problems]
-    if sentences:
-        more = f"; and {len(sentences) - 1} more" if len(sentences) > 1 else ""
-        raise SourceError(f"{sentences[0]}{more}", report)
+    problems = [problem for trial in trials for problem in trial.problems]
+    if problems:
+        more = f"; and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise SourceError(f"{problems[0]}{more}", report)
     if not trials:
         places = [place for table in tables for place in landing.places(table, day)]
-        raise SourceError(f"nothing landed on {day}; looked for at {', '.join(places)}", report)
+        raise SourceError(f"nothing landed on {day}; looked for files at {', '.join(places)}", report)
 
 
-def _tried(
-    desk: Desk,
+def _try_source(
+    storage: Storage,
     table: str,
     name: str,
     day: date,
     rows: int,
     ids: dict[str, list[ir.Table]],
     folder: Path,
-    held: ExitStack,
-) -> Tried | None:
-    """One source; None if nothing of it landed. What it brings of ids is added to `ids`."""
+    stack: ExitStack,
+) -> SourceTrial | None:
+    """The dry run of one source; None if nothing landed. The source's ids are added to `ids`."""
     from perennial.ingestion import validation
 
-    contract, source = contracts.CONTRACTS[table], desk.landing.sources.of(table).sources[name]
+    contract, source = contracts.CONTRACTS[table], storage.landing.sources.of(table).sources[name]
     pieces: list[Piece] = []
     try:
-        pieces += sampling.sample(desk.landing, desk.databases, table, name, day, rows, folder)
+        pieces += sampling.sample(storage.landing, storage.databases, table, name, day, rows, folder)
         if not pieces:
             return None
-        tried = Tried(table, name, tuple(piece.name for piece in pieces), rows=sum(p.rows for p in pieces))
+        trial = SourceTrial(
+            table, name, tuple(piece.name for piece in pieces), rows=sum(p.rows for p in pieces)
+        )
         headers = {piece.name: _header(piece) for piece in pieces}
         verdict = validation.judge_columns(headers, contract, source, name)
         new = tuple(dict.fromkeys(column for columns in verdict.new.values() for column in columns))
-        tried = replace(tried, new=new, problems=verdict.sentences)
-        if verdict.sentences or not tried.rows:
-            return replace(tried, columns=_origins(contract, source, pieces, {}))
-        return _judged(desk, contract, source, day, Landed(tuple(pieces)), tried, ids, held)
+        trial = replace(trial, new=new, problems=verdict.problems)
+        if verdict.problems or not trial.rows:
+            return replace(trial, columns=_origins(contract, source, pieces, {}))
+        return _with_rows(storage, contract, source, day, Landed(tuple(pieces)), trial, ids, stack)
     except SourceError as error:
         problem = str(error)
     except engine.errors() as error:
         problem = f"{table}: cannot be read: {without_values(error)}"
-    return Tried(table, name, tuple(piece.name for piece in pieces), problems=(problem,))
+    return SourceTrial(table, name, tuple(piece.name for piece in pieces), problems=(problem,))
 
 
-def _judged(
-    desk: Desk,
+def _with_rows(
+    storage: Storage,
     contract: Contract,
     source: Source,
     day: date,
     landed: Landed,
-    tried: Tried,
+    trial: SourceTrial,
     ids: dict[str, list[ir.Table]],
-    held: ExitStack,
-) -> Tried:
+    stack: ExitStack,
+) -> SourceTrial:
+    """The trial with what the rules say of its rows."""
     from perennial.ingestion import validation
 
-    stretch = Stretch(day, day, history=False)
+    period = Period(day, day, history=False)
     if source.day is not None:
-        # The first rows of a file of many days are of any day.
-        stretch = Stretch(_EARLIEST, date(day.year + _YEARS_ON, 12, 31), history=False)
+        # The first rows of a file of many days may be of any day.
+        period = Period(_EARLIEST, date(day.year + _YEARS_ON, 12, 31), history=False)
     refers_to = row_checks.refers_to(contract.name)
-    references = {column: _ids(desk, name, ids.get(name, [])) for column, name in refers_to.items()}
-    seen = row_patterns.scan(landed, contract, desk.landing.sources, stretch, references, held)
+    references = {column: _ids(storage, name, ids.get(name, [])) for column, name in refers_to.items()}
+    seen = row_patterns.scan(landed, contract, storage.landing.sources, period, references, stack)
     if contract.name in row_checks.REFERRED_TO:
-        brought = seen.rows.select(id=seen.rows[contract.key[0]], since=ibis.literal(_EARLIEST))
-        ids.setdefault(contract.name, []).append(brought)
+        new_ids = seen.rows.select(id=seen.rows[contract.key[0]], since=ibis.literal(_EARLIEST))
+        ids.setdefault(contract.name, []).append(new_ids)
     reasons = validation.judge_rows(seen.patterns, contract).reasons
-    counted = Counter(
+    rows_of = Counter(
         dict(zip(seen.patterns[row_checks.PATTERN].tolist(), seen.patterns["rows"].tolist(), strict=True))
     )
     codes: Counter[str] = Counter()
-    for pattern, found in reasons.items():
-        codes.update({reason.code: counted[pattern] for reason in found})
-    firm = {
+    for pattern, of_pattern in reasons.items():
+        codes.update({reason.code: rows_of[pattern] for reason in of_pattern})
+    refused = {
         pattern: kept
-        for pattern, found in reasons.items()
-        if (kept := [reason for reason in found if not reason.code.endswith(_UNKNOWN)])
+        for pattern, of_pattern in reasons.items()
+        if (kept := [reason for reason in of_pattern if not reason.code.endswith(_UNKNOWN)])
     }
-    marks = seen.marks.filter(seen.marks[row_checks.PATTERN].isin(list(firm)))
-    rows = marks.select(AT, **{LANDED_ON: marks[DAY], PATTERN: marks[row_checks.PATTERN]})
-    examples, broken = _examples(desk, Refusals(contract.name, landed, rows, firm, seen.broken))
+    failing = seen.row_patterns.filter(seen.row_patterns[row_checks.PATTERN].isin(list(refused)))
+    rows = failing.select(AT, **{LANDED_ON: failing[DAY], PATTERN: failing[row_checks.PATTERN]})
+    examples, broken = _examples(storage, Refusals(contract.name, landed, rows, refused, seen.broken))
     days = seen.counts[DAY].tolist()
     return replace(
-        tried,
+        trial,
         left_out=sum(by_day(part, DAY).total() for part in seen.left_out),
-        refused=sum(counted[pattern] for pattern in firm) + broken,
+        refused=sum(rows_of[pattern] for pattern in refused) + broken,
         days=(min(days), max(days)) if days else None,
         columns=_columns(contract, source, day, landed, seen),
         reasons=tuple(
-            Refused(code, codes[code] or broken, example)
+            RefusalReason(code, codes[code] or broken, example)
             for code, example in sorted(examples.items(), key=lambda each: -codes[each[0]])
         ),
-        unknown={c: codes[f"{c}{_UNKNOWN}"] for c in refers_to if codes[f"{c}{_UNKNOWN}"]},
+        unknown={
+            column: codes[f"{column}{_UNKNOWN}"] for column in refers_to if codes[f"{column}{_UNKNOWN}"]
+        },
     )
 
 
-def _examples(desk: Desk, refusals: Refusals) -> tuple[dict[str, str], int]:
-    """For each code the first row that it refuses, in words; and how many lines are no rows."""
-    found: dict[str, str] = {}
-    for batch in refusals.batches(desk.veil):
+def _examples(storage: Storage, refusals: Refusals) -> tuple[dict[str, str], int]:
+    """Code → the first row that it refuses, in words; and the number of lines that are no rows."""
+    examples: dict[str, str] = {}
+    for batch in refusals.batches(storage.masker):
         for row in batch.to_pylist():
             for reason in row["reasons"]:
-                code, _, said = reason.partition(": ")
-                found.setdefault(code, f"{row['file']}, row {row['line']}: {said}")
+                code, _, sentence = reason.partition(": ")
+                examples.setdefault(code, f"{row['file']}, row {row['line']}: {sentence}")
     broken = 0 if refusals.broken is None else refusals.broken.count().to_pyarrow().as_py()
-    return found, broken
+    return examples, broken
 
 
-def _ids(desk: Desk, table: str, samples: Sequence[ir.Table]) -> ir.Table:
-    """`id` and `since` of everything that the lake or a sample knows."""
+def _ids(storage: Storage, table: str, samples: Sequence[ir.Table]) -> ir.Table:
+    """`id` and `since`, its first day, of each id in the lake or in a sample."""
     contract = contracts.CONTRACTS[table]
-    rows = conform(desk.lake.read(table), contract)
-    every = ibis.union(rows.select(id=rows[contract.key[0]], since=rows[contract.partition]), *samples)
-    return every.group_by("id").agg(since=every.since.min())
+    rows = conform(storage.lake.read(table), contract)
+    all_ids = ibis.union(rows.select(id=rows[contract.key[0]], since=rows[contract.partition]), *samples)
+    return all_ids.group_by("id").agg(since=all_ids.since.min())
 
 
 def _columns(contract: Contract, source: Source, day: date, landed: Landed, seen: Scan) -> tuple[Column, ...]:
-    """Every contract column, with what is in the sample as it would be published."""
+    """Every contract column, with the share of nulls and examples from the sample."""
     computed: dict[str, str] = {}
     for raw in landed.raw():
         computed |= mapping.computed_types(raw, day)
@@ -253,26 +265,26 @@ def _columns(contract: Contract, source: Source, day: date, landed: Landed, seen
 def _origins(
     contract: Contract, source: Source, pieces: Sequence[Piece], computed: Mapping[str, str]
 ) -> tuple[Column, ...]:
-    there = {name: kind for piece in pieces for name, kind in piece.own.items()}
+    source_types = {name: kind for piece in pieces for name, kind in piece.own.items()}
     columns = []
-    for name, filled in source.reads(contract).items():
-        wanted = column_types.kind(str(contract.schema.field(name).type))
-        if isinstance(filled, Constant):
-            column = Column(name, f"always {filled.value!r}", type(filled.value).__name__, wanted)
-        elif isinstance(filled, Expression):
-            found = column_types.kind(computed[name]) if name in computed else ""
-            column = Column(name, f"SQL {filled.sql}", found, wanted)
-        elif filled in there:
-            column = Column(name, f"column {filled}", column_types.kind(there[filled]), wanted)
+    for name, origin in source.reads(contract).items():
+        contract_type = column_types.kind(str(contract.schema.field(name).type))
+        if isinstance(origin, Constant):
+            column = Column(name, f"always {origin.value!r}", type(origin.value).__name__, contract_type)
+        elif isinstance(origin, Expression):
+            computed_type = column_types.kind(computed[name]) if name in computed else ""
+            column = Column(name, f"SQL {origin.sql}", computed_type, contract_type)
+        elif origin in source_types:
+            column = Column(name, f"column {origin}", column_types.kind(source_types[origin]), contract_type)
         else:
-            needed = ", needed" if name in contract.required else ""
-            column = Column(name, f"nothing (no column {filled}{needed})", "", wanted)
+            required = ", required" if name in contract.required else ""
+            column = Column(name, f"nothing (no column {origin}{required})", "", contract_type)
         columns.append(column)
     return tuple(columns)
 
 
 def _samples(contract: Contract, name: str, values: Sequence[object]) -> tuple[str, ...]:
-    """The first few different values, without contact data and not endless."""
+    """The first few different values, shortened, without contact data."""
     texts = (as_text(value) for value in values)
     different = list(islice(dict.fromkeys(text for text in texts if text), SAMPLES))
     if contract.name == contracts.CONTACTS.name and name in row_checks.CONTACT_COLUMNS:

@@ -1,15 +1,17 @@
-"""What stops a landing."""
+"""The errors that stop a landing."""
 
 
 def _in_a_line(message: str) -> str:
-    """The message without line breaks and control characters, which names of files and columns may hold."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in message)
+    """The message in one line. Names of files and columns may contain line breaks and control characters."""
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in message
+    )
 
 
 class SourceError(ValueError):
-    """A source cannot be read; the message says which, what was found and what is allowed.
+    """A source cannot be read. The message names the source, what was found and what is allowed.
 
-    report: the page that shows more of it, relative to the reports folder, if there is one.
+    report: the page with all results, relative to the reports folder; empty if there is none.
     """
 
     def __init__(self, message: str, report: str = "") -> None:
@@ -18,9 +20,9 @@ class SourceError(ValueError):
 
 
 class RefusedTableError(RuntimeError):
-    """A table rule failed; the message says which table, day and file, what was found and what is allowed.
+    """A table rule failed. The message names the table, day and file, what was found and what is allowed.
 
-    report: the page that shows all of it, relative to the reports folder.
+    report: the page with all results, relative to the reports folder; empty if there is none.
     """
 
     def __init__(self, message: str, report: str = "") -> None:

@@ -14,7 +14,7 @@ from perennial.foundation.engine.sql_expressions import columns_read, passes_on
 from perennial.foundation.settings import settings
 from perennial.ingestion import row_checks
 from perennial.ingestion.landing import Landing
-from perennial.ingestion.quarantine import Veil
+from perennial.ingestion.quarantine import RowMasker
 from perennial.ingestion.source_settings import Constant, CustomerIds, Expression, Source, Sources
 
 
@@ -29,7 +29,7 @@ class _Origin:
     is_computed: bool
 
 
-def veil(landing: Landing) -> Veil:
+def row_masker(landing: Landing) -> RowMasker:
     """What of refused rows nobody may read: contact data wherever it stands, and ids that are personal."""
     origins = list(_origins(landing.sources))
     ids = [origin for origin in origins if origin.column == "customer_id"]
@@ -39,7 +39,7 @@ def veil(landing: Landing) -> Veil:
     def is_whole(file: str) -> bool:
         return _is_whole(landing, origins, file)
 
-    return Veil(settings().key, _names(contacts_of), _names(ids), is_whole)
+    return RowMasker(settings().key, _names(contacts_of), _names(ids), is_whole)
 
 
 def lost(

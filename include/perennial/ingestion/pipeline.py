@@ -1,13 +1,12 @@
-"""What the DAGs `ingest` and `load_history` call: what landed in, checked tables and quarantine out.
+"""The steps of the DAGs `ingest`, `load_history`, `replay_quarantine` and `check_sources`.
 
-A stretch of days is judged whole before anything of it is published: if a table rule fails, every table stays
-as it was. Then the refused rows are written (those of all tables at once, for the table `quarantine` is
-replaced by day), then what the rules found, then the tables in the order in which they refer to each other,
-then the days are closed. Each write replaces the stretch, so a run that was killed anywhere is repaired by
-running it again.
+All days of a period are judged before anything is published: if a table rule fails, no table changes. Then
+the refused rows are written (of all tables at once, because the table `quarantine` is replaced by day), then
+the results of the rules, then the tables in the order in which they refer to each other. Then the days are
+closed. Each write replaces the period, so running a killed run again repairs it.
 
-Memory stays bounded: the engine scans the sources (and spills what it cannot hold), of each row only its
-place and its pattern are kept, and what is published or refused is streamed.
+Memory is bounded: the engine scans the sources and spills to disk, only the place and the pattern of each row
+are kept, and published and refused rows are streamed.
 """
 
 import logging
@@ -23,96 +22,102 @@ from perennial.foundation.ledger import open_ledger
 from perennial.foundation.settings import WhenNothingLanded, settings
 from perennial.ingestion import data_docs, mapping, sources
 from perennial.ingestion import quarantine_replay as replaying
-from perennial.ingestion.days import Stretch
+from perennial.ingestion.days import Period
 from perennial.ingestion.landing import open_landing
-from perennial.ingestion.screening import Desk, Screened, screen
+from perennial.ingestion.screening import Screened, Storage, screen
 from perennial.ingestion.sources import NO_DATABASES, Databases
 
 _LOG = logging.getLogger(__name__)
 Counts = dict[str, int | dict[str, int]]
-Account = dict[str, Counts | str]
-"""Table → what became of the rows; and `report`, the page that shows it."""
+Outcome = dict[str, Counts | str]
+"""Table → numbers of rows; and `report`, the page that shows them."""
 ALL_TABLES = "all"
 
 
-def ingest(day: str, databases: Databases = NO_DATABASES) -> Account:
-    """Take in one day and close it; for each table what became of the rows that landed.
+def ingest(day: str, databases: Databases = NO_DATABASES) -> Outcome:
+    """Ingest one day and close it.
 
     Raises:
         RefusedTableError: a table rule failed; nothing was published.
         SourceError: a source cannot be read; nothing was published.
     """
-    return _take_in(Stretch(date.fromisoformat(day), date.fromisoformat(day), history=False), databases)
+    return _ingest(Period(date.fromisoformat(day), date.fromisoformat(day), history=False), databases)
 
 
-def load_history(first_day: str, last_day: str, databases: Databases = NO_DATABASES) -> Account:
-    """Take in a stretch of past days at once and close them; declared history is known at its time.
+def load_history(first_day: str, last_day: str, databases: Databases = NO_DATABASES) -> Outcome:
+    """Ingest past days together and close them. Rows of sources with `history` are known from their own day.
 
     Raises:
         ValueError: the last day is before the first.
         RefusedTableError: a table rule failed; nothing was published.
         SourceError: a source cannot be read; nothing was published.
     """
-    return _take_in(_stretch(first_day, last_day, history=True), databases)
+    return _ingest(_stretch(first_day, last_day, history=True), databases)
 
 
-def replay(table: str, first_day: str, last_day: str, reason: str, day: str) -> Account:
-    """Judge refused rows of a table (or of `all`) again; publish those that pass, on the day they landed.
+def replay(table: str, first_day: str, last_day: str, reason: str, day: str) -> Outcome:
+    """Judge refused rows of a table (or of `all`) again. Rows that pass are published on their landing day.
 
     Raises:
         ValueError: the last day is before the first, or the table's rows cannot be replayed.
-        SourceError: it cannot be told how to read a row; of that table nothing was changed.
+        SourceError: today's settings cannot read a row; that table was not changed.
     """
-    stretch, desk = _stretch(first_day, last_day, history=False), Desk.at()
-    counts: Account = {}
+    period, storage = _stretch(first_day, last_day, history=False), Storage.from_settings()
+    counts: Outcome = {}
     for name in replaying.TABLES if table == ALL_TABLES else (table,):
-        counts[name] = replaying.replay(desk, name, stretch, reason.strip(), date.fromisoformat(day)).counts
-        _LOG.info("%s %s to %s: %s", name, stretch.first, stretch.last, counts[name])
-    return {**counts, "report": data_docs.keep_quarantine(settings().reports, desk.lake.read("quarantine"))}
+        counts[name] = replaying.replay(storage, name, period, reason.strip(), date.fromisoformat(day)).counts
+        _LOG.info("%s %s to %s: %s", name, period.first, period.last, counts[name])
+    return {
+        **counts,
+        "report": data_docs.write_quarantine_page(settings().reports, storage.lake.read("quarantine")),
+    }
 
 
-def check_sources(day: str, table: str, rows: int, databases: Databases = NO_DATABASES) -> Account:
-    """Try the sources of a table (or of `all`) on the first rows of a day; nothing is published.
+def check_sources(day: str, table: str, rows: int, databases: Databases = NO_DATABASES) -> Outcome:
+    """Dry run of the sources of a table (or of `all`) on the first rows of a day. Nothing is published.
 
     Raises:
-        SourceError: a source would stop the day, or nothing landed; its `report` shows everything.
+        SourceError: a source would stop the day, or nothing landed; `report` is the page with all results.
     """
-    # Great Expectations takes seconds to import: only when there is something to judge.
+    # Imported here because Great Expectations takes seconds to import.
     from perennial.ingestion import dry_run, dry_run_report
 
-    desk, on = Desk.at(databases), date.fromisoformat(day)
+    storage, landed_on = Storage.from_settings(databases), date.fromisoformat(day)
     tables = contracts.LANDED_TABLES if table == ALL_TABLES else (table,)
-    trials = dry_run.tried(desk, on, tables, rows)
+    trials = dry_run.try_sources(storage, landed_on, tables, rows)
     _LOG.info("%s", dry_run_report.text(trials))
-    report = dry_run_report.keep(settings().reports, on, trials)
-    dry_run.check(trials, desk.landing, tables, on, report)
+    report = dry_run_report.write_page(settings().reports, landed_on, trials)
+    dry_run.check(trials, storage.landing, tables, landed_on, report)
     return {"report": report}
 
 
 def connections() -> tuple[str, ...]:
-    """The ids of the Airflow connections that the sources ask."""
+    """The ids of the Airflow connections that the sources use."""
     return open_landing().sources.connections
 
 
 def has_landed(day: date) -> bool:
-    """Whether there is anything to take in for the day; a database is asked only when the day is taken in."""
+    """Whether there is anything to ingest for the day. Databases always count: they are not queried here."""
     landing = open_landing()
     return bool(landing.sources.connections) or landing.has_files(day) or _is_named_in_rows(day)
 
 
 def is_skipped(day: date) -> bool:
-    """Whether nothing landed on the day and the shop does not wait for such days."""
+    """Whether nothing landed on the day and the shop skips such days."""
     return settings().when_nothing_landed is WhenNothingLanded.SKIP and not has_landed(day)
 
 
 def unclosed_before(day: date) -> list[date]:
-    """The days before `day` whose landing files name them and that are not closed, earliest first."""
+    """The days before `day` that landing files name and that are not closed, earliest first."""
     earlier = {landed for landed in open_landing().named_days() if landed < day}
     return sorted(earlier - open_ledger().closed_days())
 
 
 def waits_for(day: date) -> date | None:
-    """The first earlier day with files that is not closed, or the day itself while nothing landed on it."""
+    """The day that `day` waits for: the first earlier unclosed day with files, or itself if nothing landed.
+
+    None: it need not wait.
+    """
     unclosed = unclosed_before(day)
     if unclosed:
         return unclosed[0]
@@ -120,7 +125,7 @@ def waits_for(day: date) -> date | None:
 
 
 def still_missing(day: date) -> date | None:
-    """As `waits_for`, by the names of files alone: cheap. None too where only rows could tell."""
+    """As `waits_for`, but cheap: only by the names of files. Also None where only rows could tell."""
     unclosed = unclosed_before(day)
     if unclosed:
         return unclosed[0]
@@ -130,13 +135,13 @@ def still_missing(day: date) -> date | None:
 
 
 def looked_for(day: date) -> list[str]:
-    """Every place where a file of the day might lie."""
+    """Every place where a file of the day may be."""
     landing = open_landing()
     return [place for table in contracts.LANDED_TABLES for place in landing.places(table, day)]
 
 
 def _is_named_in_rows(day: date) -> bool:
-    """Whether rows name the day that lie in a file of many days."""
+    """Whether a file of many days has rows of the day."""
     landing = open_landing()
     for table in {file.table for file in landing.undated()}:
         with sources.read(landing, table, day, day, NO_DATABASES) as landed:
@@ -145,67 +150,72 @@ def _is_named_in_rows(day: date) -> bool:
     return False
 
 
-def _stretch(first_day: str, last_day: str, *, history: bool) -> Stretch:
+def _stretch(first_day: str, last_day: str, *, history: bool) -> Period:
     first, last = date.fromisoformat(first_day), date.fromisoformat(last_day)
     if last < first:
         raise ValueError(
-            f"found the days {first} to {last}; allowed is a last day that is not before the first"
+            f"found the days {first} to {last}; allowed is a last day that is not before the first day"
         )
-    return Stretch(first, last, history)
+    return Period(first, last, history)
 
 
-def _take_in(stretch: Stretch, databases: Databases) -> Account:
-    desk = Desk.at(databases)
+def _ingest(period: Period, databases: Databases) -> Outcome:
+    storage = Storage.from_settings(databases)
     screened: dict[str, Screened] = {}
-    with ExitStack() as held:
+    with ExitStack() as stack:
         for table in contracts.LANDED_TABLES:
-            screened[table] = screen(desk, table, stretch, screened, held)
-            if screened[table].sentences:
-                _stop(screened[table].sentences, _record(desk, stretch, screened))
-        report = _publish(desk, stretch, screened, held)
-    open_ledger().close(stretch.days(), announced_with=stretch.last)
+            screened[table] = screen(storage, table, period, screened, stack)
+            if screened[table].problems:
+                _stop(screened[table].problems, _record(storage, period, screened))
+        report = _publish(storage, period, screened, stack)
+    open_ledger().close(period.days(), announced_with=period.last)
     return {**{table: {**each.counts} for table, each in screened.items()}, "report": report}
 
 
-def _publish(desk: Desk, stretch: Stretch, screened: dict[str, Screened], held: ExitStack) -> str:
-    """Write everything; the page that shows what the rules found.
+def _publish(storage: Storage, period: Period, screened: dict[str, Screened], stack: ExitStack) -> str:
+    """Write everything in the order that the module docstring explains.
 
-    Every write replaces the stretch; in this order a run that was killed is repaired by the next.
+    Returns:
+        The page with the results of the rules, relative to the reports folder.
     """
-    file = held.enter_context(sources.staging()) / "quarantine.parquet"
+    file = stack.enter_context(sources.staging()) / "quarantine.parquet"
     with pq.ParquetWriter(file, contracts.QUARANTINE.schema) as writer:
-        for batch in _refusals(desk, screened):
+        for batch in _refusals(storage, screened):
             writer.write_batch(batch)
-    desk.lake.replace("quarantine", engine.files([str(file)]), stretch.first, stretch.last)
-    report = _record(desk, stretch, screened)
+    storage.lake.replace("quarantine", engine.files([str(file)]), period.first, period.last)
+    report = _record(storage, period, screened)
     for table, each in screened.items():
-        home = desk.home(table)
-        if each.landed or any(stretch.first <= day <= stretch.last for day in home.days(table)):
-            home.replace(table, each.accepted, stretch.first, stretch.last)
-        _LOG.info("%s %s to %s: %s", table, stretch.first, stretch.last, each.counts)
+        lake = storage.lake_of(table)
+        if each.landed or any(period.first <= day <= period.last for day in lake.days(table)):
+            lake.replace(table, each.accepted, period.first, period.last)
+        _LOG.info("%s %s to %s: %s", table, period.first, period.last, each.counts)
     return report
 
 
-def _refusals(desk: Desk, screened: dict[str, Screened]) -> Iterator[pa.RecordBatch]:
+def _refusals(storage: Storage, screened: dict[str, Screened]) -> Iterator[pa.RecordBatch]:
     for each in screened.values():
         if each.refused:
-            yield from each.refusals.batches(desk.veil)
+            yield from each.refusals.batches(storage.masker)
 
 
-def _record(desk: Desk, stretch: Stretch, screened: dict[str, Screened]) -> str:
-    """Keep what the rules found, also where it stops the tables; the page that shows it."""
-    rows = [row for each in screened.values() for row in each.found()]
+def _record(storage: Storage, period: Period, screened: dict[str, Screened]) -> str:
+    """Store the results of the rules, also if they stop the tables.
+
+    Returns:
+        The page with the results, relative to the reports folder; empty if nothing was judged.
+    """
+    rows = [row for each in screened.values() for row in each.validations()]
     table = pa.Table.from_pylist(rows, contracts.VALIDATIONS.schema)
-    desk.lake.replace("validations", table, stretch.first, stretch.last)
-    data_docs.keep_quarantine(settings().reports, desk.lake.read("quarantine"))
+    storage.lake.replace("validations", table, period.first, period.last)
+    data_docs.write_quarantine_page(settings().reports, storage.lake.read("quarantine"))
     results = {name: list(each.results.values()) for name, each in screened.items() if each.results}
     if not results:
         return ""
-    stopped = [name for name, each in screened.items() if each.sentences]
-    return data_docs.keep(settings().reports, results, stretch.first, stretch.last, stopped)
+    stopped = [name for name, each in screened.items() if each.problems]
+    return data_docs.write_pages(settings().reports, results, period.first, period.last, stopped)
 
 
-def _stop(sentences: Sequence[str], report: str) -> None:
+def _stop(problems: Sequence[str], report: str) -> None:
     from perennial.ingestion import validation
 
-    validation.check(sentences, report)
+    validation.check(problems, report)

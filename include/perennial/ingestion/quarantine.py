@@ -1,6 +1,6 @@
-"""Refused rows, as the table `quarantine` keeps them: as they came, with every reason, file and line.
+"""Refused rows as rows of the table `quarantine`: as they came, with all reasons, file and line.
 
-Contact data in them is hidden behind pseudonyms, as it would be in the table they were meant for.
+Pseudonyms replace the contact data in them, as in the table that they were meant for.
 """
 
 import json
@@ -17,44 +17,52 @@ from perennial.foundation import contracts, masking
 from perennial.foundation.engine.sql_expressions import columns_of
 from perennial.ingestion.source_settings import Constant, Expression
 
-Filled = Mapping[str, str | Constant | Expression]
+FilledBy = Mapping[str, str | Constant | Expression]
 """Contract column → what fills it."""
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a row is refused: a code to count by, the column, a sentence with a place for what was found."""
+    """Why a row is refused.
+
+    code: what refusals are counted by, such as `quantity out of range`.
+    column: the contract column.
+    sentence: the explanation; `{found}` in it stands for the value.
+    """
 
     code: str
     column: str
     sentence: str
 
-    def of(self, found: object) -> str:
-        """`occurred_at unreadable: 'abc' is no point in time`; what stands before the colon is the code."""
-        said = repr(found) if isinstance(found, str) else str(found)
-        return f"{self.code}: {self.sentence.replace('{found}', said)}"
+    def text(self, value: object) -> str:
+        """The code and the sentence: `occurred_at unreadable: 'abc' is no point in time`."""
+        shown = repr(value) if isinstance(value, str) else str(value)
+        return f"{self.code}: {self.sentence.replace('{found}', shown)}"
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A refused row: where it stood, what it said (by the file's own column names), and why."""
+    """A refused row: its place, its values by the file's own columns, and the reasons.
+
+    filled_by: contract column → what fills it.
+    """
 
     day: date
     file: str
     line: int
     row: Mapping[str, Any]
     reasons: Sequence[Reason]
-    filled: Filled = field(default_factory=dict)
+    filled_by: FilledBy = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Veil:
-    """What of a refused row nobody may read.
+class RowMasker:
+    """Hides contact data and personal ids in refused rows.
 
     Args:
-        key: makes the pseudonyms.
-        contacts: columns of files that hold contact data, well-formed or not; in any case of letters.
-        ids: columns of files that hold customer ids, where these are personal.
+        key: the key of the pseudonyms; None if the shop has none.
+        contacts: source columns that hold contact data, well-formed or not.
+        ids: source columns that hold customer ids, if these are personal.
         whole_files: whether all columns of the file with this name may hold contact data.
     """
 
@@ -63,8 +71,8 @@ class Veil:
     ids: Collection[str] = ()
     whole_files: Callable[[str], bool] = lambda file: False
 
-    def over(self, row: Mapping[str, Any], file: str = "") -> dict[str, Any]:
-        """The row without its empty places and without contact data."""
+    def masked(self, row: Mapping[str, Any], file: str = "") -> dict[str, Any]:
+        """The row without nulls and without contact data."""
         is_whole = self.whole_files(file)
         return {
             masking.masked(name, self.key): self._hidden(value, is_whole or name.casefold() in self._names)
@@ -94,14 +102,14 @@ class Veil:
         return masking.masked(str(value), self.key) if isinstance(value, bytes) else _plain(value)
 
 
-def set_aside(table: str, refusals: Iterable[Refusal], veil: Veil) -> pa.RecordBatch:
-    """Rows of the table `quarantine`."""
-    rows = [_as_row(table, refusal, veil) for refusal in refusals]
+def to_rows(table: str, refusals: Iterable[Refusal], masker: RowMasker) -> pa.RecordBatch:
+    """The refused rows as rows of the table `quarantine`."""
+    rows = [_as_row(table, refusal, masker) for refusal in refusals]
     return pa.RecordBatch.from_pylist(rows, contracts.QUARANTINE.schema)
 
 
-def _as_row(table: str, refusal: Refusal, veil: Veil) -> dict[str, Any]:
-    row = veil.over(refusal.row, refusal.file)
+def _as_row(table: str, refusal: Refusal, masker: RowMasker) -> dict[str, Any]:
+    row = masker.masked(refusal.row, refusal.file)
     return {
         "table": table,
         "landed_on": refusal.day,
@@ -109,21 +117,21 @@ def _as_row(table: str, refusal: Refusal, veil: Veil) -> dict[str, Any]:
         "line": refusal.line,
         "row": json.dumps(row, ensure_ascii=False, default=str),
         "reasons": [
-            masking.masked(reason.of(_found(row, refusal.filled, reason.column)), veil.key)
+            masking.masked(reason.text(_value(row, refusal.filled_by, reason.column)), masker.key)
             for reason in refusal.reasons
         ],
         "replayed_on": None,
     }
 
 
-def _found(row: Mapping[str, Any], filled: Filled, column: str) -> object:
-    """What the row says where the contract's column comes from."""
-    source = filled.get(column, column)
-    if isinstance(source, Constant):
-        return source.value
-    if isinstance(source, Expression):
-        return ", ".join(f"{name}={_short(row.get(name))!r}" for name in columns_of(source.sql))
-    return _short(row.get(source))
+def _value(row: Mapping[str, Any], filled_by: FilledBy, column: str) -> object:
+    """The row's value for a contract column; for an expression, the values that it reads, as text."""
+    origin = filled_by.get(column, column)
+    if isinstance(origin, Constant):
+        return origin.value
+    if isinstance(origin, Expression):
+        return ", ".join(f"{name}={_short(row.get(name))!r}" for name in columns_of(origin.sql))
+    return _short(row.get(origin))
 
 
 def _short(value: object) -> object:

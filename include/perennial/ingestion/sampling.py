@@ -1,4 +1,4 @@
-"""The first rows of a source, for a trial: of a big file no more is read than they take."""
+"""The first rows of a source, for a dry run. Of a large file, only these rows are read."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -15,13 +15,13 @@ from perennial.ingestion import reading
 from perennial.ingestion.landing import Landing, LandingFile
 from perennial.ingestion.reading import BROKEN
 from perennial.ingestion.source_settings import LINE, Format, Source
-from perennial.ingestion.sources import Databases, Piece, url_of
+from perennial.ingestion.sources import Databases, Piece, database_url
 
 
 def sample(
     landing: Landing, databases: Databases, table: str, name: str, day: date, rows: int, folder: Path
 ) -> Iterator[Piece]:
-    """The source's first rows of a day, as pieces; as many files are opened as it takes to have so many.
+    """The source's first `rows` rows of a day, as pieces. No more files are opened than are needed.
 
     Raises:
         SourceError: the source is broken.
@@ -29,7 +29,9 @@ def sample(
     source = landing.sources.of(table).sources[name]
     if source.database is not None:
         target = folder / f"{table}-{name}.parquet"
-        columns = reading.ask(url_of(name, source.database, databases), source.database, day, target, rows)
+        columns = reading.ask(
+            database_url(name, source.database, databases), source.database, day, target, rows
+        )
         landed_on = day if source.day is None else None
         yield _piece(name, source, f"{source.database.connection}/{name}", landed_on, target, columns)
         return
@@ -42,12 +44,12 @@ def sample(
 
 
 def _first_rows(file: LandingFile, rows: int, place: Path) -> Piece:
-    """A piece of the file's first rows, read as the file itself would be."""
+    """A piece with the file's first rows, read like the whole file."""
     part, target = place.with_suffix(".part"), place.with_suffix(".parquet")
     if file.format is Format.PARQUET:
         columns = reading.columns_of(file)
-        with file.filesystem.open_input_file(file.path) as opened:
-            parquet = pq.ParquetFile(opened)
+        with file.filesystem.open_input_file(file.path) as stream:
+            parquet = pq.ParquetFile(stream)
             batches = list(islice(parquet.iter_batches(batch_size=rows), 1))
             pq.write_table(pa.Table.from_batches(batches, parquet.schema_arrow), target)
         return Piece(file.source_name, file.source, file.name, file.day, str(target), columns, _rows(target))
@@ -62,17 +64,17 @@ def _first_rows(file: LandingFile, rows: int, place: Path) -> Piece:
 
 
 def _lines(lines: Iterator[str], file: LandingFile, rows: int) -> list[str]:
-    """The lines that hold the first rows, and of CSV the header; a row may go over several lines."""
+    """The lines of the first rows and, of CSV, of the header. A row may have several lines."""
     taken: list[str] = []
 
-    def noted() -> Iterator[str]:
+    def recorded() -> Iterator[str]:
         for line in lines:
             taken.append(line)
             yield line
 
     if file.format is Format.JSON_LINES:
-        return list(islice(noted(), rows))
-    reader = csv.reader(noted(), delimiter=file.source.delimiter, quotechar=file.source.quote)
+        return list(islice(recorded(), rows))
+    reader = csv.reader(recorded(), delimiter=file.source.delimiter, quotechar=file.source.quote)
     for _ in islice((row for row in reader if row), rows + 1):
         pass
     return taken

@@ -1,8 +1,7 @@
-"""The rows of a table's sources, by the sources' own column names, each with the place it came from.
+"""The rows of a table's sources, in the sources' own columns, each with its file and line.
 
-Files that the engine can open itself (Parquet on its own disks) are read where they lie. Everything else
-(text, files elsewhere, answers of databases) is first written as Parquet in the staging folder, a batch at a
-time.
+The engine reads local Parquet files directly. Everything else (text, files on other servers, results of
+queries) is first written as Parquet to the staging folder, in batches.
 """
 
 import os
@@ -24,7 +23,7 @@ from perennial.foundation import engine
 from perennial.foundation.settings import settings
 from perennial.foundation.staging import is_made
 from perennial.ingestion import reading
-from perennial.ingestion.days import Stretch
+from perennial.ingestion.days import Period
 from perennial.ingestion.errors import SourceError
 from perennial.ingestion.landing import Landing, LandingFile
 from perennial.ingestion.reading import BROKEN
@@ -39,7 +38,13 @@ NO_DATABASES: Databases = {}
 
 @dataclass(frozen=True)
 class Piece:
-    """One file, or one answer of a database (`asked`), as the engine can open it."""
+    """One file, or one result of a query, as a Parquet file that the engine can open.
+
+    day: the day in the path; None where the rows name their own day.
+    columns: column → type.
+    rows: number of rows.
+    is_query_result: whether it comes from a database.
+    """
 
     source_name: str
     source: Source
@@ -48,24 +53,24 @@ class Piece:
     path: str
     columns: Mapping[str, str]
     rows: int
-    asked: bool = False
+    is_query_result: bool = False
 
     @property
     def staged(self) -> bool:
-        """Whether it was written by `reading`: all text, with line numbers of its own."""
+        """Whether `reading` wrote it: all columns are text, and it has line numbers."""
         return LINE in self.columns
 
     @property
     def own(self) -> dict[str, str]:
-        """The file's own columns, without those that staging adds."""
+        """The source's own columns, without those that staging adds."""
         return {name: kind for name, kind in self.columns.items() if name not in (LINE, BROKEN)}
 
 
 @dataclass(frozen=True)
 class Raw:
-    """Rows of one source whose files have the same columns.
+    """Rows of one source from files with the same columns.
 
-    `rows` has these `columns` and `_at`, `_day`, `_file`, `_line`, `_broken`.
+    `rows` has the source's `columns` and `_at`, `_day`, `_file`, `_line`, `_broken`.
     """
 
     name: str
@@ -77,28 +82,28 @@ class Raw:
 
 @dataclass(frozen=True)
 class Landed:
-    """What landed for one table."""
+    """Everything that landed for one table."""
 
     pieces: tuple[Piece, ...]
 
     def raw(self, only: Sequence[int] | None = None) -> list[Raw]:
         """The rows; with `only`, those of the pieces with these numbers."""
-        wanted = range(len(self.pieces)) if only is None else only
+        selected = range(len(self.pieces)) if only is None else only
         alike: dict[tuple[str, bool, tuple[tuple[str, str], ...]], list[int]] = {}
-        for number in wanted:
+        for number in selected:
             piece = self.pieces[number]
             key = (piece.source_name, piece.staged, tuple(piece.columns.items()))
             alike.setdefault(key, []).append(number)
         return [self._together(numbers) for numbers in alike.values()]
 
     def place(self, at: int) -> tuple[Piece, int]:
-        """The piece and line (from 1, a header not counted) that `_at` stands for."""
+        """The piece and the line (from 1, without the header) that `_at` encodes."""
         return self.pieces[at // _LINES], at % _LINES
 
     def chunks(self, rows: int) -> list[list[int]]:
-        """The numbers of the pieces, in chunks of whole days with about so many rows; at least one chunk.
+        """The numbers of the pieces, in chunks of whole days with about `rows` rows; at least one chunk.
 
-        What an expression over many rows sees is for no chunk to decide: then there is but one.
+        There is only one chunk if a window function needs all rows, or if rows name their own day.
         """
         if any(piece.day is None or piece.source.looks_at_other_rows for piece in self.pieces):
             return [list(range(len(self.pieces)))]
@@ -108,17 +113,17 @@ class Landed:
         chunks: list[list[int]] = [[]]
         size = 0
         for numbers in by_day.values():
-            more = sum(self.pieces[number].rows for number in numbers)
-            if chunks[-1] and size + more > rows:
+            rows_of_day = sum(self.pieces[number].rows for number in numbers)
+            if chunks[-1] and size + rows_of_day > rows:
                 chunks.append([])
                 size = 0
             chunks[-1] += numbers
-            size += more
+            size += rows_of_day
         return chunks
 
     @staticmethod
     def number(at: ir.IntegerValue) -> ir.IntegerValue:
-        """The number of the piece that `_at` lies in."""
+        """The number of the piece that `_at` encodes."""
         return (at // _LINES).cast("int64")
 
     def _together(self, numbers: Sequence[int]) -> Raw:
@@ -148,31 +153,31 @@ class Landed:
 
 @contextmanager
 def read(landing: Landing, table: str, first: date, last: date, databases: Databases) -> Iterator[Landed]:
-    """What landed for the table on these days; what is staged for it lasts as long as the block.
+    """What landed for the table on these days. Its staged files are removed at the end of the block.
 
     Raises:
         SourceError: a source is broken.
     """
     with staging() as folder:
-        found = landing.files(table, first, last)
-        files = [_piece(file, folder / f"{number}.parquet") for number, file in enumerate(found)]
-        answers: list[Piece] = []
+        landing_files = landing.files(table, first, last)
+        files = [_piece(file, folder / f"{number}.parquet") for number, file in enumerate(landing_files)]
+        results: list[Piece] = []
         for name, source in landing.sources.of(table).sources.items():
             if source.database is not None:
-                answers += _answers(name, source, databases, first, last, folder)
-        yield Landed((*files, *answers))
+                results += _query_results(name, source, databases, first, last, folder)
+        yield Landed((*files, *results))
 
 
 @contextmanager
 def staging() -> Iterator[Path]:
-    """A folder that nobody else may read, for as long as the block runs; of a killed run, until the next."""
+    """A folder that only this user may read; it is removed at the end, or after a kill by the next run."""
     root = settings().staging.resolve()
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     _sweep(root)
     number, name = mkstemp(suffix=_LOCK, dir=root)
     lock = Path(name)
-    with os.fdopen(number) as held:
-        flock(held, LOCK_EX)
+    with os.fdopen(number) as lock_file:
+        flock(lock_file, LOCK_EX)
         folder = lock.with_suffix("")
         folder.mkdir(mode=0o700)
         try:
@@ -183,10 +188,10 @@ def staging() -> Iterator[Path]:
 
 
 def _sweep(root: Path) -> None:
-    """Remove the folders of runs that were killed: nobody holds their locks any more."""
+    """Remove the folders of killed runs: no process holds their locks."""
     for lock in (path for path in root.glob(f"*{_LOCK}") if is_made(path.name)):
-        with suppress(OSError), lock.open() as held:
-            flock(held, LOCK_EX | LOCK_NB)
+        with suppress(OSError), lock.open() as lock_file:
+            flock(lock_file, LOCK_EX | LOCK_NB)
             shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
             lock.unlink(missing_ok=True)
 
@@ -205,30 +210,32 @@ def _piece(file: LandingFile, target: Path) -> Piece:
     return Piece(file.source_name, file.source, file.name, file.day, path, columns, rows)
 
 
-def url_of(source_name: str, query: Query, databases: Databases) -> str:
-    """Where the database is that a source asks.
+def database_url(source_name: str, query: Query, databases: Databases) -> str:
+    """The URL of the source's database.
 
     Raises:
-        SourceError: nobody has said.
+        SourceError: the connection's URL was not given.
     """
     if query.connection not in databases:
         raise SourceError(
-            f"sources.{source_name}: no Airflow connection {query.connection!r} was handed over"
+            f"sources.{source_name}: found no URL for the Airflow connection {query.connection!r}"
         )
     return databases[query.connection]
 
 
-def _answers(
+def _query_results(
     name: str, source: Source, databases: Databases, first: date, last: date, folder: Path
 ) -> Iterator[Piece]:
-    """One answer for each day where the query names it, else one for all."""
+    """One result for each day if the query contains `{day}`, else one for all days."""
     query = source.database
     assert query is not None
-    url = url_of(name, query, databases)
-    days = list(Stretch(first, last, history=False).days()) if query.names_its_day else [None]
+    url = database_url(name, query, databases)
+    days = list(Period(first, last, history=False).days()) if query.names_its_day else [None]
     for day in days:
         target = folder / f"{name}-{day}.parquet"
         columns = reading.ask(url, query, day or last, target)
         rows = pq.read_metadata(target).num_rows
-        kinds = {**dict.fromkeys(columns, "string"), LINE: "int64", BROKEN: "string"}
-        yield Piece(name, source, f"{query.connection}/{name}", day, str(target), kinds, rows, asked=True)
+        types = {**dict.fromkeys(columns, "string"), LINE: "int64", BROKEN: "string"}
+        yield Piece(
+            name, source, f"{query.connection}/{name}", day, str(target), types, rows, is_query_result=True
+        )

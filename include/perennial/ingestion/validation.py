@@ -1,10 +1,10 @@
-"""Great Expectations judges: frames and suites in, verdicts out.
+"""Evaluates the suites with Great Expectations: frames in, verdicts out.
 
-A verdict says what broke, in sentences; whoever publishes stops on them (`check`). It also carries the
-library's own result, for `data_docs` to keep and show.
+A verdict lists its problems as messages; `check` stops the landing if there are any. It also has the
+library's own result, which `data_docs` stores and shows.
 
-Import this module when there is something to judge: the library takes seconds. It runs in memory; nothing is
-written by it and nothing is sent.
+Import this module only when it is needed: the library takes seconds to import. It runs in memory; it writes
+nothing and sends nothing.
 """
 
 import logging
@@ -32,17 +32,17 @@ from perennial.ingestion.errors import RefusedTableError
 from perennial.ingestion.quarantine import Reason
 from perennial.ingestion.source_settings import Rules, Source
 
-_NAMED = 3
-_NAMED_DAYS = 10
-_NAMED_COLUMNS, _NAMED_LETTERS = 20, 80
+_SHOWN = 3
+_SHOWN_DAYS = 10
+_SHOWN_COLUMNS, _SHOWN_CHARACTERS = 20, 80
 
 
 @dataclass(frozen=True)
 class RowVerdict:
-    """What the row rules say of the patterns.
+    """The result of the row rules.
 
-    reasons: pattern → why rows that look like it are refused, in the suite's order.
-    result: the library's, its counts in rows.
+    reasons: pattern → why rows of this pattern are refused, in the suite's order.
+    result: the library's result, with counts in rows.
     """
 
     reasons: Mapping[int, tuple[Reason, ...]]
@@ -51,25 +51,26 @@ class RowVerdict:
 
 @dataclass(frozen=True)
 class ColumnVerdict:
-    """What the column rules say of the files of one source.
+    """The result of the column rules for the files of one source.
 
-    sentences: what stops the table; empty if nothing does.
-    new: file → the columns that it brings and nothing is made of.
+    problems: messages; if there are any, the table stops.
+    new: file → its columns that are not used.
+    result: the library's result.
     """
 
-    sentences: tuple[str, ...]
+    problems: tuple[str, ...]
     new: Mapping[str, tuple[str, ...]]
     result: Result
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a landing rule found on a day; `least` and `most` are what it allows, in the unit of `found`."""
+class Measurement:
+    """The value that a landing rule checked on a day; `least` and `most` are its limits, in the same unit."""
 
     day: date
     rule: str
     column: str
-    found: float
+    value: float
     least: float | None
     most: float | None
     broken: bool
@@ -77,52 +78,52 @@ class Measured:
 
 @dataclass(frozen=True)
 class LandingVerdict:
-    """What the landing rules say of each day.
+    """The result of the landing rules.
 
-    measured: one for each day and rule that could be judged.
-    sentences: what stops the table; broken rules of accepted days are not among them.
+    measured: one measurement for each day and rule that could be evaluated.
+    problems: messages; if there are any, the table stops. Broken rules of accepted days are not among them.
+    result: the library's result.
     """
 
-    measured: tuple[Measured, ...]
-    sentences: tuple[str, ...]
+    measured: tuple[Measurement, ...]
+    problems: tuple[str, ...]
     result: Result
 
 
 def judge_rows(frame: pd.DataFrame, contract: Contract) -> RowVerdict:
-    """Judge patterns: rows that look alike to the suite, each of them once.
+    """Evaluate the row rules once for each pattern.
 
     Args:
-        frame: the columns of `facts.judged`; `pattern`, the number that the answer names the row by; and
-            `rows`, how many rows of the landing look like it.
-        contract: the table's.
+        frame: one row a pattern, as `row_checks.decoded` makes it, and `rows`, the number of landed rows that
+            have the pattern.
+        contract: the table's contract.
     """
     judged = frame.reset_index(drop=True)
     result = _validated(judged, suites.row_suite(contract), "pattern")
-    weight = dict(zip(judged["pattern"], judged["rows"], strict=True))
+    rows = dict(zip(judged["pattern"], judged["rows"], strict=True))
     reasons: dict[int, list[Reason]] = {}
     for each in result.results:
         meta = _meta(each)
         refused = [int(row["pattern"]) for row in each.result.get("unexpected_index_list") or ()]
         for pattern in refused:
             reasons.setdefault(pattern, []).append(Reason(meta["code"], meta["column"], meta["sentence"]))
-        each.result = _counted(each, judged, sum(int(weight[pattern]) for pattern in refused))
-    return RowVerdict({pattern: tuple(found) for pattern, found in reasons.items()}, result)
+        each.result = _counted(each, judged, sum(int(rows[pattern]) for pattern in refused))
+    return RowVerdict({pattern: tuple(of_pattern) for pattern, of_pattern in reasons.items()}, result)
 
 
 def judge_columns(
     headers: Mapping[str, Mapping[str, str]], contract: Contract, source: Source, name: str
 ) -> ColumnVerdict:
-    """Files must bring the needed columns, in a type that can become the contract's; new ones are named.
+    """Check that files have the required columns, in a type that can be converted; list the unused columns.
 
     Args:
-        headers: file name → its columns → their types (Arrow's names, or Ibis's); `TEXT_ONLY` for a file
-            that has no types.
-        contract: the table's.
-        source: the source that the files belong to.
-        name: its name in `sources.yaml`.
+        headers: file name → column → type (as Arrow or Ibis call it); `TEXT_ONLY` for files without types.
+        contract: the table's contract.
+        source: the source of the files.
+        name: the source's name in `sources.yaml`.
     """
     required, used = source.required(contract), source.used(contract)
-    allowed = column_types.allowed(contract, source)
+    allowed = column_types.allowed_kinds(contract, source)
     rows = [
         {
             "place": f"{file}: {_shown(column)}",
@@ -138,84 +139,88 @@ def judge_columns(
         for column in dict.fromkeys([*used, *columns])
     ]
     result = _validated(pd.DataFrame(rows), suites.column_suite(contract.name, required), "place")
-    sentences = [
-        f"{contract.name}: {row['file']} (source {name}): column {row['column']} {said}"
+    problems = [
+        f"{contract.name}: {row['file']} (source {name}): column {row['column']} {fault}"
         for row in rows
-        if (said := _about_column(row, headers[str(row["file"])], required, allowed))
+        if (fault := _column_fault(row, headers[str(row["file"])], required, allowed))
     ]
     new: dict[str, tuple[str, ...]] = {}
     for file, columns in headers.items():
-        if others := sorted(_shown(column) for column in columns if column not in used):
-            new[file] = tuple(others)
-    _say(result, suites.IS_USED, [f"{file}: {', '.join(others)}" for file, others in new.items()])
-    _say(result, suites.IS_THERE, sentences)
-    return ColumnVerdict(tuple(sentences), new, result)
+        if unused := sorted(_shown(column) for column in columns if column not in used):
+            new[file] = tuple(unused)
+    _describe_files(result, suites.IS_USED, [f"{file}: {', '.join(unused)}" for file, unused in new.items()])
+    _describe_files(result, suites.IS_THERE, problems)
+    return ColumnVerdict(tuple(problems), new, result)
 
 
 def judge_landings(frame: pd.DataFrame, table: str, rules: Rules) -> LandingVerdict:
-    """Judge each day's landing as a whole.
+    """Evaluate the landing rules for each day.
 
     Args:
-        frame: one row a day: `day`, `landed`, `left_out`, `refused` (rows), `share` (refused ÷ landed),
-            `usual` (rows, as `usual` computes them), `times` (landed ÷ usual), `age_days` (from the newest
-            row's day to the landing's), `null_<column>` for each column of `rules.nulls`, `drift_<column>`
-            for each of `rules.drift` (as `stability` computes it), `files` and `reasons` (texts for the
-            message). NaN: not judged.
-        table: its name.
-        rules: the thresholds.
+        frame: one row a day. `day`; `landed`, `left_out`, `refused` (rows); `share` (refused ÷ landed);
+            `usual` (rows, see `usual_rows`); `times` (landed ÷ usual); `age_days` (from the day of the newest
+            row to the landing); `null_<column>` for each column of `rules.nulls`; `drift_<column>` for each
+            of `rules.drift` (see `stability_index`); `files` and `reasons` (texts for the message). NaN: not
+            evaluated.
+        table: the table's name.
+        rules: the table's landing rules.
     """
     result = _validated(frame, suites.landing_suite(table, rules), "day")
     days = [{str(name): value for name, value in day.items()} for day in frame.to_dict("records")]
-    measured, sentences = [], []
+    measured, problems = [], []
     for each in result.results:
         meta = _meta(each)
         broken = {row["day"] for row in each.result.get("unexpected_index_list") or ()}
         least, most, column = meta["least"], meta["most"], meta["column"]
         for day in days:
-            on, found = day["day"], float(day[column])
-            if math.isnan(found):
+            on, value = day["day"], float(day[column])
+            if math.isnan(value):
                 continue
-            measured.append(Measured(on, meta["rule"], column, found, least, most, on in broken))
+            measured.append(Measurement(on, meta["rule"], column, value, least, most, on in broken))
             if on in broken and on not in rules.accepted_days:
                 allowed = {"least": least, "most": most, **_in_rows(day, least, most)}
-                said = meta["sentence"].format(**day, **allowed, found=found)
-                sentences.append(f"{table}: {on}: {said} ({day['files']}{day['reasons']})")
-        _tell(each, days, broken)
-    return LandingVerdict(tuple(measured), tuple(sorted(sentences)), result)
+                message = meta["sentence"].format(**day, **allowed, found=value)
+                problems.append(f"{table}: {on}: {message} ({day['files']}{day['reasons']})")
+        _describe_days(each, days, broken)
+    return LandingVerdict(tuple(measured), tuple(sorted(problems)), result)
 
 
-def check(sentences: Sequence[str], report: str = "") -> None:
-    """Stop if any table rule failed.
+def check(problems: Sequence[str], report: str = "") -> None:
+    """Stop the landing if there is any problem.
 
     Args:
-        sentences: of all verdicts.
-        report: the page that shows the results, relative to the reports folder; empty if there is none.
+        problems: the messages of all verdicts.
+        report: the page with the results, relative to the reports folder; empty if there is none.
 
     Raises:
-        RefusedTableError: with the first few of the sentences.
+        RefusedTableError: there is a problem; the message has the first three.
     """
-    if sentences:
-        more = len(sentences) - _NAMED
-        said = "; ".join(sentences[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
+    if problems:
+        more = len(problems) - _SHOWN
+        message = "; ".join(problems[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
         raise RefusedTableError(
-            f"{said}. Nothing was published. All results: {report} in the reports", report
+            f"{message}. Nothing was published. All results: {report} in the reports", report
         )
 
 
-def usual(counts: Mapping[date, int], day: date, weeks: int, known: int) -> float:
-    """The median rows of the same weekday in the weeks before; NaN if fewer than `known` have rows."""
+def usual_rows(counts: Mapping[date, int], day: date, weeks: int, known: int) -> float:
+    """The median number of rows on the same weekday of the last `weeks` weeks.
+
+    Days without rows do not count. NaN if fewer than `known` of these days have rows.
+    """
     before = [counts.get(day - timedelta(weeks=week), 0) for week in range(1, weeks + 1)]
-    found = [rows for rows in before if rows]
-    return float(median(found)) if found and len(found) >= known else math.nan
+    filled = [rows for rows in before if rows]
+    return float(median(filled)) if filled and len(filled) >= known else math.nan
 
 
-def stability(before: Mapping[str, int], now: Mapping[str, int]) -> float:
-    """How far the shares of the values have moved: the population stability index.
+def stability_index(before: Mapping[str, int], now: Mapping[str, int]) -> float:
+    """The population stability index: how far the shares of the values have moved.
 
     Σ (qᵢ − pᵢ) · ln(qᵢ ÷ pᵢ) over the values i, with the shares p before and q now: the symmetric Kullback–
     Leibler divergence (Jeffreys 1946; as an index of score cards: Siddiqi, Credit Risk Scorecards, 2006,
-    which calls less than 0.1 no change and more than 0.25 a considerable one). So that a value that one side
-    lacks does not make it infinite, half a row is added to every value on both sides. NaN without rows.
+    which calls less than 0.1 no change and more than 0.25 a considerable change). Half a row is added to each
+    value on both sides, so that a value that is only on one side does not make the index infinite. NaN if one
+    side has no rows.
     """
     values = sorted({*before, *now})
     if not sum(before.values()) or not sum(now.values()):
@@ -225,22 +230,24 @@ def stability(before: Mapping[str, int], now: Mapping[str, int]) -> float:
     return sum((there - here) * math.log(there / here) for here, there in shares)
 
 
-def _tell(each: ExpectationValidationResult, days: Sequence[Mapping[str, Any]], broken: set[date]) -> None:
-    """Add what was found to what the rule expects: on the only day, else on the first days that broke it."""
-    shown = [day for day in days if day["day"] in broken or len(days) == 1][:_NAMED_DAYS]
-    found = [f"{day['day']}: {day[_meta(each)['column']]:g}" for day in shown]
-    _add_found(each, ", ".join(found))
+def _describe_days(
+    each: ExpectationValidationResult, days: Sequence[Mapping[str, Any]], broken: set[date]
+) -> None:
+    """Add the values to the rule's description: of the only day, or of the first days that broke it."""
+    shown = [day for day in days if day["day"] in broken or len(days) == 1][:_SHOWN_DAYS]
+    values = [f"{day['day']}: {day[_meta(each)['column']]:g}" for day in shown]
+    _add_found(each, ", ".join(values))
 
 
 def _in_rows(day: Mapping[str, Any], least: float | None, most: float | None) -> dict[str, int]:
-    """How many rows the limits of the usual rows are; nothing where that is not known."""
+    """The limits of the rule `usual` in rows; empty where the usual number of rows is not known."""
     if least is None or most is None or math.isnan(day.get("usual", math.nan)):
         return {}
     return {"fewest": math.ceil(least * day["usual"]), "largest": math.floor(most * day["usual"])}
 
 
 def _counted(each: ExpectationValidationResult, frame: pd.DataFrame, refused: int) -> dict[str, Any]:
-    """The library's counts, in rows instead of patterns, and without any value that was found."""
+    """The library's counts, in rows instead of patterns, without any value from the rows."""
     assert each.expectation_config is not None
     column = each.expectation_config.kwargs["column"]
     events = _meta(each)["event_types"]
@@ -263,11 +270,11 @@ def _percent(part: int, whole: int) -> float | None:
     return 100 * part / whole if whole else None
 
 
-def _say(result: Result, fact: str, found: Sequence[str]) -> None:
-    """Say on the page of the results what broke the rule over a fact."""
+def _describe_files(result: Result, column: str, found: Sequence[str]) -> None:
+    """Add what broke the rule over a column of the frame to its description, which the page shows."""
     for each in result.results:
-        if _meta(each)["column"] == fact:
-            _add_found(each, "; ".join(found[:_NAMED]))
+        if _meta(each)["column"] == column:
+            _add_found(each, "; ".join(found[:_SHOWN]))
 
 
 def _add_found(each: ExpectationValidationResult, found: str) -> None:
@@ -275,43 +282,43 @@ def _add_found(each: ExpectationValidationResult, found: str) -> None:
         each.expectation_config.description = f"{each.expectation_config.description}; found {found}"
 
 
-def _about_column(
+def _column_fault(
     row: Mapping[str, Any],
-    found: Mapping[str, str],
+    header: Mapping[str, str],
     required: Iterable[str],
     allowed: Mapping[str, Iterable[str]],
 ) -> str:
-    """What is wrong with a column of a file; empty if nothing is."""
+    """What is wrong with a column of a file; empty if nothing is wrong."""
     column = row["column"]
     if not row[suites.TYPE_FITS]:
-        kind = f"{column_types.kind(found[column])} ({found[column]})"
+        kind = f"{column_types.kind(header[column])} ({header[column]})"
         return f"has the type {kind}; allowed are {', '.join(allowed[column])}"
     if row[suites.IS_THERE]:
         return ""
-    named = ", ".join(map(_shown, list(found)[:_NAMED_COLUMNS])) or "none"
-    more = f" and {len(found) - _NAMED_COLUMNS} more" if len(found) > _NAMED_COLUMNS else ""
+    named = ", ".join(map(_shown, list(header)[:_SHOWN_COLUMNS])) or "none"
+    more = f" and {len(header) - _SHOWN_COLUMNS} more" if len(header) > _SHOWN_COLUMNS else ""
     return f"is missing; found are {named}{more}; needed are {', '.join(required)}"
 
 
 def _shown(column: str) -> str:
-    """A column's name as it may be shown: in a file without a header it is somebody's data."""
-    letters = "".join(filter(str.isprintable, column))
-    return masked(letters[:_NAMED_LETTERS], settings().key)
+    """A column's name, masked and short: in a file without a header, the "name" is somebody's data."""
+    characters = "".join(filter(str.isprintable, column))
+    return masked(characters[:_SHOWN_CHARACTERS], settings().key)
 
 
 def _validated(frame: pd.DataFrame, suite: ExpectationSuite, name: str) -> Result:
-    """The library's result, its parts in the suite's order; `name` names the rows of the frame.
+    """The library's result, in the suite's order; the column `name` identifies the rows of the frame.
 
     Raises:
         RuntimeError: the library could not evaluate an expectation.
     """
-    wanted = {"result_format": "COMPLETE", "unexpected_index_column_names": [name]}
+    complete = {"result_format": "COMPLETE", "unexpected_index_column_names": [name]}
     batch = _frames().get_batch({"dataframe": frame})
     result = batch.validate(suite, result_format="BASIC")
-    # To name the failing rows costs the library half as much again: only of the rules that were broken.
+    # Listing the failing rows takes half as long again, so it is done only for the broken rules.
     rules = {rule.meta["place"]: rule for rule in suite.expectations if rule.meta}
     result.results = [
-        each if each.success else batch.validate(rules[_meta(each)["place"]], result_format=wanted)
+        each if each.success else batch.validate(rules[_meta(each)["place"]], result_format=complete)
         for each in result.results
     ]
     for each in result.results:
@@ -324,13 +331,13 @@ def _validated(frame: pd.DataFrame, suite: ExpectationSuite, name: str) -> Resul
 
 
 def _meta(each: ExpectationValidationResult) -> dict[str, Any]:
-    """What the rule says of itself."""
+    """The rule's `meta`."""
     return (each.expectation_config.meta if each.expectation_config else None) or {}
 
 
 @cache
 def _frames() -> BatchDefinition:
-    """Where the library takes pandas frames from: one context in memory for the process."""
+    """The library's source of pandas frames: one context in memory for each process."""
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.enable_analytics(False)

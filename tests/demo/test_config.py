@@ -17,7 +17,7 @@ from perennial.foundation.embedding_spaces import EmbeddingSettings, embedding_s
 from perennial.foundation.lake.maintenance import Upkeep
 from perennial.foundation.pages import ReportWords, report_words
 from perennial.foundation.settings import DEFAULT_CONFIG, Settings, settings
-from perennial.ingestion.source_settings import Sources, read_sources
+from perennial.ingestion.source_settings import OCCURRENCE, Rules, Sources, read_sources
 from perennial.models.settings import monitoring_settings, return_model_settings
 from perennial.profiles.settings import ProfileSettings, profile_settings
 from perennial.recommend.lists.phrases import Languages
@@ -65,7 +65,9 @@ def test_the_defaults_are_those_of_any_shop():
     assert plan.campaigns.campaigns == {}
     assert read(DEFAULT_CONFIG, "models")["recommender"]["excluded_categories"] == []
     assert read(DEFAULT_CONFIG, "profiles")["preferences"]["left_out"] == []
-    assert load("sources", Sources, DEFAULT_CONFIG) == Sources()
+    sources = load("sources", Sources, DEFAULT_CONFIG)
+    assert sources.tables.keys() == OCCURRENCE.keys() - {"items"}, "a first load is known when it happened"
+    assert all(landed.rules == Rules() for landed in sources.tables.values())
     words = load("reports", ReportWords, DEFAULT_CONFIG)
     assert (words.currency, words.data_note) == ("", "")
 
@@ -77,7 +79,7 @@ def test_the_examples_in_the_comments_are_allowed(tmp_path: Path):
     examples = {
         "campaigns": texts["campaigns"].replace("campaigns: {}", "").replace("# campaigns:", "campaigns:"),
         "reports": texts["reports"].replace("# data_note", "data_note"),
-        "sources": "tables:\n" + texts["sources"].split("tables: {}\n")[1].replace("#", ""),
+        "sources": re.sub("(?m)^# ?", "", texts["sources"].split("a normal day is:\n#\n")[1]),
     }
     examples["campaigns"] = re.sub("(?m)^# (?=  )", "", examples["campaigns"])
     for name, text in examples.items():

@@ -8,7 +8,7 @@ what would be refused and why.
 command line the same is `make check-sources DAY=2024-05-02`.
 
 **When it is red**: a source would stop the day, or nothing landed; the log and the page say which and why.
-**Again**: change `include/config/sources.yaml` and trigger it anew; nothing depends on it.
+**Again**: change `sources.yaml` and trigger it anew; nothing depends on it.
 """
 
 from typing import Any

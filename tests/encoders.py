@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from perennial.foundation import settings
+from perennial.foundation.config import path_of
 from perennial.foundation.embedding_spaces import embedding_settings
 from perennial.foundation.encoder import Choice
 
@@ -46,7 +47,7 @@ def small(folder: Path, seed: int = 0) -> Choice:
 def declare(choice: Choice, config: Path, tokens_per_shard: int) -> None:
     """Write the settings, with the encoder as `small` and a template `short`, into another folder."""
     shutil.copytree(settings.settings().config, config)
-    declared = yaml.safe_load((config / "embeddings.yaml").read_text())
+    declared = yaml.safe_load(path_of("embeddings", config).read_text())
     declared["encoders"]["small"] = choice.model_dump(mode="json")
     declared["templates"]["short"] = {"parts": ["{title}"]}
     (config / "embeddings.yaml").write_text(yaml.safe_dump(declared | {"tokens_per_shard": tokens_per_shard}))

@@ -1,15 +1,22 @@
 """`make acceptance [ONLY="group | group.case …"]`: the heavy proofs. Exit status 1 when a figure is short."""
 
 import importlib
+import os
 import sys
 import time
 from pathlib import Path
+
+from perennial.demo.environment import CONFIG
 
 GROUPS = ("day", "ingest", "embed", "profiles", "recommend", "house")
 
 
 def main(*only: str) -> int:
-    """Run the cases whose name or group is among `only`; all of them without any."""
+    """Run the cases whose name or group is among `only`; all of them without any.
+
+    The settings are the demo's, unless the environment names another folder of YAML files.
+    """
+    os.environ.setdefault("PERENNIAL_CONFIG", str(CONFIG))
     cases = {
         f"{group}.{name}": case
         for group in GROUPS

@@ -68,12 +68,12 @@ class Bench:
         return self._ingest()
 
     def _declare(self, text: str | None) -> None:
-        from perennial.foundation.settings import Settings
+        from perennial.demo.environment import CONFIG
 
         config = self.shop / "config"
         shutil.rmtree(config, ignore_errors=True)
         if text is None:
-            shutil.copytree(Settings.model_fields["config"].default, config)
+            shutil.copytree(CONFIG, config)
         else:
             config.mkdir()
             (config / "sources.yaml").write_bytes(text.encode(errors="surrogateescape"))

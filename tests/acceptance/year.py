@@ -11,6 +11,7 @@ import ibis
 import ibis.expr.types as ir
 
 from perennial.demo import complete_journey
+from perennial.demo.environment import CONFIG
 from perennial.foundation import contracts
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.settings import settings
@@ -25,12 +26,15 @@ FIRST, LAST = date(2017, 1, 1), date(2018, 1, 1)
 def shop(promoted_ahead: timedelta | None = None) -> Iterator[Lake]:
     """A lake of its own with the year's purchases, redemptions and customers; the settings point to it.
 
+    They are the demo's, unless the environment names another folder of YAML files.
+
     Args:
         promoted_ahead: how long before it begins each promotion is known; None: there are none.
     """
     before = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="perennial-year-") as name:
         folder = Path(name)
+        os.environ.setdefault("PERENNIAL_CONFIG", str(CONFIG))
         os.environ["PERENNIAL_LEDGER"] = f"sqlite:///{folder}/ledger.db"
         for place in ("lake", "vault", "reports"):
             os.environ[f"PERENNIAL_{place.upper()}"] = str(folder / place)

@@ -10,7 +10,7 @@ import yaml
 
 from perennial.audience import rules
 from perennial.audience.settings import load_plan
-from perennial.foundation import settings
+from perennial.demo.environment import CONFIG
 from perennial.foundation.config import ConfigError, load
 
 PEOPLE = ibis.memtable(
@@ -125,7 +125,7 @@ def test_a_wrong_rule_is_refused_with_file_audience_key_and_what_is_allowed(
         ),
         ("ends_on: 2017-12-17", "ends_on: 2017-11-17", ["ends_on 2017-11-17 is before starts_on 2017-12-01"]),
         ("measured_until: 2017-12-31", "measured_until: 2017-12-16", ["measured_until 2017-12-16 is before"]),
-        ("holdout: 0.10 ", "holdout: 10 ", ["keep_regulars.holdout", "0.9", "10"]),
+        ("    holdout: 0.10", "    holdout: 10", ["keep_regulars.holdout", "0.9", "10"]),
         ("share: 0.10", "share: 1.1", ["global_holdout.share"]),
         ("[email, push]", "[fax]", ["channels.0", "'email', 'sms' or 'push'"]),
         ("priority: 1", "prioritty: 1", ["prioritty"]),
@@ -133,9 +133,8 @@ def test_a_wrong_rule_is_refused_with_file_audience_key_and_what_is_allowed(
     ],
 )
 def test_a_wrong_campaign_is_refused_in_a_sentence(shop: Path, old: str, new: str, said: list[str]):
-    folder = settings.settings().config
-    (shop / "audiences.yaml").write_text((folder / "audiences.yaml").read_text())
-    text = (folder / "campaigns.yaml").read_text()
+    (shop / "audiences.yaml").write_text((CONFIG / "audiences.yaml").read_text())
+    text = (CONFIG / "campaigns.yaml").read_text()
     assert old in text
     (shop / "campaigns.yaml").write_text(text.replace(old, new))
     with pytest.raises(ConfigError) as error:
@@ -145,6 +144,6 @@ def test_a_wrong_campaign_is_refused_in_a_sentence(shop: Path, old: str, new: st
 
 
 def test_the_shipped_files_are_right():
-    plan = load_plan()
+    plan = load_plan(CONFIG)
     assert "slipping_regulars" in plan.audiences.audiences
     assert plan.campaigns.global_holdout.share == 0.1

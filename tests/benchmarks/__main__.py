@@ -1,7 +1,9 @@
 """`make bench [ONLY=name]`: one line a benchmark and size, then how our time grows with size."""
 
+import os
 import sys
 
+from perennial.demo.environment import CONFIG
 from tests.benchmarks import bench, embed, ingest, lake, profiles
 
 BASE = 30_000
@@ -15,7 +17,11 @@ BENCHMARKS = {
 
 
 def main(*only: str) -> int:
-    """Run the benchmarks that are named, or all."""
+    """Run the benchmarks that are named, or all.
+
+    The settings are the demo's, unless the environment names another folder of YAML files.
+    """
+    os.environ.setdefault("PERENNIAL_CONFIG", str(CONFIG))
     if unknown := set(only) - BENCHMARKS.keys():
         print(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
         return 2

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from perennial.demo.environment import CONFIG
 from perennial.foundation import contracts
 from perennial.foundation.settings import settings
 from perennial.ingestion import pipeline, suites
@@ -46,7 +47,7 @@ def count_expectations(table: str) -> int:
 
 def _declare(folder: Path) -> Path:
     """The demo's declarations, all its rules among them, in a folder of their own."""
-    made = shutil.copytree(settings().config, folder / "config")
+    made = shutil.copytree(CONFIG, folder / "config")
     declared = yaml.safe_load((made / "sources.yaml").read_text())
     rules = declared["tables"]["events"]["rules"]
     rules["usual"]["least"] = _LEAST_USUAL

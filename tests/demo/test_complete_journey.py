@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from perennial.demo import complete_journey, item_titles
-from perennial.foundation import contracts, masking, settings
+from perennial.demo.environment import CONFIG
+from perennial.foundation import contracts, masking
 from perennial.ingestion.source_settings import delivered
 
 FIRST, LAST = date(2017, 1, 1), date(2017, 1, 8)
@@ -57,8 +58,7 @@ def test_what_the_settings_leave_out_is_named_as_the_demo_names_it():
     paths = complete_journey.items().category.to_pyarrow().to_pylist()
     named = {level for path in paths if path for level in path.split(" > ")}
     models, profiles = (
-        yaml.safe_load((settings.settings().config / f"{name}.yaml").read_text())
-        for name in ("models", "profiles")
+        yaml.safe_load((CONFIG / f"{name}.yaml").read_text()) for name in ("models", "profiles")
     )
     assert set(models["recommender"]["excluded_categories"]) <= named
     assert set(profiles["preferences"]["left_out"]) <= {path.split(" > ")[0] for path in paths if path}

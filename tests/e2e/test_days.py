@@ -61,7 +61,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> State:
     environment = os.environ | {
         "PERENNIAL_STATE": str(root),
         "PERENNIAL_MLFLOW_PORT": str(state.mlflow_port),
-        **state.settings(),
+        **state.server_settings(),
     }
     command = [sys.executable, "-m", "tests.e2e.chain", str(FIRST), str(LAST), str(DAY)]
     environment["PYTHONPATH"] = f"{REPOSITORY / 'include'}{os.pathsep}{REPOSITORY}"

@@ -3,7 +3,10 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from perennial.foundation.config import ConfigError, Part, load
+from perennial.foundation.config import ConfigError, Part, load, path_of
+from perennial.foundation.lake.maintenance import Upkeep
+from perennial.foundation.pages import ReportWords
+from perennial.foundation.settings import DEFAULT_CONFIG
 
 
 class Shop(Part):
@@ -39,3 +42,23 @@ def test_nonsense_is_refused_with_file_key_and_what_was_found(tmp_path: Path, te
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"shop\.yaml: there is no such file"):
         load("shop", Shop, tmp_path)
+
+
+def test_a_file_that_the_folder_lacks_is_read_from_the_defaults(tmp_path: Path):
+    assert path_of("lake", tmp_path) == DEFAULT_CONFIG / "lake.yaml"
+    (tmp_path / "lake.yaml").write_text("kept_days: -1\n")
+    assert path_of("lake", tmp_path) == tmp_path / "lake.yaml"
+    with pytest.raises(ConfigError, match=rf"^{tmp_path}/lake\.yaml: kept_days"):
+        load("lake", Upkeep, tmp_path)
+
+
+def test_a_folder_that_is_missing_is_not_taken_for_an_empty_one(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"nowhere: there is no such folder; PERENNIAL_CONFIG names it"):
+        load("lake", Upkeep, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["reprots.yaml", "reports.yml"])
+def test_a_file_under_a_wrong_name_is_not_passed_over(tmp_path: Path, name: str):
+    (tmp_path / name).write_text("shop: Corner\n")
+    with pytest.raises(ConfigError, match=rf"{name}: nothing reads this file; allowed are .*reports\.yaml"):
+        load("reports", ReportWords, tmp_path)

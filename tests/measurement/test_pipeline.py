@@ -13,6 +13,7 @@ from perennial.foundation.lake import Lake
 from perennial.foundation.ledger import open_ledger
 from perennial.measurement import pipeline, report_text
 from perennial.measurement.pipeline import ReportError
+from tests.conftest import forget
 
 START, END, UNTIL = date(2017, 3, 6), date(2017, 3, 12), date(2017, 3, 19)
 FIRST = date(2017, 1, 9)
@@ -85,7 +86,13 @@ def pages(shop: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.html")}
 
 
-def test_a_closed_campaign_is_measured_and_shown(shop: Path, shop_with_a_campaign: Lake):
+def test_a_closed_campaign_is_measured_and_shown(
+    shop: Path, shop_with_a_campaign: Lake, monkeypatch: pytest.MonkeyPatch
+):
+    (shop / "config").mkdir()
+    (shop / "config" / "reports.yaml").write_text("shop: Corner\ndata_note: Orders of the web shop only.\n")
+    monkeypatch.setenv("PERENNIAL_CONFIG", str(shop / "config"))
+    forget()
     said = pipeline.report(str(UNTIL), None)
     assert said == [{"campaign": "7", "report": f"campaigns/7/{UNTIL}.html", "mlflow_run": ""}]
     found = figures(shop_with_a_campaign, UNTIL)
@@ -106,7 +113,8 @@ def test_a_closed_campaign_is_measured_and_shown(shop: Path, shop_with_a_campaig
         "n = 6",
         "customers who redeemed a coupon",
         "<svg",
-        "demo data",
+        "Corner",
+        "Orders of the web shop only.",
     ):
         assert part in text
     assert "http" not in text.replace("http://www.w3.org/", "")

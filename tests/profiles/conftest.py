@@ -1,15 +1,27 @@
 """Shops for the tests of profiles."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
+from perennial.demo.environment import CONFIG
 from perennial.foundation import contracts
 from perennial.foundation.embedding_spaces import embedding_settings
 from perennial.foundation.item_texts import texts
 from perennial.foundation.lake import Lake
+from tests.conftest import forget
 from tests.profiles.tables import day, event, landed
 
 SOUP, HAT, FUEL = "FOOD > SOUP", "CLOTHES > HATS", "Fuel > Gasoline"
+
+
+@pytest.fixture
+def shop(shop: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The shop with the demo's settings, which leave fuel out of what customers like."""
+    monkeypatch.setenv("PERENNIAL_CONFIG", str(CONFIG))
+    forget()
+    return shop
 
 
 @pytest.fixture

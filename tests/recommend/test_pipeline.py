@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
+from perennial.demo.environment import CONFIG
 from perennial.foundation import contracts
 from perennial.foundation.endpoint import Endpoint
 from perennial.foundation.lake import Lake
@@ -29,6 +30,7 @@ from perennial.recommend.settings import (
     SequenceSettings,
     recommender_settings,
 )
+from tests.conftest import forget
 from tests.learning import CUSTOMERS, DAY, ITEMS, fill, orders, purchases
 
 NEVER = {f"i{ITEMS - 1}", f"i{ITEMS - 2}"}
@@ -37,6 +39,14 @@ TOP = 20
 
 def fitted(lake: Lake) -> tuple[Recommender, WindowPurchases]:
     return pipeline.fit_both(lake, DAY, recommender_settings())
+
+
+@pytest.fixture
+def shop(shop: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The shop with the demo's settings, which exclude the category of one of its items."""
+    monkeypatch.setenv("PERENNIAL_CONFIG", str(CONFIG))
+    forget()
+    return shop
 
 
 @pytest.fixture

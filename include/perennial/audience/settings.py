@@ -10,8 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from perennial.audience.rules import Audiences
-from perennial.foundation.config import ConfigError, Part, load
-from perennial.foundation.settings import settings
+from perennial.foundation.config import ConfigError, Part, load, path_of
 
 Share = Annotated[float, Field(ge=0, le=0.9)]
 CampaignId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
@@ -76,13 +75,12 @@ def load_plan(folder: Path | None = None) -> Plan:
     Raises:
         ConfigError: a file is wrong, or a campaign names an audience that audiences.yaml does not have.
     """
-    folder = folder or settings().config
     plan = Plan(load("audiences", Audiences, folder), load("campaigns", Campaigns, folder))
     known = plan.audiences.audiences
     for name, campaign in plan.campaigns.campaigns.items():
         if campaign.audience not in known:
             raise ConfigError(
-                f"{folder / 'campaigns.yaml'}: campaigns.{name}.audience: no such audience; "
+                f"{path_of('campaigns', folder)}: campaigns.{name}.audience: no such audience; "
                 f"found {campaign.audience!r}, allowed are {', '.join(sorted(known))}"
             )
     return plan

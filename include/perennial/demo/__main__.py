@@ -21,7 +21,7 @@ from perennial.demo.progress import Progress
 def run(console: Console) -> None:
     """Start the servers, land the demo shop's files, run its days, and say what came of it."""
     state = State.of()
-    os.environ.update(state.settings())
+    os.environ.update(state.server_settings())
     watch = timing.Stopwatch()
     with _alone(state):
         with Progress(console) as progress:

@@ -17,6 +17,8 @@ from pathlib import Path
 from perennial.demo import state_folder
 from perennial.demo.state_folder import REPOSITORY as REPOSITORY
 
+CONFIG = Path(__file__).resolve().parent / "config"
+"""The demo shop's own YAML files; what is missing there is read from `include/config`."""
 LOOPBACK = "127.0.0.1"
 USER = "admin"
 
@@ -159,10 +161,17 @@ class State:
             if not name.startswith(("AIRFLOW", "MLFLOW", "PYTHON"))
         }
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        return inherited | {"PATH": path} | self.settings()
+        return inherited | {"PATH": path} | self.server_settings()
+
+    def server_settings(self) -> dict[str, str]:
+        """What in the servers' environment is ours: they read the demo shop's YAML files.
+
+        `PERENNIAL_CONFIG` names other ones.
+        """
+        return self.settings() | {"PERENNIAL_CONFIG": os.environ.get("PERENNIAL_CONFIG", str(CONFIG))}
 
     def settings(self) -> dict[str, str]:
-        """What in the servers' environment is ours."""
+        """The same without the folder of the YAML files: also for commands that any shop calls."""
         return self._for_everyone() | self._for_airflow() | self._for_mlflow()
 
     @property

@@ -306,7 +306,7 @@ def _fingerprint(state: State) -> str:
     plugins = [
         (str(path), path.stat().st_mtime_ns) for path in sorted((REPOSITORY / "plugins").rglob("*.py"))
     ]
-    known = json.dumps([state.settings(), versions, plugins, sys.executable], sort_keys=True)
+    known = json.dumps([state.server_settings(), versions, plugins, sys.executable], sort_keys=True)
     return hashlib.sha256(known.encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What was asked for in the form of `backfill_embeddings`."""
+"""The form of the DAG `backfill_embeddings`, and the space that it names."""
 
 from pydantic import ConfigDict, ValidationError
 
@@ -9,9 +9,9 @@ from perennial.foundation.item_texts import Template
 
 
 class Form(Part):
-    """An encoder and a template, each by its name in embeddings.yaml; or an encoder of one's own.
+    """An encoder and a template, by their names in embeddings.yaml; or an encoder by its id or path.
 
-    What is empty stays as it is in force.
+    An empty field keeps what is in force.
     """
 
     model_config = ConfigDict(str_strip_whitespace=True)
@@ -22,11 +22,11 @@ class Form(Part):
     template: str = ""
 
     def space(self, known: EmbeddingSettings, now: EmbeddingSpace) -> EmbeddingSpace:
-        """The space that is meant.
+        """The space that the form names.
 
         Args:
-            known: what embeddings.yaml declares.
-            now: what is in force.
+            known: the encoders and templates of embeddings.yaml.
+            now: the space in force.
 
         Raises:
             ValueError: there is no such encoder or template, or the form contradicts itself.

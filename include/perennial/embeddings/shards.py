@@ -1,7 +1,8 @@
-"""How the missing texts are split among tasks: by their tokens, which are the work, not by their number.
+"""The missing texts are split among tasks by their number of tokens, which is the work.
 
-A shard is a stretch of the texts in the order of their hash, named by its first and last hash: small enough
-for XCom whatever the catalogue, and the same again after a kill, because a hash never changes its place.
+A shard is a range of the texts in the order of their hash. Its first and last hash name it: that is small
+enough for XCom for any catalogue, and it names the same texts after a kill, because a hash never changes its
+place.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ Planned = dict[str, Any]
 
 @dataclass(frozen=True)
 class Shard:
-    """A stretch of text hashes, both ends included, and the work it was when it was planned."""
+    """A range of text hashes, both ends included, with its number of texts and tokens when it was planned."""
 
     first: str
     last: str
@@ -24,29 +25,29 @@ class Shard:
     tokens: int
 
     def of(self, missing: ir.Table) -> ir.Table:
-        """The texts of the stretch."""
+        """The missing texts that lie in the shard."""
         return missing.filter(missing.text_hash.between(self.first, self.last))
 
     def as_dict(self) -> Planned:
-        """As `Shard(**planned)` takes it."""
+        """The shard as a dictionary; `Shard(**planned)` makes it again."""
         return asdict(self)
 
 
 def plan(
     counted: Iterable[tuple[Sequence[str], Iterable[SupportsInt]]], tokens_per_shard: int
 ) -> Iterator[Shard]:
-    """Cut the texts into shards: each ends with the text that fills it.
+    """Split the texts into shards. Each shard ends with the text that fills it.
 
     Args:
         counted: text hashes in their order, batch by batch, each with its number of tokens.
-        tokens_per_shard: a shard has at least as many, but for the last; without its last text it has fewer.
+        tokens_per_shard: every shard but the last has at least so many; without its last text it has fewer.
     """
-    first, last, texts, held = "", "", 0, 0
+    first, last, texts, tokens = "", "", 0, 0
     for hashes, counts in counted:
-        for code, tokens in zip(hashes, counts, strict=True):
-            first, last, texts, held = first or code, code, texts + 1, held + int(tokens)
-            if held >= tokens_per_shard:
-                yield Shard(first, last, texts, held)
-                first, texts, held = "", 0, 0
+        for text_hash, count in zip(hashes, counts, strict=True):
+            first, last, texts, tokens = first or text_hash, text_hash, texts + 1, tokens + int(count)
+            if tokens >= tokens_per_shard:
+                yield Shard(first, last, texts, tokens)
+                first, texts, tokens = "", 0, 0
     if texts:
-        yield Shard(first, last, texts, held)
+        yield Shard(first, last, texts, tokens)

@@ -1,4 +1,4 @@
-"""The vectors that are there, the texts that still need one, and the vectors that nobody can ask for."""
+"""The stored vectors, the texts that still need one, and the vectors that nothing reads any more."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -20,37 +20,39 @@ _TABLE = contracts.ITEM_EMBEDDINGS
 def missing(lake: Lake, space: EmbeddingSpace, day: date | None = None) -> ir.Table:
     """The different texts of items that have no vector in the space: `text_hash, text`.
 
-    Every version of an item counts that was known at the end of `day` (without one: every version), for who
-    looks back from that day reads the older ones too.
+    Every version of an item counts that was known at the end of `day` (None: every version), because training
+    reads the older versions too.
     """
     items = lake.read("items")
     if day is not None:
         items = items.filter(items.known_on <= day)
-    said = texts(items, space.text).select("text_hash", "text").distinct()
-    held = lake.read(_TABLE.name)
-    return said.anti_join(held.filter(held.encoder == space.key), "text_hash")
+    all_texts = texts(items, space.text).select("text_hash", "text").distinct()
+    stored = lake.read(_TABLE.name)
+    return all_texts.anti_join(stored.filter(stored.encoder == space.key), "text_hash")
 
 
 def add(
-    lake: Lake, space: EmbeddingSpace, said: Sequence[str], hashes: Sequence[str], vectors: NDArray
+    lake: Lake, space: EmbeddingSpace, item_texts: Sequence[str], hashes: Sequence[str], vectors: NDArray
 ) -> None:
-    """Write the vectors (n, width) of the texts in one commit. A text that has one by now keeps it."""
+    """Write the vectors (n, width) of n texts in one commit. A text that has a vector by now keeps it."""
     rows, width = vectors.shape
     ends = pa.array(np.arange(0, (rows + 1) * width, width, dtype=np.int32))
     columns = {
         "encoder": pa.array([space.key] * rows),
         "text_hash": pa.array(hashes),
-        "text": pa.array(said),
+        "text": pa.array(item_texts),
         "vector": pa.ListArray.from_arrays(ends, pa.array(vectors.ravel())),
     }
     lake.add(_TABLE.name, pa.table(columns, schema=_TABLE.schema))
 
 
 def remove_orphans(lake: Lake, spaces: Sequence[EmbeddingSpace], *, dry_run: bool) -> int:
-    """Remove the vectors of other spaces, and those whose text no version of any item says; how many."""
-    said = [texts(lake.read("items"), space.text).mutate(encoder=ibis.literal(space.key)) for space in spaces]
-    wanted = ibis.union(*said).select(*_TABLE.key)
+    """Remove vectors of other spaces, and of texts that no version of any item has; returns their number."""
+    by_space = [
+        texts(lake.read("items"), space.text).mutate(encoder=ibis.literal(space.key)) for space in spaces
+    ]
+    wanted = ibis.union(*by_space).select(*_TABLE.key)
     orphans = lake.read(_TABLE.name).anti_join(wanted, _TABLE.key).count().to_pyarrow().as_py()
     if orphans and not dry_run:
-        lake.keep(_TABLE.name, lambda held: held.semi_join(wanted, _TABLE.key))
+        lake.keep(_TABLE.name, lambda rows: rows.semi_join(wanted, _TABLE.key))
     return orphans

@@ -1,9 +1,9 @@
-"""Which space is in force from which day on: the rows of `model_log` with the model `encoder`.
+"""From which day on a space is in force: the rows of `model_log` with the model `encoder`.
 
-**What is in force on a closed day never changes.** A row holds from a day on that is not closed yet, and it
-is written while no day can be closed. `embed_items` of a day begins after that day is closed, so that from
-its first task on, and for whoever reads after it, the day's space is settled: a day that was closed before
-the switch goes on in the old one to its end, the next day begins in the new one.
+**The space of a closed day never changes.** A row holds from a day on that is not closed yet, and it is
+written while no day can be closed. `embed_items` of a day begins after that day is closed. So the day's space
+is settled for all its tasks and for everything that reads their vectors: a day that was closed before the
+switch keeps the old space, the next day has the new one.
 """
 
 import logging
@@ -19,11 +19,11 @@ _LOG = logging.getLogger(__name__)
 
 
 class NoDayError(RuntimeError):
-    """There is no day yet after which a switch could hold."""
+    """No day is closed yet, so a switch has no day to begin after."""
 
 
 def start(lake: Lake, ledger: Ledger, day: date) -> EmbeddingSpace:
-    """The space in force on the day; the first that asks puts in force what embeddings.yaml starts with."""
+    """The space in force on the day; the first call of all puts in force what embeddings.yaml starts with."""
     if not model_log.records(lake, ENCODER):
         with ledger.standstill():
             _start(lake, day)
@@ -31,9 +31,9 @@ def start(lake: Lake, ledger: Ledger, day: date) -> EmbeddingSpace:
 
 
 def switch(lake: Lake, ledger: Ledger, space: EmbeddingSpace) -> str:
-    """Put the space in force from the first day on that is not closed; what was done, in words.
+    """Put the space in force from the first day on that is not closed; what was done, as a sentence.
 
-    If it is in force there already, nothing is written.
+    Nothing is written if it is in force already.
 
     Raises:
         NoDayError: no day is closed yet.
@@ -41,26 +41,26 @@ def switch(lake: Lake, ledger: Ledger, space: EmbeddingSpace) -> str:
     with ledger.standstill() as closed:
         if not closed:
             raise NoDayError(
-                "no day is closed yet, so that there is nothing to switch: embeddings.yaml says with which "
-                "encoder and template the shop starts"
+                "no day is closed yet, so there is nothing to switch: "
+                "embeddings.yaml says with which encoder and template the shop starts"
             )
         _start(lake, max(closed))
         last = model_log.records(lake, ENCODER)[-1]
         before = in_force(lake, last.day)
         if before.key == space.key:
-            said = f"{space.key} is in force since {last.day}; nothing was changed"
+            message = f"{space.key} is in force since {last.day}; nothing was changed"
         else:
             day = max(max(closed) + timedelta(days=1), last.day)
-            said = f"in place of {before.key}, from {day} on"
-            _write(lake, space, day, last.change + 1 if last.day == day else 1, said)
-    _LOG.info("%s: %s", space.key, said)
-    return said
+            message = f"in place of {before.key}, from {day} on"
+            _write(lake, space, day, last.change + 1 if last.day == day else 1, message)
+    _LOG.info("%s: %s", space.key, message)
+    return message
 
 
 def spaces(lake: Lake) -> list[EmbeddingSpace]:
-    """Every space that is in force on some day; what embeddings.yaml starts with as long as there is none."""
-    held = [EmbeddingSpace.model_validate_json(row.figures) for row in model_log.records(lake, ENCODER)]
-    return held or [embedding_settings().start]
+    """Every space that is in force on some day; if none is, the one that embeddings.yaml starts with."""
+    in_log = [EmbeddingSpace.model_validate_json(row.figures) for row in model_log.records(lake, ENCODER)]
+    return in_log or [embedding_settings().start]
 
 
 def _start(lake: Lake, day: date) -> None:

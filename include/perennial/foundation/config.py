@@ -1,4 +1,9 @@
-"""The files in include/config, read into models that reject nonsense with a plain sentence."""
+"""The YAML files that people edit, read into models that reject nonsense with a plain sentence.
+
+They lie in the folder that `PERENNIAL_CONFIG` names. A file that is missing there is read from
+`include/config`, where every file has a default for any shop. A file is read as a whole;
+two files are never merged.
+"""
 
 from pathlib import Path
 from typing import TypeVar
@@ -6,7 +11,7 @@ from typing import TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from perennial.foundation.settings import settings
+from perennial.foundation.settings import DEFAULT_CONFIG, settings
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -22,22 +27,42 @@ class Part(BaseModel):
 
 
 def load(name: str, model: type[Model], folder: Path | None = None) -> Model:
-    """Read `<folder>/<name>.yaml` (by default the settings' folder) into its model.
+    """Read `<folder>/<name>.yaml` (by default the settings' folder), else the default file, into its model.
 
     Raises:
-        ConfigError: the file is missing, is no YAML, or a key of it is wrong.
+        ConfigError: the folder or the file is missing, the file is no YAML, or a key of it is wrong.
     """
-    path = (folder or settings().config) / f"{name}.yaml"
+    path = path_of(name, folder)
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file") from None
+        raise ConfigError(f"{path}: there is no such file, and no default") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not YAML: {_plain(error)}") from None
     try:
         return model.model_validate(found if found is not None else {})
     except ValidationError as error:
         raise ConfigError(told(path, error)) from None
+
+
+def path_of(name: str, folder: Path | None = None) -> Path:
+    """The file that `load` reads: the folder's own, or else the default, or else the folder's missing one.
+
+    Raises:
+        ConfigError: there is no such folder, or it has a YAML file whose name means nothing: it would be
+            passed over in silence.
+    """
+    folder = folder or settings().config
+    own, default = folder / f"{name}.yaml", DEFAULT_CONFIG / f"{name}.yaml"
+    if own.exists():
+        return own
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: there is no such folder; PERENNIAL_CONFIG names it")
+    allowed = sorted(path.name for path in DEFAULT_CONFIG.glob("*.yaml"))
+    unknown = sorted(path.name for path in folder.glob("*.y*ml") if path.name not in allowed)
+    if unknown:
+        raise ConfigError(f"{folder / unknown[0]}: nothing reads this file; allowed are {', '.join(allowed)}")
+    return default if default.exists() else own
 
 
 def _plain(error: Exception) -> str:

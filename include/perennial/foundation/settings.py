@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-_INCLUDE = Path(__file__).resolve().parents[2]
+DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "config"
+"""The folder of the YAML files with the defaults for any shop."""
 _KEY_CHARACTERS = 32
 _CASES_A_THREAD = 100_000
 
@@ -45,7 +46,10 @@ class Settings(BaseSettings):
     )
     reports: Path = Field(Path(".perennial/reports"), description="folder of the published pages")
     ledger: str = Field("sqlite:///.perennial/ledger.db", description="SQLAlchemy URL of the small database")
-    config: Path = Field(_INCLUDE / "config", description="folder of the YAML files that people edit")
+    config: Path = Field(
+        DEFAULT_CONFIG,
+        description="folder of the YAML files that people edit; a missing file is read from include/config",
+    )
     engine: EngineName = EngineName.DUCKDB
     shop_time_zone: str = Field("UTC", description="a day ends at midnight here")
     when_nothing_landed: WhenNothingLanded = WhenNothingLanded.SKIP

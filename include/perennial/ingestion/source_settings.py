@@ -1,4 +1,4 @@
-"""What `include/config/sources.yaml` may say: where each table's rows come from and what they must be."""
+"""What `sources.yaml` may say: where each table's rows come from and what they must be."""
 
 import codecs
 import re

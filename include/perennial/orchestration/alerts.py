@@ -1,4 +1,4 @@
-"""What happens when a task failed for good, a day is late or customers have drifted: a sentence is logged.
+"""Alerts: a task failed for good, a day is late, or customers have drifted. Each is one logged sentence.
 
 It goes to the logger `perennial.alerts`, where log collectors find it. Airflow's own deadlines are not used:
 Airflow 3.3 cannot clear a run that has one (apache/airflow#70368).
@@ -18,7 +18,7 @@ logger = logging.getLogger("perennial.alerts")
 
 
 def task_failed(context: Mapping[str, Any]) -> None:
-    """Say which task of which day failed, why, and that running it again is safe."""
+    """Log which task of which day failed, why, and that it is safe to run it again."""
     task = context["ti"]
     day = context.get("partition_key") or context["params"].get("day")
     logger.critical(
@@ -31,14 +31,14 @@ def task_failed(context: Mapping[str, Any]) -> None:
 
 
 def tell(context: Mapping[str, Any], result: object = None) -> None:
-    """After a task that has something to tell people: an `alert` among what it returned. The day goes on."""
+    """After a task: log the `alert` in the mapping that it returned, if there is one. The day goes on."""
     if isinstance(result, Mapping) and result.get("alert"):
         task = context["ti"]
         logger.critical("%s.%s: %s", task.dag_id, task.task_id, result["alert"])
 
 
 def run_is_late(context: Mapping[str, Any], reason: str) -> None:
-    """Say which day is not done although its deadline has passed, and why."""
+    """Log which day is not done after its deadline, and why."""
     run = context["dag_run"]
     day = run.partition_key or context["params"].get("day")
     logger.critical(
@@ -47,9 +47,9 @@ def run_is_late(context: Mapping[str, Any], reason: str) -> None:
 
 
 def deadline(context: Mapping[str, Any], after: timedelta) -> datetime:
-    """When a run is late: so long after it began, or began again because a task was cleared.
+    """When a run is late: `after` its start, or after its new start when a task was cleared.
 
-    Not after the day's end: a backfilled day is no later than any other.
+    The end of the day does not count, so a backfilled day is not late from the beginning.
     """
     began: datetime = context["dag_run"].start_date
     return began + after
@@ -57,7 +57,7 @@ def deadline(context: Mapping[str, Any], after: timedelta) -> datetime:
 
 @contextmanager
 def if_late(after: timedelta) -> Iterator[None]:
-    """Around a task's work: one alert if the run gets late during the work, or is late when it begins."""
+    """Around a task's work: one alert if the run is late when the work begins, or becomes late during it."""
     context = get_current_context()
     left = (deadline(context, after) - datetime.now(UTC)).total_seconds()
     reason = f"its task {context['ti'].task_id} is at work, try {context['ti'].try_number}"

@@ -1,6 +1,6 @@
-"""The assets by which a day travels from DAG to DAG.
+"""The assets that pass a day from DAG to DAG.
 
-Each is emitted by the last task of one DAG (`shop_day` by two). The partition key is the day, `YYYY-MM-DD`.
+The last task of one DAG emits each (of two DAGs: `shop_day`). The partition key is the day, `YYYY-MM-DD`.
 """
 
 from airflow.sdk import Asset

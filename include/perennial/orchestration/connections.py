@@ -1,4 +1,4 @@
-"""Airflow connections as the plain endpoints that everything below the DAG files takes."""
+"""Airflow connections as plain endpoints and URLs, which the code below the DAG files takes."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ _SCHEMES = {
     "sqlite": "sqlite",
     "trino": "trino",
 }
-"""Type of connection → what SQLAlchemy calls it; the extra `sqlalchemy_scheme` may say otherwise."""
+"""Type of connection → SQLAlchemy's name for it; a connection's extra `sqlalchemy_scheme` overrides it."""
 _LIBPQ = ("sslmode", "sslrootcert", "sslcert", "sslkey", "application_name", "connect_timeout", "options")
 _SNOWFLAKE = ("warehouse", "role")
 
@@ -33,7 +33,7 @@ def mlflow() -> Endpoint:
 
 
 def databases(ids: Iterable[str]) -> dict[str, str]:
-    """Connections to databases as SQLAlchemy URLs, passwords and all: they are for no log.
+    """Connections to databases as SQLAlchemy URLs. They contain passwords: never log them.
 
     Raises:
         ValueError: there is no such connection, its type is unknown, or its driver is not installed.
@@ -46,32 +46,32 @@ def _url(conn_id: str) -> str:
     from sqlalchemy.exc import ArgumentError
 
     try:
-        found = Connection.get(conn_id)
+        connection = Connection.get(conn_id)
     except AirflowNotFoundException:
         name = f"AIRFLOW_CONN_{conn_id.upper()}"
         raise ValueError(
             f"no connection {conn_id!r}: make it in Airflow, or set the variable {name}"
         ) from None
     try:
-        url = _address(found)
+        url = _address(connection)
         url.get_dialect().import_dbapi()
     except (ArgumentError, ImportError) as error:
-        said = f"{error.name} is not installed" if isinstance(error, ModuleNotFoundError) else error
-        raise ValueError(f"connection {conn_id} ({found.conn_type}): no driver: {said}") from None
+        cause = f"{error.name} is not installed" if isinstance(error, ModuleNotFoundError) else error
+        raise ValueError(f"connection {conn_id} ({connection.conn_type}): no driver: {cause}") from None
     return url.render_as_string(hide_password=False)
 
 
-def _address(found: Connection) -> "URL":
+def _address(connection: Connection) -> "URL":
     from sqlalchemy import URL
 
-    extra: dict[str, Any] = found.extra_dejson
-    scheme = extra.get("sqlalchemy_scheme") or _SCHEMES.get(found.conn_type or "")
+    extra: dict[str, Any] = connection.extra_dejson
+    scheme = extra.get("sqlalchemy_scheme") or _SCHEMES.get(connection.conn_type or "")
     if not scheme:
         raise ValueError(
-            f"connection {found.conn_id}: found the type {found.conn_type!r}; allowed are "
+            f"connection {connection.conn_id}: found the type {connection.conn_type!r}; allowed are "
             f"{', '.join(_SCHEMES)}, or any with the extra 'sqlalchemy_scheme'"
         )
-    host, database = found.host, found.schema
+    host, database = connection.host, connection.schema
     if scheme.startswith("sqlite"):
         return URL.create(scheme, database=host or database)
     query = {name: str(extra[name]) for name in _LIBPQ if scheme.startswith("postgresql") and name in extra}
@@ -81,12 +81,20 @@ def _address(found: Connection) -> "URL":
         query = {name: str(extra[name]) for name in _SNOWFLAKE if name in extra}
     query |= extra.get("sqlalchemy_query") or {}
     return URL.create(
-        scheme, found.login or None, found.password or None, host or None, found.port, database or None, query
+        scheme,
+        connection.login or None,
+        connection.password or None,
+        host or None,
+        connection.port,
+        database or None,
+        query,
     )
 
 
 def _endpoint(conn_id: str) -> Endpoint:
-    found = Connection.get(conn_id)
-    host = found.host if "://" in (found.host or "") else f"{found.schema or 'http'}://{found.host}"
-    url = f"{host}:{found.port}" if found.port else host
-    return Endpoint(url, found.login or "", found.password or "")
+    connection = Connection.get(conn_id)
+    host = connection.host or ""
+    if "://" not in host:
+        host = f"{connection.schema or 'http'}://{connection.host}"
+    url = f"{host}:{connection.port}" if connection.port else host
+    return Endpoint(url, connection.login or "", connection.password or "")

@@ -1,7 +1,8 @@
-"""What a run's day is, and how it is handed on. Nothing else asks Airflow for a date.
+"""The day of a run, and how it is passed on. Nothing else asks Airflow for a date.
 
 A run made by a schedule, a backfill or an asset has its day as partition key. A run made by hand has none and
-takes the param `day`. Either way the last task of the DAG hands the day on to whoever waits for its asset.
+takes the param `day`. In both cases the last task of the DAG passes the day on to the DAGs that wait for its
+asset.
 """
 
 from collections.abc import Mapping
@@ -33,15 +34,15 @@ def publishes(asset: Asset) -> dict[str, Any]:
 
 
 def _by_hand(params: Mapping[str, Any]) -> str:
-    """The day in a form: of one day, or the last of a stretch."""
+    """The day in the form: the only one, or the last one."""
     return params["last_day"] if "last_day" in params else params["day"]
 
 
 def parse(text: str) -> date:
-    """The day that a key or a form holds.
+    """The day that a partition key or a form names.
 
     Raises:
-        ValueError: the text is no day; a run by hand without its `day` param comes to this.
+        ValueError: the text is no day, as in a run by hand whose param `day` is empty.
     """
     try:
         return date.fromisoformat(text)

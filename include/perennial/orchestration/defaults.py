@@ -12,7 +12,7 @@ from perennial.orchestration.alerts import task_failed
 from perennial.orchestration.day import DAY_PARAM
 
 EPOCH = pendulum.datetime(2000, 1, 1, tz="UTC")
-"""Before any day a shop will backfill; nothing is caught up by itself."""
+"""Before any day that a shop will backfill. Airflow does not catch up by itself."""
 
 RETRYING = {
     "retries": 4,

@@ -1,4 +1,4 @@
-"""The link to a report on a task that failed, too: what a failed task returned, Airflow does not keep."""
+"""The link to a report on a failed task: Airflow does not keep what a failed task returns."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +9,11 @@ from airflow.sdk.exceptions import AirflowFailException
 
 @contextmanager
 def linked() -> Iterator[None]:
-    """Around a task's work: an error with a `report` (a page that tells all of it) is the task's last word.
+    """Around a task's work: an error with a `report`, the path of a page, fails the task for good.
 
-    The page is handed over as a result would be, so that the link shows (`plugins/perennial_links`). The task
-    is not tried again, for what such a page tells does not mend itself in ten seconds: clear it once it is.
+    The path is stored as a result would be, so that the link shows (`plugins/perennial_links`). The task is
+    not tried again, because such an error does not go away in ten seconds: clear the task when its cause is
+    mended.
     """
     try:
         yield

@@ -1,9 +1,9 @@
 """Airflow's task logs, with contact data masked as they are written.
 
-Named by `AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS`. Airflow's own masker knows exact secrets only, and a
-contact may stand in any message, traceback or printed line, also of a library that quotes what it could not
-read. A remote log may bring structlog processors for the file that a task's supervisor writes: by that door
-of Airflow's this comes in. Remote logging, where a shop has set it up, goes on behind it.
+`AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS` names this module. Airflow's own masker knows only exact secrets, but
+contact data may stand in any message, traceback or printed line, also of a library that quotes what it could
+not read. Airflow lets a remote log add structlog processors to the file that a task's supervisor writes; that
+is how the mask gets in. The remote log that a shop has set up still works behind it.
 """
 
 from os import PathLike
@@ -23,23 +23,23 @@ def mask(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]
 
 
 class MaskedLogs:
-    """A remote log as Airflow knows it: masks, then does what `remote` does, if there is one."""
+    """A remote log in Airflow's sense: it masks, then does what `remote` does, if there is one."""
 
     def __init__(self, remote: Any) -> None:
         self._remote = remote
 
     @property
     def processors(self) -> tuple[Any, ...]:
-        """What an event goes through before it is written."""
+        """The structlog processors that every event passes before it is written."""
         return (mask, *(self._remote.processors if self._remote else ()))
 
     def upload(self, path: PathLike[str] | str, ti: Any = None) -> None:
-        """Send a written log on."""
+        """Upload a written log."""
         if self._remote:
             self._remote.upload(path, ti)
 
     def read(self, relative_path: str, ti: Any) -> tuple[list[str], list[str] | None]:
-        """What was sent on; nothing where the log stays on the disk, from which Airflow reads by itself."""
+        """The uploaded log; nothing if it is on the disk only, where Airflow reads it by itself."""
         return self._remote.read(relative_path, ti) if self._remote else ([], None)
 
 

@@ -1,15 +1,16 @@
-"""Keeping days in order: Airflow's own depends-on-past does nothing on partitioned runs.
+"""Days are done in order. Airflow's own depends-on-past has no effect on partitioned runs.
 
-The first look is taken in the task: a day whose turn it is costs no trigger. Else the task defers and gives
-its slot back, and a trigger looks on in the triggerer. It wakes the task, which looks itself: when nothing
-seems to be missing any more, when the run is late, when patience is over, or when the trigger cannot tell.
-A day that is late raises one alert and waits on; a day that waited too long fails. Both name what is missing.
+The task checks first: a day whose turn it is needs no trigger. Otherwise the task defers and gives its slot
+back, and a trigger checks again and again in the triggerer. It wakes the task when nothing seems to be
+missing, when the run is late, when the patience is over, or when the check fails. The task then checks
+itself. A late day raises one alert and goes on waiting; a day that waited too long fails. Both messages name
+what is missing.
 
-Waits are stored in Airflow's database: the path of `Lookout`, its arguments, `look_again` and its arguments
-have to stay readable for the next version.
+Waits are stored in Airflow's database. The next version must still be able to read the path of `Lookout`, its
+arguments, `look_again` and its arguments.
 
-What the triggerer asks is a function of a day, given as a dotted path, for it cannot import a DAG file. It is
-asked again and again, in a process of many: it should be cheap.
+The triggerer calls a function of a day. It is given as a dotted path, because the triggerer cannot import a
+DAG file. It is called often, in a process that serves many triggers, so it should be cheap.
 """
 
 import asyncio
@@ -29,24 +30,25 @@ from perennial.orchestration.day import DAY, parse
 
 PATIENCE = timedelta(hours=12)
 SHORTEST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
-"""Seconds between two looks: a twentieth of the time waited so far, within these."""
+"""Seconds between two checks: a twentieth of the time waited so far, within these limits."""
 
 
 class DayMissing(AirflowSensorTimeout):
-    """A day waited too long; the message names what for. Airflow does not try such a task again."""
+    """A day waited too long; the message names what is missing. Airflow does not try such a task again."""
 
 
 class Wait(BaseSensorOperator):
-    """Until nothing is missing that the day needs.
+    """Wait until nothing is missing that the day needs.
 
     Args:
-        missing: from the run's day to the day that has to be done first: the day itself while its own files
-            are missing, None when it is this day's turn. Asked in the task; its word counts.
-        watched: dotted path of the function that the triggerer asks the same; None too if it cannot tell.
+        missing: function of the run's day that returns the day that has to be done first: the day itself
+            while its own files are missing, None when it is this day's turn. Its answer decides.
+        watched: dotted path of the function that the triggerer calls for the same; also None if it does not
+            know.
         given: further arguments of `watched`, by name.
-        looked_for: dotted path of the function that says where the day's own files are looked for.
-        skip_if: from the run's day to whether there is nothing to do for it at all.
-        patience: how long to wait, from the first look on.
+        looked_for: dotted path of the function that returns the places where the day's own files may be.
+        skip_if: function of the run's day that returns whether there is nothing to do for the day at all.
+        patience: how long to wait, from the first check on.
         late_after: how long after the run began an alert is raised; None for no alert.
     """
 
@@ -76,15 +78,15 @@ class Wait(BaseSensorOperator):
         self.day = day
 
     def execute(self, context: Any) -> None:
-        """The first look."""
+        """The first check."""
         self._look(context, datetime.now(UTC), alerted=False)
 
     def look_again(self, context: Any, event: str, alerted: bool = False) -> None:
-        """A further look; the trigger hands back when the first was, Airflow whether an alert was raised."""
+        """A later check. `event` is the time of the first check; `alerted`: an alert was raised before."""
         self._look(context, datetime.fromisoformat(event), alerted=alerted)
 
     def _look(self, context: Any, since: datetime, *, alerted: bool) -> None:
-        """Return when it is the day's turn, else defer; at the end of patience say what is missing."""
+        """Return when it is the day's turn, else defer; fail when the patience is over."""
         day = parse(self.day)
         if self.skip_if and self.skip_if(day):
             raise AirflowSkipException(f"nothing to do for {day}")
@@ -110,9 +112,9 @@ class Wait(BaseSensorOperator):
 
 
 class Lookout(BaseTrigger):
-    """Fires when nothing seems to be missing, when asking fails, or `patience_seconds` after `since`.
+    """Fires when nothing seems to be missing, when the check fails, or `patience_seconds` after `since`.
 
-    It looks often at first and rarer the longer it has waited. What it says is only since when.
+    It checks often at first, and less often the longer it has waited. Its event holds only `since`.
     """
 
     def __init__(
@@ -126,12 +128,12 @@ class Lookout(BaseTrigger):
         self.patience_seconds = patience_seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """From what another triggerer makes it again: it waits on from the same moment."""
+        """What another triggerer needs to make it again: it goes on waiting from the same moment."""
         names = ("watched", "given", "day", "since", "patience_seconds")
         return f"{__name__}.{type(self).__name__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until there is something to say; in a thread, for other triggers share the loop."""
+        """Check until it fires; in a thread, because other triggers share the loop."""
         while (left := self.patience_seconds - self._waited()) > 0:
             await asyncio.sleep(min(max(self._waited() / 20, SHORTEST_PAUSE), LONGEST_PAUSE, left))
             if await asyncio.to_thread(self.may_go_on):
@@ -139,11 +141,11 @@ class Lookout(BaseTrigger):
         yield TriggerEvent(self.since)
 
     def may_go_on(self) -> bool:
-        """One look."""
+        """One check: nothing is missing any more, or it cannot be known here."""
         try:
             return ask(self.watched, parse(self.day), **self.given) is None
         except Exception:
-            self.log.exception("%s has no answer for %s; the task looks itself", self.watched, self.day)
+            self.log.exception("%s failed for %s; the task checks itself", self.watched, self.day)
             return True
 
     def _waited(self) -> float:
@@ -169,12 +171,12 @@ def day_before(day: date, step: str) -> date | None:
 
 
 def ask(path: str, day: date, **given: str) -> Any:
-    """The answer of the function at a dotted path."""
+    """Call the function at a dotted path."""
     return pkgutil.resolve_name(path)(day, **given)
 
 
 def described(day: date, missing: date, looked_for: str | None) -> str:
-    """What a day waits for, in words: an earlier day, or its own files and where they are looked for."""
+    """What a day waits for, in words: an earlier day, or its own files with the places to look at."""
     if missing != day or looked_for is None:
         return str(missing)
     return f"its files, looked for at {', '.join(ask(looked_for, day))}"

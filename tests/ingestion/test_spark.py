@@ -117,7 +117,7 @@ def land(shop: Path) -> None:
 
 def test_a_landing_has_the_same_content_on_spark_as_on_duckdb(shop: Path, compute_with: spark.Compute):
     land(shop)
-    found: dict[EngineName, pipeline.Account] = {}
+    found: dict[EngineName, pipeline.Outcome] = {}
     lakes: dict[EngineName, list[Lake]] = {}
     for name in (EngineName.DUCKDB, EngineName.SPARK):
         compute_with(name)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from perennial.demo.environment import CONFIG
 from tests.benchmarks import (
     bench,
     ingest,
@@ -20,6 +21,7 @@ from tests.benchmarks import (
     profiles_sql,
 )
 from tests.benchmarks.ingest_landing import DAILY, WEEKLY
+from tests.conftest import forget
 
 
 def test_a_benchmark_compares_with_a_peer_and_a_floor():
@@ -56,7 +58,9 @@ def test_every_way_judges_each_table_by_at_least_ten_expectations():
         assert ingest_duckdb.count_expectations(table) >= 10
 
 
-def test_profiles_by_sql_and_by_pandas_are_ours(shop: Path):
+def test_profiles_by_sql_and_by_pandas_are_ours(shop: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PERENNIAL_CONFIG", str(CONFIG))
+    forget()
     events = profiles_shop.build(shop / "lake", copies=2, every=100)
     assert events > 10_000
     out = shop / "profiles.parquet"

@@ -132,7 +132,13 @@ def test_a_day_whose_file_comes_after_the_next_days_changes_nothing_in_the_end(
     assert differences(lake, in_order) == []
 
 
-def test_yesterdays_file_sent_twice_under_todays_day_counts_nothing_double(shop: Path, lake: Lake):
+def test_yesterdays_file_sent_twice_under_todays_day_counts_nothing_double(
+    shop: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch
+):
+    (shop / "config").mkdir()
+    (shop / "config" / "sources.yaml").write_text("tables: {events: {rules: {newest_within_days: 3}}}")
+    monkeypatch.setenv("PERENNIAL_CONFIG", str(shop / "config"))
+    forget()
     events: list[Row] = [purchase("e1"), purchase("e2", revenue=5.0)]
     drop_all(shop, events=events)
     pipeline.ingest(YESTERDAY)

@@ -22,7 +22,7 @@ from perennial.foundation.embedding_spaces import EmbeddingSpace, embedding_sett
 from perennial.foundation.engine import kept
 from perennial.foundation.item_texts import texts
 from perennial.profiles import preferences, purchases, taste_vector
-from perennial.profiles.settings import History, HistoryKind, Preferences, profile_settings
+from perennial.profiles.settings import PreferencesSettings, TasteVectorSettings, VectorKind, profile_settings
 from perennial.recommend.data import tables
 from perennial.recommend.evaluation.metrics import DEPTHS, JudgedLists, judge
 from perennial.recommend.evaluation.ranking_task import RankingTask, Slice, ranking_task
@@ -33,11 +33,11 @@ TUNED_ON, JUDGED_ON = date(2017, 11, 1), date(2017, 12, 1)
 HALF_LIVES = (30, 90)
 VALUES = (0, 0.5)
 GRID = {
-    HistoryKind.MEAN: [
+    VectorKind.MEAN: [
         {"half_life_days": days, "value_exponent": value, "weight_exponent": weight}
         for days, value, weight in product(HALF_LIVES, VALUES, (1, 2, 3, 4, 8))
     ],
-    HistoryKind.SENTENCE: [
+    VectorKind.SENTENCE: [
         {"half_life_days": days, "value_exponent": value, "titles": titles}
         for days, value, titles in product(HALF_LIVES, VALUES, (1, 2, 3, 5))
     ],
@@ -56,7 +56,7 @@ class Shop:
     customer_ids: dict[int, str]
     known: taste_vector.TextVectors
     space: EmbeddingSpace
-    taste: Preferences
+    taste: PreferencesSettings
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,17 @@ class Month:
     eve: date
     items: Float32Array
 
-    def judge(self, chosen: History, part: Slice) -> JudgedLists:
+    def judge(self, chosen: TasteVectorSettings, part: Slice) -> JudgedLists:
         """What the vectors that are so chosen are worth on a slice."""
         vectors = self.customers(chosen)
         return judge(self.truth, part, lambda rows: vectors[rows] @ self.items.T)
 
-    def customers(self, chosen: History) -> Float32Array:
+    def customers(self, chosen: TasteVectorSettings) -> Float32Array:
         """The vector of each customer, zeros for none."""
         shop = self.shop
         baskets = purchases.as_of(shop.baskets, self.eve)
         weights = purchases.item_weights(baskets, self.eve, chosen.half_life_days, chosen.value_exponent)
-        items = preferences.telling(_known(shop.items, self.eve), shop.taste)
+        items = preferences.relevant_items(_known(shop.items, self.eve), shop.taste)
         found = taste_vector.vectors(weights, items, shop.known, chosen, shop.space.encoder)
         rows = {who: row for row, who in enumerate(self.truth.customer_ids)}
         vectors = np.zeros((len(rows), shop.known.matrix.shape[1]), np.float32)
@@ -91,12 +91,12 @@ class Month:
 def customers() -> Iterator[Line]:
     """The default history vector against the other way to make one, tuned on November; both on December."""
     default = profile_settings().history
-    other = next(kind for kind in HistoryKind if kind is not default.kind)
+    other = next(kind for kind in VectorKind if kind is not default.kind)
     with ExitStack() as held:
         shop = _shop(held)
         before, month = _month(shop, TUNED_ON), _month(shop, JUDGED_ON)
-        best = {f"best {kind}": _tuned(before, kind) for kind in HistoryKind}
-        ways = {"default": default, **best, "plain mean": _chosen(HistoryKind.MEAN, PLAIN)}
+        best = {f"best {kind}": _tuned(before, kind) for kind in VectorKind}
+        ways = {"default": default, **best, "plain mean": _chosen(VectorKind.MEAN, PLAIN)}
         judged = {name: {part: month.judge(way, part) for part in Slice} for name, way in ways.items()}
     print(f"  December: {month.truth.warm} warm items, {len(month.truth.item_ids)} in all")
     for name, parts in judged.items():
@@ -110,7 +110,7 @@ def customers() -> Iterator[Line]:
             yield at_least("embed.customers_ndcg", float(ours.mean()), 0.051, "")
 
 
-def _show(name: str, way: History, parts: dict[Slice, JudgedLists], truth: RankingTask) -> None:
+def _show(name: str, way: TasteVectorSettings, parts: dict[Slice, JudgedLists], truth: RankingTask) -> None:
     print(f"  {name}: {way}")
     for part, found in parts.items():
         measures = [
@@ -134,7 +134,7 @@ def _around(found: Interval) -> str:
     return f"{found.mean:.4f}, 95 % {found.low:.4f} to {found.high:.4f}"
 
 
-def _tuned(month: Month, kind: HistoryKind) -> History:
+def _tuned(month: Month, kind: VectorKind) -> TasteVectorSettings:
     """The settings that are best on what was never bought before, by NDCG@10.
 
     On all items the best is what comes close to the one favourite: but that is bought again without a vector.
@@ -149,7 +149,7 @@ def _tuned(month: Month, kind: HistoryKind) -> History:
     return tried[int(np.argmax(worth))]
 
 
-def _chosen(kind: HistoryKind, options: dict[str, float]) -> History:
+def _chosen(kind: VectorKind, options: dict[str, float]) -> TasteVectorSettings:
     return profile_settings().history.model_copy(update={"kind": kind, **options})
 
 

@@ -1,4 +1,4 @@
-"""Deciding a day on a small shop: once, whatever happens in between."""
+"""A day of a small shop is decided exactly once, also when the step is killed."""
 
 import hashlib
 from collections.abc import Callable
@@ -35,7 +35,7 @@ CAMPAIGN = {
 
 @pytest.fixture(autouse=True)
 def config(shop: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """One audience, one campaign of ours; days are closed one by one."""
+    """One audience and one campaign of ours; days are closed one after another."""
     monkeypatch.setenv("PERENNIAL_CONFIG", str(shop))
     settings.settings.cache_clear()
     (shop / "audiences.yaml").write_text(yaml.safe_dump(AUDIENCES))
@@ -44,8 +44,8 @@ def config(shop: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def campaigns(folder: Path, *planned: dict, share: float = 0.2) -> None:
-    found = {f"stay_{number}": campaign for number, campaign in enumerate(planned)}
-    text = {"global_holdout": {"share": share, "salt": "s"}, "campaigns": found}
+    by_id = {f"stay_{number}": campaign for number, campaign in enumerate(planned)}
+    text = {"global_holdout": {"share": share, "salt": "s"}, "campaigns": by_id}
     (folder / "campaigns.yaml").write_text(yaml.safe_dump(text))
 
 
@@ -58,7 +58,7 @@ def score(lake: Lake, day: date, chances: dict[str, float]) -> None:
 
 
 def filled(contract: Contract, **known: object) -> dict:
-    """A row with something in every column that must not be empty."""
+    """A row with a value in every column that must not be null."""
     row: dict = {}
     for field in contract.schema:
         kind = field.type
@@ -86,19 +86,19 @@ SLIPPING = {f"c{number}": 0.1 for number in range(60)}
 SAFE = {f"s{number}": 0.9 for number in range(10)}
 
 
-def test_a_day_is_decided_and_said(lake: Lake):
+def test_a_day_is_decided_and_its_numbers_returned(lake: Lake):
     score(lake, FIRST, SLIPPING | SAFE)
-    said = pipeline.decide(str(FIRST))
-    assert said["slipping"] == 60
-    assert sum(n for name, n in said.items() if name.startswith("stay_0/")) == 60
-    assert {name for name in said if "/" in name} <= {"stay_0/treatment", "stay_0/holdout", "stay_0/none"}
+    numbers = pipeline.decide(str(FIRST))
+    assert numbers["slipping"] == 60
+    assert sum(n for name, n in numbers.items() if name.startswith("stay_0/")) == 60
+    assert {name for name in numbers if "/" in name} <= {"stay_0/treatment", "stay_0/holdout", "stay_0/none"}
     expected = {"treatment": 0.8 * 0.7, "holdout": 0.8 * 0.3, "none": 0.2}
     for row in arms(lake).values():
         assert row["propensity"] == pytest.approx(expected[row["arm"]])
         assert row["eligible_since"] == row["day"] == FIRST
 
 
-def test_who_comes_later_is_drawn_later_and_nobody_twice(lake: Lake):
+def test_later_customers_get_an_arm_later_and_nobody_gets_two(lake: Lake):
     score(lake, FIRST, SLIPPING)
     pipeline.decide(str(FIRST))
     before = arms(lake)
@@ -113,12 +113,12 @@ def test_who_comes_later_is_drawn_later_and_nobody_twice(lake: Lake):
 def test_deciding_a_past_day_again_writes_nothing(lake: Lake, config: Path):
     for day in (FIRST, SECOND):
         score(lake, day, SLIPPING)
-        said = pipeline.decide(str(day))
+        second = pipeline.decide(str(day))
     frozen, first = bytes_of(lake), pipeline.decide(str(FIRST))
     score(lake, FIRST, SLIPPING | {"late": 0.1})
     campaigns(config, CAMPAIGN | {"holdout": 0.9}, share=0.0)
     assert pipeline.decide(str(FIRST)) == first
-    assert pipeline.decide(str(SECOND)) == said
+    assert pipeline.decide(str(SECOND)) == second
     assert bytes_of(lake) == frozen
 
 
@@ -127,22 +127,22 @@ class Killed(BaseException):
 
 
 def dying(write: Callable[..., object], writes: int, done: list[str]) -> Callable[..., object]:
-    """The same method of the lake, which is killed when so many writes have been done."""
+    """The same method of the lake; raises Killed after `writes` writes."""
 
-    def one_more(lake: Lake, name: str, *arguments: object) -> object:
+    def counted_write(lake: Lake, name: str, *arguments: object) -> object:
         if len(done) == writes:
             raise Killed
         done.append(name)
         return write(lake, name, *arguments)
 
-    return one_more
+    return counted_write
 
 
 @pytest.mark.parametrize("writes", [0, 1, 2, 3])
-def test_killed_between_two_writes_it_ends_the_same(
+def test_a_day_killed_between_two_writes_ends_the_same(
     lake: Lake, config: Path, monkeypatch: pytest.MonkeyPatch, writes: int
 ):
-    """The customers change between the attempts; what was written first decides."""
+    """The customers change between the attempts; the first attempt's records decide."""
     score(lake, FIRST, SLIPPING)
     campaigns(config, CAMPAIGN, CAMPAIGN | {"priority": 2})
     done: list[str] = []
@@ -176,14 +176,14 @@ def test_without_scores_nothing_is_decided(lake: Lake):
     assert lake.days("audiences") == set()
 
 
-def test_a_campaign_that_does_not_run_takes_nobody_in(lake: Lake, config: Path):
+def test_no_customer_enters_a_campaign_that_is_not_running(lake: Lake, config: Path):
     campaigns(config, CAMPAIGN | {"starts_on": SECOND})
     score(lake, FIRST, SLIPPING)
     assert pipeline.decide(str(FIRST)) == {"slipping": 60}
     assert arms(lake) == {}
 
 
-def test_a_campaign_may_not_have_the_id_of_one_of_the_shop(lake: Lake):
+def test_our_campaign_may_not_have_the_id_of_a_shops_campaign(lake: Lake):
     row = filled(
         contracts.CAMPAIGNS, campaign_id="stay_0", origin="shop", valid_from=FIRST, known_on=FIRST, name="x"
     )

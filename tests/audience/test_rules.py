@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from perennial.audience import rules
-from perennial.audience.settings import load_plan
+from perennial.audience.settings import campaign_settings
 from perennial.demo.environment import CONFIG
 from perennial.foundation.config import ConfigError, load
 
@@ -55,9 +55,9 @@ def rule(who: object) -> rules.Rule:
     return rules.Rule.model_validate(who)
 
 
-def meet(who: object) -> set[str]:
-    found = PEOPLE.filter(rules.compile_rule(rule(who), PEOPLE))
-    return set(found.to_pyarrow()["customer_id"].to_pylist())
+def selected(who: object) -> set[str]:
+    rows = PEOPLE.filter(rules.compile_rule(rule(who), PEOPLE))
+    return set(rows.to_pyarrow()["customer_id"].to_pylist())
 
 
 @pytest.mark.parametrize(
@@ -80,17 +80,17 @@ def meet(who: object) -> set[str]:
         ({"not": {"orders": {"at_least": 3}}}, {"cas"}),
     ],
 )
-def test_a_rule_lets_in_whom_it_names(who: dict, expected: set[str]):
-    assert meet(who) == expected
+def test_a_rule_selects_the_customers_who_meet_it(who: dict, expected: set[str]):
+    assert selected(who) == expected
 
 
-def test_a_path_is_found_by_its_beginning_but_not_by_part_of_a_word():
-    assert meet({"categories": {"contains": "GROCERY"}}) == {"ann", "bob"}
+def test_contains_matches_the_beginning_of_a_path_but_not_part_of_a_word():
+    assert selected({"categories": {"contains": "GROCERY"}}) == {"ann", "bob"}
 
 
-def test_a_missing_value_meets_no_test_and_so_its_opposite():
-    assert meet({"p_return_28": {"below": 0.95}}) == {"ann", "bob"}
-    assert meet({"not": {"p_return_28": {"below": 0.95}}}) == {"cas"}
+def test_a_missing_value_fails_a_test_and_passes_its_opposite():
+    assert selected({"p_return_28": {"below": 0.95}}) == {"ann", "bob"}
+    assert selected({"not": {"p_return_28": {"below": 0.95}}}) == {"cas"}
 
 
 def test_rules_compile_for_spark(monkeypatch: pytest.MonkeyPatch):
@@ -103,20 +103,20 @@ def test_rules_compile_for_spark(monkeypatch: pytest.MonkeyPatch):
     assert "SELECT" in ibis.to_sql(expression, dialect="pyspark")
 
 
-@pytest.mark.parametrize(("who", "said"), WRONG)
-def test_a_wrong_rule_is_refused_with_file_audience_key_and_what_is_allowed(
-    tmp_path: Path, who: dict, said: list[str]
+@pytest.mark.parametrize(("who", "expected"), WRONG)
+def test_the_error_of_a_wrong_rule_names_file_audience_key_and_allowed_values(
+    tmp_path: Path, who: dict, expected: list[str]
 ):
     text = yaml.safe_dump({"audiences": {"slipping": {"description": "d", "who": who}}})
     (tmp_path / "audiences.yaml").write_text(text)
     with pytest.raises(ConfigError) as error:
         load("audiences", rules.Audiences, tmp_path)
-    for part in ["audiences.yaml", "audiences.slipping.who", *said]:
+    for part in ["audiences.yaml", "audiences.slipping.who", *expected]:
         assert part in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "expected"),
     [
         (
             "audience: slipping_regulars",
@@ -132,18 +132,20 @@ def test_a_wrong_rule_is_refused_with_file_audience_key_and_what_is_allowed(
         ("  keep_regulars:", "  Keep Regulars!:", ["Keep Regulars!"]),
     ],
 )
-def test_a_wrong_campaign_is_refused_in_a_sentence(shop: Path, old: str, new: str, said: list[str]):
+def test_the_error_of_a_wrong_campaign_names_file_and_key(
+    shop: Path, old: str, new: str, expected: list[str]
+):
     (shop / "audiences.yaml").write_text((CONFIG / "audiences.yaml").read_text())
     text = (CONFIG / "campaigns.yaml").read_text()
     assert old in text
     (shop / "campaigns.yaml").write_text(text.replace(old, new))
     with pytest.raises(ConfigError) as error:
-        load_plan(shop)
-    for part in ["campaigns.yaml", *said]:
+        campaign_settings(shop)
+    for part in ["campaigns.yaml", *expected]:
         assert part in str(error.value)
 
 
-def test_the_shipped_files_are_right():
-    plan = load_plan(CONFIG)
-    assert "slipping_regulars" in plan.audiences.audiences
-    assert plan.campaigns.global_holdout.share == 0.1
+def test_the_demos_files_are_valid():
+    settings = campaign_settings(CONFIG)
+    assert "slipping_regulars" in settings.audiences.audiences
+    assert settings.campaigns.global_holdout.share == 0.1

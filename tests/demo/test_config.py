@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from perennial.audience.rules import Audiences
-from perennial.audience.settings import Campaigns, load_plan
+from perennial.audience.settings import Campaigns, campaign_settings
 from perennial.demo.environment import CONFIG, State
 from perennial.foundation.config import load
 from perennial.foundation.embedding_spaces import EmbeddingSettings, embedding_settings
@@ -34,7 +34,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "sources": Sources,
 }
 READERS: list[Callable[[], Any]] = [
-    load_plan,
+    campaign_settings,
     embedding_settings,
     monitoring_settings,
     profile_settings,
@@ -60,9 +60,9 @@ def test_no_default_speaks_of_the_demos_grocery(file: Path):
 
 
 def test_the_defaults_are_those_of_any_shop():
-    plan = load_plan(DEFAULT_CONFIG)
-    assert plan.audiences.audiences
-    assert plan.campaigns.campaigns == {}
+    settings = campaign_settings(DEFAULT_CONFIG)
+    assert settings.audiences.audiences
+    assert settings.campaigns.campaigns == {}
     assert read(DEFAULT_CONFIG, "models")["recommender"]["excluded_categories"] == []
     assert read(DEFAULT_CONFIG, "profiles")["preferences"]["left_out"] == []
     sources = load("sources", Sources, DEFAULT_CONFIG)
@@ -85,7 +85,7 @@ def test_the_examples_in_the_comments_are_allowed(tmp_path: Path):
     for name, text in examples.items():
         (tmp_path / f"{name}.yaml").write_text(text)
         assert load(name, MODELS[name], tmp_path) != load(name, MODELS[name], DEFAULT_CONFIG)
-    assert load_plan(tmp_path).campaigns.campaigns
+    assert campaign_settings(tmp_path).campaigns.campaigns
 
 
 @pytest.mark.parametrize("folder", [DEFAULT_CONFIG, CONFIG], ids=["defaults", "demo"])

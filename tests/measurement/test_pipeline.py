@@ -1,4 +1,4 @@
-"""Reports of a small shop: what is due, what they say, and that they say it again."""
+"""Reports of a small shop: which are due, their contents, and that a repetition gives the same."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -77,8 +77,8 @@ def close(*days: date) -> None:
 
 def figures(lake: Lake, day: date) -> dict[tuple[str, str], dict]:
     rows = lake.read("effects")
-    found = rows.filter(rows.day == day).to_pyarrow().to_pylist()
-    return {(row["measure"], row["segment"]): row for row in found}
+    of_day = rows.filter(rows.day == day).to_pyarrow().to_pylist()
+    return {(row["measure"], row["segment"]): row for row in of_day}
 
 
 def pages(shop: Path) -> dict[str, bytes]:
@@ -93,19 +93,19 @@ def test_a_closed_campaign_is_measured_and_shown(
     (shop / "config" / "reports.yaml").write_text("shop: Corner\ndata_note: Orders of the web shop only.\n")
     monkeypatch.setenv("PERENNIAL_CONFIG", str(shop / "config"))
     forget()
-    said = pipeline.report(str(UNTIL), None)
-    assert said == [{"campaign": "7", "report": f"campaigns/7/{UNTIL}.html", "mlflow_run": ""}]
-    found = figures(shop_with_a_campaign, UNTIL)
-    assert found["reach", "assigned"]["estimate"] == 6 / 10
-    assert found["redemption_rate", "assigned"]["estimate"] == pytest.approx(5 / 6)
-    assert found["redemption_rate", "others"]["estimate"] == 0
-    assert found["orders_per_customer", "assigned"]["estimate"] == 2
-    assert found["aov", "others"]["estimate"] == 10
-    assert found["repurchase_rate", "assigned"]["n"] == 6
-    assert found["orders_per_customer", "difference"]["estimate"] == 0
-    assert found["weekly_retention", "assigned, week 01"]["estimate"] == 1
-    assert found["orders_per_week", "assigned, before"]["estimate"] == 1
-    text = (shop / "reports" / said[0]["report"]).read_text()
+    reports = pipeline.report(str(UNTIL), None)
+    assert reports == [{"campaign": "7", "report": f"campaigns/7/{UNTIL}.html", "mlflow_run": ""}]
+    effects = figures(shop_with_a_campaign, UNTIL)
+    assert effects["reach", "assigned"]["estimate"] == 6 / 10
+    assert effects["redemption_rate", "assigned"]["estimate"] == pytest.approx(5 / 6)
+    assert effects["redemption_rate", "others"]["estimate"] == 0
+    assert effects["orders_per_customer", "assigned"]["estimate"] == 2
+    assert effects["aov", "others"]["estimate"] == 10
+    assert effects["repurchase_rate", "assigned"]["n"] == 6
+    assert effects["orders_per_customer", "difference"]["estimate"] == 0
+    assert effects["weekly_retention", "assigned, week 01"]["estimate"] == 1
+    assert effects["orders_per_week", "assigned, before"]["estimate"] == 1
+    text = (shop / "reports" / reports[0]["report"]).read_text()
     for part in (
         "Spring",
         "83.3\u00a0%",
@@ -119,10 +119,10 @@ def test_a_closed_campaign_is_measured_and_shown(
         assert part in text
     assert "http" not in text.replace("http://www.w3.org/", "")
     assert "<script" not in text
-    assert said[0]["report"] in (shop / "reports" / "index.html").read_text()
+    assert reports[0]["report"] in (shop / "reports" / "index.html").read_text()
 
 
-def test_a_campaign_that_chance_did_not_decide_is_called_what_it_is(shop: Path, shop_with_a_campaign: Lake):
+def test_a_campaign_that_is_not_randomised_is_reported_as_such(shop: Path, shop_with_a_campaign: Lake):
     pipeline.report(str(UNTIL), None)
     text = (shop / "reports" / f"campaigns/7/{UNTIL}.html").read_text()
     assert report_text.NOT_RANDOM in text
@@ -135,9 +135,9 @@ def test_a_campaign_with_arms_and_propensities_has_a_lift(shop: Path, shop_with_
     treated = {who: {"arm": "treatment", "propensity": 0.6} for who in ASSIGNED}
     assign(lake, treated | {who: {"arm": "holdout", "propensity": 0.4} for who in OTHERS})
     pipeline.report(str(UNTIL), None)
-    found = figures(lake, UNTIL)
-    assert found["orders_per_customer", "lift"]["estimate"] == 0
-    assert found["order_rate", "lift"]["method"].startswith("difference of shares, Newcombe")
+    effects = figures(lake, UNTIL)
+    assert effects["orders_per_customer", "lift"]["estimate"] == 0
+    assert effects["order_rate", "lift"]["method"].startswith("difference of shares, Newcombe")
     text = (shop / "reports" / f"campaigns/7/{UNTIL}.html").read_text()
     assert report_text.RANDOM in text
     assert report_text.NOT_RANDOM not in text
@@ -145,7 +145,7 @@ def test_a_campaign_with_arms_and_propensities_has_a_lift(shop: Path, shop_with_
 
 
 @pytest.mark.parametrize("lacking", [{}, {"arm": "holdout"}, {"arm": "treatment", "propensity": 0.6}])
-def test_arms_without_propensities_or_without_a_holdout_do_not_make_it_random(
+def test_a_campaign_without_propensities_or_a_holdout_is_not_randomised(
     shop: Path, shop_with_a_campaign: Lake, lacking: dict
 ):
     treated = {who: {"arm": "treatment", "propensity": 0.6} for who in ASSIGNED}
@@ -160,7 +160,7 @@ def test_the_same_day_again_gives_the_same_bytes(shop: Path, shop_with_a_campaig
     assert first == again
 
 
-def test_a_campaign_is_due_once_and_again_when_rows_come_late(shop: Path, shop_with_a_campaign: Lake):
+def test_a_campaign_is_due_once_and_again_after_late_rows(shop: Path, shop_with_a_campaign: Lake):
     lake = shop_with_a_campaign
     pipeline.report(str(UNTIL), None)
     close(NEXT)
@@ -169,7 +169,7 @@ def test_a_campaign_is_due_once_and_again_when_rows_come_late(shop: Path, shop_w
     later = NEXT + timedelta(days=1)
     close(later)
     put(lake, "events", [purchase(9001, "a0", END, later)], later)
-    assert [one["campaign"] for one in pipeline.report(str(later), None)] == ["7"]
+    assert [report["campaign"] for report in pipeline.report(str(later), None)] == ["7"]
     assert figures(lake, later)["orders_per_customer", "assigned"]["estimate"] == pytest.approx(13 / 6)
     before = pages(shop)
     pipeline.report(str(UNTIL), None)
@@ -191,7 +191,7 @@ def test_a_campaign_that_still_runs_is_not_reported(shop: Path, shop_with_a_camp
     assert "No campaign's window has closed yet" in (shop / "reports" / "index.html").read_text()
 
 
-def test_what_a_day_no_longer_reports_is_taken_away(shop: Path, shop_with_a_campaign: Lake):
+def test_pages_and_figures_that_are_no_longer_due_are_deleted(shop: Path, shop_with_a_campaign: Lake):
     pipeline.report(str(UNTIL), None)
     put(shop_with_a_campaign, "campaigns", [], START)
     assert pipeline.report(str(UNTIL), None) == []
@@ -220,13 +220,13 @@ def own_campaign(lake: Lake, *, holdout: int = 40) -> None:
 
 
 @pytest.mark.parametrize(("holdout", "tone"), [(40, report_text.UNDELIVERED), (5, report_text.MISMATCH)])
-def test_a_campaign_of_ours_says_when_nothing_was_delivered_and_when_the_arms_do_not_fit(
+def test_the_page_of_our_campaign_warns_of_no_delivery_and_of_wrong_arm_sizes(
     shop: Path, shop_with_a_campaign: Lake, holdout: int, tone: str
 ):
     own_campaign(shop_with_a_campaign, holdout=holdout)
     with open_ledger().once(pipeline.DECIDING, UNTIL):
         pass
-    assert [one["campaign"] for one in pipeline.report(str(UNTIL), None)] == ["7", "ours"]
+    assert [report["campaign"] for report in pipeline.report(str(UNTIL), None)] == ["7", "ours"]
     assert tone in (shop / "reports" / f"campaigns/ours/{UNTIL}.html").read_text()
 
 
@@ -250,14 +250,20 @@ def test_mlflow_has_one_run_for_each_report_of_a_day(
     again = pipeline.report(str(UNTIL), mlflow)
     client = MlflowClient(mlflow.url)
     [run] = client.search_runs([client.get_experiment_by_name(pipeline.EXPERIMENT).experiment_id])
-    assert [one["mlflow_run"] for one in again] == [run.info.run_id] != [one["mlflow_run"] for one in first]
+    assert (
+        [report["mlflow_run"] for report in again]
+        == [run.info.run_id]
+        != [report["mlflow_run"] for report in first]
+    )
     assert run.data.metrics["redemption_rate"] == pytest.approx(5 / 6)
     assert run.data.params["design"] == "chosen"
     assert int(run.data.params["version_events"]) == shop_with_a_campaign.version("events")
     assert [file.path for file in client.list_artifacts(run.info.run_id)] == [f"{UNTIL}.html"]
 
 
-def test_an_id_of_the_shop_cannot_lead_out_of_the_folder(shop: Path, shop_with_a_campaign: Lake):
+def test_a_campaign_id_with_dots_and_slashes_stays_in_the_reports_folder(
+    shop: Path, shop_with_a_campaign: Lake
+):
     spans = {
         "starts_on": START,
         "ends_on": END,
@@ -267,7 +273,7 @@ def test_an_id_of_the_shop_cannot_lead_out_of_the_folder(shop: Path, shop_with_a
     }
     row = {"campaign_id": "../../<b>x", "name": "<script>alert(1)</script>", "origin": "shop"}
     put(shop_with_a_campaign, "campaigns", [spans | row], START)
-    [said] = pipeline.report(str(UNTIL), None)
-    assert said["report"].count("/") == 2
-    assert set(pages(shop)) == {said["report"], "index.html"}
+    [result] = pipeline.report(str(UNTIL), None)
+    assert result["report"].count("/") == 2
+    assert set(pages(shop)) == {result["report"], "index.html"}
     assert b"<script>" not in b"".join(pages(shop).values())

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.profiles.active_hours import hours
-from perennial.profiles.settings import ActiveHours
+from perennial.profiles.settings import ActiveHoursSettings
 from tests.acceptance import profiles_best_hour
 from tests.profiles.tables import rows_of
 
 MONDAY_MIDNIGHT = datetime(2017, 12, 4, tzinfo=UTC)
-CHOSEN = ActiveHours(hour=1, weekday=5, hour_of_week=2)
+CHOSEN = ActiveHoursSettings(hour=1, weekday=5, hour_of_week=2)
 
 
 def found(customers: list[str], *orders: tuple[str, int, int]) -> dict:

@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 
 from perennial.profiles.life_cycle import stages, usual_gaps
-from perennial.profiles.settings import LifeCycle
+from perennial.profiles.settings import LifeCycleSettings
 from tests.profiles.tables import day, event, orders, rows_of
 
-CHOSEN = LifeCycle(
+CHOSEN = LifeCycleSettings(
     new_days=28,
     own_gaps_needed=3,
     lapsing_gaps=3,

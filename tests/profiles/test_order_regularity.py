@@ -4,10 +4,10 @@ import pyarrow as pa
 import pytest
 
 from perennial.profiles.order_regularity import regularity
-from perennial.profiles.settings import Gaps
+from perennial.profiles.settings import OrderRegularitySettings
 from tests.profiles.tables import rows_of
 
-CHOSEN = Gaps(least=5)
+CHOSEN = OrderRegularitySettings(least=5)
 
 
 def found(**gaps: list[int | None]) -> dict:

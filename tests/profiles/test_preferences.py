@@ -4,10 +4,10 @@ import pytest
 
 from perennial.profiles import preferences
 from perennial.profiles.purchases import UNIT
-from perennial.profiles.settings import Preferences
+from perennial.profiles.settings import PreferencesSettings
 from tests.profiles.tables import rows_of
 
-OWN = Preferences(half_life_days=10, category_level=2, purchases_of_population=0, left_out=("FUEL",))
+OWN = PreferencesSettings(half_life_days=10, category_level=2, purchases_of_population=0, left_out=("FUEL",))
 LEANING = OWN.model_copy(update={"purchases_of_population": 4})
 
 
@@ -66,10 +66,10 @@ def test_shares_lean_on_everybodys_and_whoever_bought_nothing_has_these():
 
 def test_items_that_say_nothing_about_taste_are_left_out():
     shelf = items((0, "FUEL > GASOLINE", "A"), (1, "FOOD", "A"), (2, None, "A"), (3, "FOOD > FUEL", "A"))
-    assert sorted(preferences.telling(shelf, OWN).item.to_pyarrow().to_pylist()) == [1, 2, 3]
+    assert sorted(preferences.relevant_items(shelf, OWN).item.to_pyarrow().to_pylist()) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("chosen", [OWN, LEANING])
-def test_where_no_purchase_weighs_anything_any_more_nothing_is_preferred(chosen: Preferences):
+def test_where_no_purchase_weighs_anything_any_more_nothing_is_preferred(chosen: PreferencesSettings):
     found = preferences.brands(weights((0, 0, 0)), items((0, "FOOD", "A")), customers(0, -1), chosen)
     assert rows_of(found, "customer") == {}

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 
 from perennial.profiles import price_curve
-from perennial.profiles.settings import PriceResponse
+from perennial.profiles.settings import PriceResponseSettings
 from tests.profiles.tables import MONDAY
 
-CHOSEN = PriceResponse(weeks_compared=13, pieces_counted=12)
+CHOSEN = PriceResponseSettings(weeks_compared=13, pieces_counted=12)
 ORDERS = 1000
 
 

@@ -6,13 +6,13 @@ import pyarrow as pa
 import pytest
 
 from perennial.profiles import price_population, price_response
-from perennial.profiles.price_population import TOLD
+from perennial.profiles.price_population import EVIDENCE_COLUMNS
 from perennial.profiles.price_response import Learnt
-from perennial.profiles.settings import PriceResponse
+from perennial.profiles.settings import PriceResponseSettings
 from tests.acceptance import profiles_price_response
 from tests.profiles.tables import MONDAY, day, rows_of
 
-CHOSEN = PriceResponse(weeks_compared=13, pieces_counted=12)
+CHOSEN = PriceResponseSettings(weeks_compared=13, pieces_counted=12)
 ORDERS = 1000
 
 
@@ -51,7 +51,7 @@ def test_a_purchase_tells_where_it_fell_among_the_weeks_weighted_by_what_all_wou
     found = evidence(offers((1, 0, 0, 5, 6), (1, 1, 10, 5, 6), (2, 0, 0, 5, 6)), (5, 1, 7, 3), (5, 2, 0, 9))
     # A third of the expected sales fall upon the week without, two thirds upon the week with a discount.
     told = {"s_x": 3 * (1 - 2 / 3), "s_z": 0, "j_xx": 3 * 2 / 9, "j_xz": 0, "j_zz": 0}
-    assert found == {(5, 1): pytest.approx(told, abs=1e-5), (5, 2): dict.fromkeys(TOLD, 0)}
+    assert found == {(5, 1): pytest.approx(told, abs=1e-5), (5, 2): dict.fromkeys(EVIDENCE_COLUMNS, 0)}
 
 
 def test_a_discount_beyond_the_tenth_tells_of_both_steps():
@@ -60,7 +60,7 @@ def test_a_discount_beyond_the_tenth_tells_of_both_steps():
     x, z = np.array([0, 1, 1]), np.array([0, 0.5, 1])
     both = np.cov(x, z, bias=True)
     expected = (1 - x.mean(), 1 - z.mean(), both[0, 0], both[0, 1], both[1, 1])
-    assert [told[name] for name in TOLD] == pytest.approx(expected, abs=1e-5)
+    assert [told[name] for name in EVIDENCE_COLUMNS] == pytest.approx(expected, abs=1e-5)
 
 
 def test_weeks_that_only_the_customer_shows_tell_nothing_of_the_customer_but_of_others():
@@ -134,9 +134,13 @@ def test_a_customer_who_is_well_known_has_a_narrower_interval_about_their_own_re
 def test_where_nothing_was_ever_reduced_nobody_has_a_response():
     for told in ([(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)], []):
         rows = pa.Table.from_pylist(
-            [dict(zip(("customer", "fold", *TOLD), row, strict=True)) for row in told],
+            [dict(zip(("customer", "fold", *EVIDENCE_COLUMNS), row, strict=True)) for row in told],
             schema=pa.schema(
-                [("customer", pa.int64()), ("fold", pa.int64()), *((name, pa.float64()) for name in TOLD)]
+                [
+                    ("customer", pa.int64()),
+                    ("fold", pa.int64()),
+                    *((name, pa.float64()) for name in EVIDENCE_COLUMNS),
+                ]
             ),
         )
         assert responses(ibis.memtable(rows), 0) == {}

@@ -3,10 +3,10 @@ import pyarrow as pa
 import pytest
 
 from perennial.profiles import purchases, responsiveness
-from perennial.profiles.settings import Responses
+from perennial.profiles.settings import ResponsivenessSettings
 from tests.profiles.tables import dated, day, event, landed, rows_of
 
-CHOSEN = Responses(messages_of_population=10, campaigns_of_population=2)
+CHOSEN = ResponsivenessSettings(messages_of_population=10, campaigns_of_population=2)
 
 
 def people(*names: str) -> ibis.Table:

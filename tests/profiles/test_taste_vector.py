@@ -7,7 +7,7 @@ from perennial.foundation.contracts import VECTOR
 from perennial.foundation.embedding_spaces import embedding_settings
 from perennial.profiles import taste_vector
 from perennial.profiles.purchases import UNIT
-from perennial.profiles.settings import History, HistoryKind
+from perennial.profiles.settings import TasteVectorSettings, VectorKind
 
 HASHES = ["a", "b", "c"]
 TEXTS = pa.table(
@@ -20,7 +20,9 @@ ITEMS = pa.table(
         "text_hash": ["a", "b", "b", "unknown", "c"],
     }
 )
-SETTINGS = History(kind=HistoryKind.MEAN, half_life_days=90, value_exponent=0, weight_exponent=1, titles=2)
+SETTINGS = TasteVectorSettings(
+    kind=VectorKind.MEAN, half_life_days=90, value_exponent=0, weight_exponent=1, titles=2
+)
 MIDDLE = np.array([1 / 3, 0])
 
 
@@ -31,7 +33,7 @@ def table(*cells: tuple[int, int, float]) -> ibis.Table:
 
 
 def vectors(
-    *cells: tuple[int, int, float], embedded: pa.Table = TEXTS, settings: History = SETTINGS
+    *cells: tuple[int, int, float], embedded: pa.Table = TEXTS, settings: TasteVectorSettings = SETTINGS
 ) -> dict[int, list[float]]:
     known = taste_vector.text_vectors(ibis.memtable(embedded))
     choice = embedding_settings().start.encoder
@@ -90,7 +92,7 @@ def test_the_history_can_be_what_the_encoder_makes_of_the_sentence():
     loaded = encoder.load(embedding_settings().start.encoder)
     texts = loaded.encode(["Soup", "Hat", "Glove"])
     embedded = pa.table({"text_hash": HASHES, "vector": pa.array(texts.tolist(), VECTOR)})
-    spoken = SETTINGS.model_copy(update={"kind": HistoryKind.SENTENCE})
+    spoken = SETTINGS.model_copy(update={"kind": VectorKind.SENTENCE})
     found = vectors((7, 0, 2), (7, 4, 1), embedded=embedded, settings=spoken)
     assert set(found) == {7}
     expected = loaded.encode(["bought Soup; Glove"])[0] - texts.mean(axis=0)

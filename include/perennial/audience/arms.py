@@ -1,9 +1,9 @@
-"""Chance, drawn once: which arm of a campaign a customer is in.
+"""Random assignment of customers to the arms of a campaign.
 
-A keyed hash of the customer's id takes the place of a die, so that a draw is the same on every machine,
-however often it is made, and needs no record to be repeated. The global holdout is drawn with one salt for
-all campaigns: a customer in it is in it everywhere. A campaign draws its own holdout among the others with
-the campaign's id as salt, hence independently of every other campaign.
+A salted hash of the customer's id decides. So the assignment is the same on every machine and in every
+repetition, and needs no stored random state. The global holdout uses one salt for all campaigns: a customer
+who is in it is in it for every campaign. Each campaign draws its own holdout among the other customers. Its
+salt is the campaign's id, so its holdout is independent of every other campaign's.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ TREATMENT, HOLDOUT, NONE = "treatment", "holdout", "none"
 
 @dataclass(frozen=True)
 class Draw:
-    """How a campaign draws: its id, its own holdout's share, and the share and salt of the global holdout."""
+    """A campaign's draw: its id, its holdout's share, and the share and salt of the global holdout."""
 
     campaign_id: str
     holdout: float
@@ -28,24 +28,24 @@ class Draw:
     global_salt: str
 
     def arm(self, customer_id: str) -> tuple[str, float]:
-        """The customer's arm and the probability with which anybody gets that arm."""
-        reached = 1 - self.global_holdout
+        """The customer's arm, and the probability of that arm (the same for every customer)."""
+        not_global = 1 - self.global_holdout
         if position(f"global holdout|{self.global_salt}", customer_id) < self.global_holdout:
             return NONE, self.global_holdout
         if position(f"campaign holdout|{self.campaign_id}", customer_id) < self.holdout:
-            return HOLDOUT, reached * self.holdout
-        return TREATMENT, reached * (1 - self.holdout)
+            return HOLDOUT, not_global * self.holdout
+        return TREATMENT, not_global * (1 - self.holdout)
 
 
 def arms(draw: Draw, customer_ids: Sequence[str], day: date) -> pa.Table:
-    """Rows of the table `arms` for customers who come into the campaign on `day`, by customer id."""
-    drawn = [(customer_id, *draw.arm(customer_id)) for customer_id in sorted(customer_ids)]
+    """Rows of the table `arms` for customers who enter the campaign on `day`, sorted by customer id."""
+    assigned = [(customer_id, *draw.arm(customer_id)) for customer_id in sorted(customer_ids)]
     columns = {
-        "campaign_id": [draw.campaign_id] * len(drawn),
-        "customer_id": [customer_id for customer_id, _, _ in drawn],
-        "arm": [arm for _, arm, _ in drawn],
-        "propensity": [propensity for _, _, propensity in drawn],
-        "eligible_since": [day] * len(drawn),
-        "day": [day] * len(drawn),
+        "campaign_id": [draw.campaign_id] * len(assigned),
+        "customer_id": [customer_id for customer_id, _, _ in assigned],
+        "arm": [arm for _, arm, _ in assigned],
+        "propensity": [propensity for _, _, propensity in assigned],
+        "eligible_since": [day] * len(assigned),
+        "day": [day] * len(assigned),
     }
     return pa.table(columns, schema=ARMS_TABLE.schema)

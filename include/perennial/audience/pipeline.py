@@ -1,8 +1,8 @@
-"""The step of `decide_contacts`: who is in which audience, and the arm of whoever is new in a campaign.
+"""The step of `decide_contacts`: the members of each audience, and the arms of customers new in a campaign.
 
-Once-only: a day is decided when its turn comes and never again. What was planned and who was in the audiences
-is written first; the arms follow from those two records alone, so that a run that was killed in between ends
-the same when it is run again, whatever has happened to the configuration since.
+Once-only: each day is decided once, in the order of days. The step first writes the settings of the running
+campaigns and the members of the audiences. The arms depend on these two records only. So a run that was
+killed in between gives the same result when it is repeated, even if the configuration has changed since.
 """
 
 from dataclasses import fields
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from perennial.audience.arms import Draw, arms
 from perennial.audience.rules import members
-from perennial.audience.settings import Campaigns, Plan, load_plan
+from perennial.audience.settings import Campaigns, CampaignSettings, campaign_settings
 from perennial.foundation.contracts import CAMPAIGN_LOG
 from perennial.foundation.lake import Lake, open_lake
 from perennial.foundation.ledger import open_ledger
@@ -27,15 +27,15 @@ class DecisionError(RuntimeError):
 
 
 def decide(day: str) -> dict[str, int]:
-    """Decide the day if that is still to be done, and say what was decided.
+    """Decide the day unless it is already decided, and return the numbers of the decision.
 
     Returns:
-        The size of each audience by its name, and the number of customers who came into a campaign that day
-        by `campaign/arm`. Empty for a past day that was never decided.
+        The size of each audience by its name, and the number of customers who entered a campaign that day by
+        `campaign/arm`. Empty for a past day that was never decided.
 
     Raises:
-        DecisionError: the day's profiles or scores are missing, or a campaign has the id of one of the
-            shop's.
+        DecisionError: the day's profiles or scores are missing, or one of our campaigns has the id of a
+            campaign of the shop.
         ConfigError: audiences.yaml or campaigns.yaml is wrong.
         OutOfOrderError: an earlier day has to be decided first.
     """
@@ -43,74 +43,74 @@ def decide(day: str) -> dict[str, int]:
     lake = open_lake()
     with open_ledger().once(STEP, today) as first:
         if first:
-            record(lake, load_plan(), today)
+            record(lake, campaign_settings(), today)
             draw(lake, today)
     return decided(lake, today)
 
 
-def record(lake: Lake, plan: Plan, day: date) -> None:
-    """Write down the day's audiences and the campaigns that take customers in, unless that is done."""
-    _check_names(lake, plan.campaigns, day)
-    found = members(plan.audiences, customers(lake, day))
-    lake.create("audiences", found.mutate(day=ibis.literal(day)), day)
-    lake.create("campaign_log", running(plan.campaigns, day), day)
+def record(lake: Lake, settings: CampaignSettings, day: date) -> None:
+    """Write the day's audiences and the campaigns that customers can enter that day; skip what is written."""
+    _check_names(lake, settings.campaigns, day)
+    memberships = members(settings.audiences, customers(lake, day))
+    lake.create("audiences", memberships.mutate(day=ibis.literal(day)), day)
+    lake.create("campaign_log", running(settings.campaigns, day), day)
 
 
 def draw(lake: Lake, day: date) -> None:
-    """Draw the arms of customers who are in a campaign's audience for the first time; others keep theirs."""
+    """Draw an arm for each customer who is new in a campaign's audience; all others keep their arm."""
     for campaign in _of_day(lake, "campaign_log", day).order_by("campaign_id").to_pyarrow().to_pylist():
         audience = _of_day(lake, "audiences", day)
         audience = audience.filter(audience.audience == campaign["audience"])
-        held = lake.read("arms")
-        held = held.filter(held.campaign_id == campaign["campaign_id"])
-        fresh = audience.anti_join(held, "customer_id").select("customer_id").to_pyarrow()
-        if fresh.num_rows:
-            rule = Draw(**{field.name: campaign[field.name] for field in fields(Draw)})
-            lake.add("arms", arms(rule, fresh["customer_id"].to_pylist(), day))
+        known = lake.read("arms")
+        known = known.filter(known.campaign_id == campaign["campaign_id"])
+        new = audience.anti_join(known, "customer_id").select("customer_id").to_pyarrow()
+        if new.num_rows:
+            parameters = Draw(**{field.name: campaign[field.name] for field in fields(Draw)})
+            lake.add("arms", arms(parameters, new["customer_id"].to_pylist(), day))
 
 
 def customers(lake: Lake, day: date) -> ir.Table:
-    """Everything that rules may ask: the day's profiles, scores and what the shop knows of each customer.
+    """One row for each customer, with every column that rules may use: profiles, scores, the shop's data.
 
     Raises:
         DecisionError: there are no profiles or no scores of that day.
     """
-    for name, maker in (("profiles", "build_profiles"), ("scores", "score_customers")):
+    for name, dag in (("profiles", "build_profiles"), ("scores", "score_customers")):
         if day not in lake.days(name):
-            raise DecisionError(f"{name} of {day} are missing; run {maker} for that day first")
-    found = _of_day(lake, "profiles", day)
+            raise DecisionError(f"{name} of {day} are missing; run {dag} for that day first")
+    rows = _of_day(lake, "profiles", day)
     for further in (_of_day(lake, "scores", day), lake.known("users", day)):
-        fresh = [name for name in further.columns if name not in found.columns]
-        further = further.select("customer_id", *fresh)
-        found = found.left_join(further, "customer_id").drop("customer_id_right")
-    return found
+        new_columns = [name for name in further.columns if name not in rows.columns]
+        further = further.select("customer_id", *new_columns)
+        rows = rows.left_join(further, "customer_id").drop("customer_id_right")
+    return rows
 
 
 def running(campaigns: Campaigns, day: date) -> pa.Table:
-    """Rows of `campaign_log`: the campaigns that take customers in on the day, by id."""
-    share = campaigns.global_holdout
-    found = [
+    """Rows of `campaign_log`: the campaigns that customers can enter on the day, in the order of ids."""
+    holdout = campaigns.global_holdout
+    rows = [
         {
             **campaign.model_dump(),
             "day": day,
             "campaign_id": name,
-            "global_holdout": share.share,
-            "global_salt": share.salt,
+            "global_holdout": holdout.share,
+            "global_salt": holdout.salt,
         }
         for name, campaign in sorted(campaigns.campaigns.items())
         if campaign.runs_on(day)
     ]
-    return pa.Table.from_pylist(found, CAMPAIGN_LOG.schema)
+    return pa.Table.from_pylist(rows, CAMPAIGN_LOG.schema)
 
 
 def decided(lake: Lake, day: date) -> dict[str, int]:
-    """What the record says of the day: audiences by name, then new customers by `campaign/arm`."""
+    """The recorded numbers of the day: audience sizes by name, then new customers by `campaign/arm`."""
     audiences = _of_day(lake, "audiences", day)
     sizes = audiences.group_by(name="audience").agg(n=ibis._.count())
-    drawn = _of_day(lake, "arms", day)
-    entered = drawn.group_by(name=drawn.campaign_id + "/" + drawn.arm).agg(n=ibis._.count())
-    counted = [row for table in (sizes, entered) for row in table.order_by("name").to_pyarrow().to_pylist()]
-    return {row["name"]: row["n"] for row in counted}
+    new_arms = _of_day(lake, "arms", day)
+    entered = new_arms.group_by(name=new_arms.campaign_id + "/" + new_arms.arm).agg(n=ibis._.count())
+    counts = [row for table in (sizes, entered) for row in table.order_by("name").to_pyarrow().to_pylist()]
+    return {row["name"]: row["n"] for row in counts}
 
 
 def _of_day(lake: Lake, name: str, day: date) -> ir.Table:
@@ -119,7 +119,7 @@ def _of_day(lake: Lake, name: str, day: date) -> ir.Table:
 
 
 def _check_names(lake: Lake, campaigns: Campaigns, day: date) -> None:
-    """Our campaigns and the shop's own meet in the reports, so that their ids must differ."""
+    """The reports show our campaigns beside the shop's, so their ids must differ."""
     shops = lake.known("campaigns", day).select("campaign_id").to_pyarrow()["campaign_id"].to_pylist()
     taken = sorted(set(shops) & set(campaigns.campaigns))
     if taken:

@@ -1,4 +1,4 @@
-"""What a marketer planned: the audiences of `audiences.yaml` and our own campaigns of `campaigns.yaml`."""
+"""The settings of campaigns: audiences (`audiences.yaml`) and our own campaigns (`campaigns.yaml`)."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -18,7 +18,7 @@ Channel = Literal["email", "sms", "push"]
 
 
 class GlobalHoldout(Part):
-    """The customers whom no campaign of ours approaches; drawn once, for all campaigns and for good."""
+    """The customers whom none of our campaigns contacts; drawn once, for all campaigns and permanently."""
 
     share: Share
     salt: str = Field(min_length=1)
@@ -44,13 +44,15 @@ class Campaign(Part):
             ("ends_on", self.ends_on),
             ("measured_until", self.measured_until),
         ]
-        for (before, first), (after, last) in pairwise(days):
-            if last < first:
-                raise _wrong(f"{after} {last} is before {before} {first}; allowed is {first} or later")
+        for (earlier_key, earlier), (later_key, later) in pairwise(days):
+            if later < earlier:
+                raise _error(
+                    f"{later_key} {later} is before {earlier_key} {earlier}; allowed is {earlier} or later"
+                )
         return self
 
     def runs_on(self, day: date) -> bool:
-        """Are customers taken in on this day?"""
+        """Can customers enter the campaign on this day?"""
         return self.starts_on <= day <= self.ends_on
 
 
@@ -62,29 +64,29 @@ class Campaigns(Part):
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Both files, held against each other."""
+class CampaignSettings:
+    """Both files, checked against each other."""
 
     audiences: Audiences
     campaigns: Campaigns
 
 
-def load_plan(folder: Path | None = None) -> Plan:
-    """Read both files (by default from the settings' folder).
+def campaign_settings(folder: Path | None = None) -> CampaignSettings:
+    """The settings in both files (by default from the configuration folder).
 
     Raises:
         ConfigError: a file is wrong, or a campaign names an audience that audiences.yaml does not have.
     """
-    plan = Plan(load("audiences", Audiences, folder), load("campaigns", Campaigns, folder))
-    known = plan.audiences.audiences
-    for name, campaign in plan.campaigns.campaigns.items():
-        if campaign.audience not in known:
+    settings = CampaignSettings(load("audiences", Audiences, folder), load("campaigns", Campaigns, folder))
+    audiences = settings.audiences.audiences
+    for name, campaign in settings.campaigns.campaigns.items():
+        if campaign.audience not in audiences:
             raise ConfigError(
                 f"{path_of('campaigns', folder)}: campaigns.{name}.audience: no such audience; "
-                f"found {campaign.audience!r}, allowed are {', '.join(sorted(known))}"
+                f"found {campaign.audience!r}, allowed are {', '.join(sorted(audiences))}"
             )
-    return plan
+    return settings
 
 
-def _wrong(sentence: str) -> PydanticCustomError:
+def _error(sentence: str) -> PydanticCustomError:
     return PydanticCustomError("campaign", "{sentence}", {"sentence": sentence})

@@ -1,4 +1,4 @@
-"""Which campaigns there are, and which of them a day reports."""
+"""The campaigns, and which of them are reported on a day."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from enum import StrEnum
 from typing import Any
 
 WEEKS_BEFORE = 8
-"""How far a report looks back before a campaign began."""
+"""The number of weeks before a campaign's start that a report shows."""
 
 
 class Design(StrEnum):
-    """Who decided which customers were approached."""
+    """How the customers of a campaign were selected: at random, or by the shop."""
 
     RANDOMISED = "randomised"
     CHOSEN = "chosen"
 
 
 class Segment(StrEnum):
-    """The groups that are compared: arms where chance decided, else who was in the campaign and who not."""
+    """The groups that are compared: arms if randomised, else the campaign's customers and all others."""
 
     TREATMENT = "treatment"
     HOLDOUT = "holdout"
@@ -29,7 +29,7 @@ class Segment(StrEnum):
 
 @dataclass(frozen=True)
 class Campaign:
-    """A campaign as known on the day of the report; `origin` is who runs it: shop or perennial."""
+    """A campaign as known on the day of the report; `origin` is `shop` or `perennial`, whoever runs it."""
 
     campaign_id: str
     name: str
@@ -40,38 +40,38 @@ class Campaign:
     description: str = ""
 
     @classmethod
-    def of(cls, row: Mapping[str, Any], origin: str) -> "Campaign":
-        """From a row of `campaigns` or `campaign_log`."""
+    def from_row(cls, row: Mapping[str, Any], origin: str) -> "Campaign":
+        """The campaign in a row of `campaigns` or `campaign_log`."""
         names = ("campaign_id", "name", "starts_on", "ends_on", "measured_until")
-        said = row.get("description") or row.get("kind") or ""
-        return cls(**{name: row[name] for name in names}, origin=origin, description=said)
+        description = row.get("description") or row.get("kind") or ""
+        return cls(**{name: row[name] for name in names}, origin=origin, description=description)
 
     @property
-    def looks_back_to(self) -> date:
+    def shown_from(self) -> date:
         """The first day that its report shows."""
         return self.starts_on - timedelta(weeks=WEEKS_BEFORE)
 
     def touched_by(self, days: Iterable[date]) -> bool:
-        """Does one of the days fall into the stretch that its report shows?"""
-        return any(self.looks_back_to <= day <= self.measured_until for day in days)
+        """Whether one of the days is among the days that its report shows."""
+        return any(self.shown_from <= day <= self.measured_until for day in days)
 
 
 @dataclass(frozen=True)
-class News:
-    """What became known since the last report: days of late events, campaigns with late rows of their own."""
+class Updates:
+    """What became known after the last report: days of late events, ids of campaigns with late rows."""
 
     event_days: frozenset[date] = frozenset()
     campaign_ids: frozenset[str] = frozenset()
 
 
-def due(campaigns: Iterable[Campaign], day: date, before: date | None, news: News) -> list[Campaign]:
-    """The campaigns that `day` reports, by id.
+def due(campaigns: Iterable[Campaign], day: date, before: date | None, updates: Updates) -> list[Campaign]:
+    """The campaigns that are reported on `day`, sorted by id.
 
     Args:
-        campaigns: all that are known at the end of `day`.
+        campaigns: all campaigns known at the end of `day`.
         day: the day of the report.
-        before: the day of the report before; None for the first one, which reports every closed window.
-        news: what became known after `before`.
+        before: the day of the previous report; None for the first report, which includes every closed window.
+        updates: what became known after `before`.
     """
 
     def is_due(campaign: Campaign) -> bool:
@@ -79,6 +79,8 @@ def due(campaigns: Iterable[Campaign], day: date, before: date | None, news: New
             return False
         if before is None or campaign.measured_until > before:
             return True
-        return campaign.campaign_id in news.campaign_ids or campaign.touched_by(news.event_days)
+        return campaign.campaign_id in updates.campaign_ids or campaign.touched_by(updates.event_days)
 
-    return sorted((one for one in campaigns if is_due(one)), key=lambda one: one.campaign_id)
+    return sorted(
+        (campaign for campaign in campaigns if is_due(campaign)), key=lambda campaign: campaign.campaign_id
+    )

@@ -1,4 +1,4 @@
-"""Every figure of a campaign: each group's measures, their difference, and the weeks before."""
+"""All figures of a campaign: the measures of each group, their difference, and the weeks before."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -27,24 +27,24 @@ from perennial.measurement.lift_intervals import (
     sample_ratio,
     share,
 )
-from perennial.measurement.retention import Redeemed, Week
+from perennial.measurement.retention import Week, WeeklyRedemptions
 
 DIFFERENCE = {Design.RANDOMISED: "lift", Design.CHOSEN: "difference"}
-"""What a difference between groups is called."""
+"""The name of a difference between two groups, in `effects` and MLflow."""
 PAIRS = {
     Design.RANDOMISED: (Segment.TREATMENT, Segment.HOLDOUT),
     Design.CHOSEN: (Segment.ASSIGNED, Segment.OTHERS),
 }
-"""Whom a campaign was for, and whom they are held against."""
+"""The campaign's customers, and the customers they are compared with."""
 ONE_SIDED = {Measure.CTR, Measure.CVR, Measure.CVR_DELIVERED, Measure.REDEMPTION_RATE}
-"""What only customers in the campaign can do: a difference to others would say nothing."""
+"""Measures of actions that only the campaign's customers can take: a difference to others has no meaning."""
 
 Key = tuple[str, str, Segment, Measure]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The tables as known on a day; `orders` and `contacts` as `foundation.activity` makes them."""
+    """The tables as known on a day; `orders` and `contacts` as returned by `foundation.activity`."""
 
     orders: ir.Table
     contacts: ir.Table
@@ -56,7 +56,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Findings:
-    """All that a report says of one campaign; figures by (measure, segment) in the order of the page."""
+    """The contents of one campaign's report; figures by (measure, segment) in the order of the page."""
 
     campaign: Campaign
     design: Design
@@ -64,30 +64,32 @@ class Findings:
     groups: dict[Segment, Group]
     figures: dict[tuple[Measure, str], Estimate]
     weeks: list[Week]
-    redemptions: list[Redeemed]
+    redemptions: list[WeeklyRedemptions]
     sample_ratio: SampleRatio | None
 
     @property
     def pair(self) -> tuple[Segment, Segment]:
-        """Whom the campaign was for, and whom they are held against."""
+        """The campaign's customers, and the customers they are compared with."""
         return PAIRS[self.design]
 
     @property
     def delivered(self) -> int:
-        """Customers of the campaign who got a message of it."""
-        found = self.figures.get((Measure.CVR_DELIVERED, str(self.pair[0])))
-        return found.n if found else 0
+        """The number of the campaign's customers to whom a message of it was delivered."""
+        estimate = self.figures.get((Measure.CVR_DELIVERED, str(self.pair[0])))
+        return estimate.n if estimate else 0
 
     @property
     def compared(self) -> bool:
-        """Are there customers on both sides?"""
+        """Whether both groups of the pair have customers."""
         return all(segment in self.groups for segment in self.pair)
 
 
 def measure(campaigns: list[Campaign], inputs: Inputs) -> list[Findings]:
-    """Measure all campaigns at once, in their order."""
+    """The findings of all campaigns, in their order; each table is read once."""
     designs = groups.designs(campaigns, inputs.assignments)
-    stretches = {one.campaign_id: groups.stretch(one, inputs.records_from) for one in campaigns}
+    stretches = {
+        campaign.campaign_id: groups.stretch(campaign, inputs.records_from) for campaign in campaigns
+    }
     windows = groups.windows_table(stretches, designs)
     with kept(groups.members(windows, inputs.assignments, inputs.arms, inputs.users)) as members:
         with kept(counts(groups.periods(members, windows), inputs.orders, inputs.contacts)) as counted:
@@ -95,26 +97,26 @@ def measure(campaigns: list[Campaign], inputs: Inputs) -> list[Findings]:
         sizes = _by_campaign(groups.sizes(members))
         weeks = _by_campaign(retention.weeks(members, inputs.orders))
         redeemed = _by_campaign(retention.redemptions(members, inputs.contacts))
-    shop = _shop_sizes(windows, inputs.users)
-    found = []
+    shop_sizes = _shop_sizes(windows, inputs.users)
+    results = []
     for campaign in campaigns:
         name = campaign.campaign_id
-        about = stretches[name]
+        stretch = stretches[name]
         findings = Findings(
             campaign,
             designs[name],
-            about,
+            stretch,
             {group.segment: group for group in sizes[name]},
             {},
-            retention.recorded(weeks[name], about.starts_on, inputs.records_from),
+            retention.recorded(weeks[name], stretch.starts_on, inputs.records_from),
             redeemed[name],
             None,
         )
-        found.append(_judged(findings, sums, shop.get(name, 0)))
-    return found
+        results.append(_with_figures(findings, sums, shop_sizes.get(name, 0)))
+    return results
 
 
-def table(found: Iterable[Findings], day: date) -> pa.Table:
+def table(reported: Iterable[Findings], day: date) -> pa.Table:
     """Rows of the table `effects`."""
     rows = [
         {
@@ -128,13 +130,13 @@ def table(found: Iterable[Findings], day: date) -> pa.Table:
             "method": estimate.method,
             "n": estimate.n,
         }
-        for findings in found
+        for findings in reported
         for (measured, segment), estimate in findings.figures.items()
     ]
     return pa.Table.from_pylist(rows, EFFECTS.schema)
 
 
-def _judged(findings: Findings, sums: Mapping[Key, Sums], shop_size: int) -> Findings:
+def _with_figures(findings: Findings, sums: Mapping[Key, Sums], shop_size: int) -> Findings:
     """The findings with every figure filled in."""
     figures: dict[tuple[Measure, str], Estimate] = {}
     first = findings.groups.get(findings.pair[0])
@@ -143,7 +145,7 @@ def _judged(findings: Findings, sums: Mapping[Key, Sums], shop_size: int) -> Fin
         n / shop_size if shop_size else None, None, None, "count", shop_size
     )
     for measured in RATIOS:
-        figures.update(_compared(findings, WINDOW, measured, sums))
+        figures.update(_measured(findings, WINDOW, measured, sums))
     if findings.stretch.weeks_before:
         figures.update(_per_week(findings, BEFORE, findings.stretch.weeks_before, sums))
     if findings.design is Design.CHOSEN:
@@ -155,26 +157,26 @@ def _judged(findings: Findings, sums: Mapping[Key, Sums], shop_size: int) -> Fin
     return replace(findings, figures=figures, sample_ratio=_sample_ratio(findings))
 
 
-def _compared(
+def _measured(
     findings: Findings, period: str, measured: Measure, sums: Mapping[Key, Sums]
 ) -> dict[tuple[Measure, str], Estimate]:
-    """One measure of each group, and the difference of the pair; nothing where no group has a denominator."""
+    """One measure of each group with a denominator, and the difference of the pair if both have one."""
     name = findings.campaign.campaign_id
-    held = {segment: sums.get((name, period, segment, measured)) for segment in findings.groups}
-    known = {segment: found for segment, found in held.items() if found and found.by}
+    sums_of = {segment: sums.get((name, period, segment, measured)) for segment in findings.groups}
+    known = {segment: total for segment, total in sums_of.items() if total and total.by}
     weighted = any(group.high - group.low > 1e-9 for group in findings.groups.values())
     plain_share = DEFINITIONS[measured].is_share and not weighted
-    each = {
-        segment: share(found.of, found.n) if plain_share else ratio(found, weighted=weighted)
-        for segment, found in known.items()
+    estimates = {
+        segment: share(total.of, total.n) if plain_share else ratio(total, weighted=weighted)
+        for segment, total in known.items()
     }
-    figures = {(measured, str(segment)): estimate for segment, estimate in each.items()}
-    one, other = findings.pair
-    if one in known and other in known and measured not in ONE_SIDED:
+    figures = {(measured, str(segment)): estimate for segment, estimate in estimates.items()}
+    first, second = findings.pair
+    if first in known and second in known and measured not in ONE_SIDED:
         figures[measured, DIFFERENCE[findings.design]] = (
-            difference_of_shares(each[one], each[other])
+            difference_of_shares(estimates[first], estimates[second])
             if plain_share
-            else difference_of_ratios(known[one], known[other], weighted=weighted)
+            else difference_of_ratios(known[first], known[second], weighted=weighted)
         )
     return figures
 
@@ -182,11 +184,11 @@ def _compared(
 def _per_week(
     findings: Findings, period: str, weeks: float, sums: Mapping[Key, Sums]
 ) -> dict[tuple[Measure, str], Estimate]:
-    """Orders per week and customer in a period that is equally long for everybody."""
-    found = _compared(findings, period, Measure.ORDERS_PER_CUSTOMER, sums)
+    """Orders per week and customer in a period of `weeks` weeks, equally long for all customers."""
+    figures = _measured(findings, period, Measure.ORDERS_PER_CUSTOMER, sums)
     return {
         (Measure.ORDERS_PER_WEEK, f"{segment}, {period}"): _scaled(estimate, 1 / weeks)
-        for (_, segment), estimate in found.items()
+        for (_, segment), estimate in figures.items()
     }
 
 
@@ -197,41 +199,44 @@ def _scaled(estimate: Estimate, factor: float) -> Estimate:
 
 
 def _sample_ratio(findings: Findings) -> SampleRatio | None:
-    """Only where chance decided, and with the same probabilities for all."""
-    found = findings.groups.values()
-    if findings.design is Design.CHOSEN or not found or any(group.high - group.low > 1e-9 for group in found):
+    """The test of the groups' sizes; None unless randomised with the same probabilities for all customers."""
+    compared = findings.groups.values()
+    weighted = any(group.high - group.low > 1e-9 for group in compared)
+    if findings.design is Design.CHOSEN or not compared or weighted:
         return None
-    return sample_ratio({one.segment: one.n for one in found}, {one.segment: one.low for one in found})
+    return sample_ratio(
+        {group.segment: group.n for group in compared}, {group.segment: group.low for group in compared}
+    )
 
 
 def _sums(counted: ir.Table) -> dict[Key, Sums]:
-    found = totals(counted, ["campaign_id", "period", "segment"]).to_pyarrow().to_pylist()
+    rows = totals(counted, ["campaign_id", "period", "segment"]).to_pyarrow().to_pylist()
     return {
         (
             row.pop("campaign_id"),
             row.pop("period"),
             Segment(row.pop("segment")),
             Measure(row.pop("measure")),
-        ): Sums(**{name: _steady(value) for name, value in row.items()})
-        for row in found
+        ): Sums(**{name: _rounded(value) for name, value in row.items()})
+        for row in rows
     }
 
 
-def _steady(value: Any) -> Any:
-    """Float sums differ in the last digits with the order of the rows; ten digits do not."""
+def _rounded(value: Any) -> Any:
+    """The value with ten significant digits; further digits of a float sum depend on the order of rows."""
     return float(f"{value:.10g}") if isinstance(value, float) else value
 
 
 def _shop_sizes(windows: ir.Table, users: ir.Table) -> dict[str, int]:
-    """Customers of the shop by the end of each window."""
+    """The number of the shop's customers at the end of each window, by campaign id."""
     people = windows.select("campaign_id", "until").cross_join(users.select("customer_id", "joined_on"))
     people = people.filter(people.joined_on <= people.until)
-    found = people.group_by("campaign_id").agg(n=ibis._.count()).to_pyarrow().to_pylist()
-    return {row["campaign_id"]: row["n"] for row in found}
+    counts = people.group_by("campaign_id").agg(n=ibis._.count()).to_pyarrow().to_pylist()
+    return {row["campaign_id"]: row["n"] for row in counts}
 
 
 def _by_campaign(rows: Iterable[Any]) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = defaultdict(list)
+    by_campaign: dict[str, list[Any]] = defaultdict(list)
     for row in rows:
-        found[row.campaign_id].append(row)
-    return found
+        by_campaign[row.campaign_id].append(row)
+    return by_campaign

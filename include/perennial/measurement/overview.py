@@ -1,4 +1,4 @@
-"""Many reports at a glance: the list of all of them, and what MLflow is told of one."""
+"""The list of all reports, and the metrics and parameters of one report for MLflow."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -23,14 +23,14 @@ _FIRST = (Segment.ASSIGNED, Segment.TREATMENT)
 
 
 def figures(effects: ir.Table) -> ir.Table:
-    """The rows of `effects` that the list of reports shows, in order."""
+    """The rows of `effects` that the list of reports shows, sorted by campaign, day and measure."""
     shown = effects.measure.isin([str(measure) for measure in _FIGURES])
     rows = effects.filter(shown & effects.segment.isin([str(segment) for segment in _FIRST]))
     return rows.order_by(["campaign_id", "day", "measure"])
 
 
 def entries(rows: Iterable[Mapping[str, Any]], known: Mapping[str, Campaign], currency: str) -> list[Entry]:
-    """One entry for each campaign, with the figures of its newest report; the latest window first.
+    """One entry for each campaign with the figures of its newest report, sorted by the window, latest first.
 
     Args:
         rows: as `figures` gives them, in that order.
@@ -40,13 +40,13 @@ def entries(rows: Iterable[Mapping[str, Any]], known: Mapping[str, Campaign], cu
     by_campaign: dict[str, dict[Any, dict[str, Mapping[str, Any]]]] = {}
     for row in rows:
         by_campaign.setdefault(row["campaign_id"], {}).setdefault(row["day"], {})[row["measure"]] = row
-    found = []
+    listed = []
     for campaign_id, reports in by_campaign.items():
         days = sorted(reports, reverse=True)
         newest = reports[days[0]]
         campaign = known.get(campaign_id)
         window = "" if campaign is None else _window(campaign)
-        found.append(
+        listed.append(
             Entry(
                 campaign_id,
                 campaign.name if campaign else campaign_id,
@@ -56,24 +56,26 @@ def entries(rows: Iterable[Mapping[str, Any]], known: Mapping[str, Campaign], cu
                 [(str(day), path_of(campaign_id, day)) for day in days],
             )
         )
-    ends = {one.campaign_id: str(one.measured_until) for one in known.values()}
-    return sorted(found, key=lambda entry: (ends.get(entry.campaign_id, ""), entry.campaign_id), reverse=True)
+    ends = {campaign.campaign_id: str(campaign.measured_until) for campaign in known.values()}
+    return sorted(
+        listed, key=lambda entry: (ends.get(entry.campaign_id, ""), entry.campaign_id), reverse=True
+    )
 
 
 def metrics(findings: Findings) -> dict[str, float]:
-    """Figures for MLflow: of those the campaign was for, and of the difference with its interval."""
-    said: dict[str, float] = {}
+    """Metrics for MLflow: of the campaign's customers, and the difference with its interval."""
+    values: dict[str, float] = {}
     names = {str(findings.pair[0]): "", DIFFERENCE[findings.design]: f"{DIFFERENCE[findings.design]}_"}
     for (measure, segment), estimate in findings.figures.items():
         if segment in names:
             ends = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
-            said |= {f"{names[segment]}{measure}{end}": v for end, v in ends.items() if v is not None}
-    said |= {f"customers_{group.segment}": float(group.n) for group in findings.groups.values()}
-    return said
+            values |= {f"{names[segment]}{measure}{end}": v for end, v in ends.items() if v is not None}
+    values |= {f"customers_{group.segment}": float(group.n) for group in findings.groups.values()}
+    return values
 
 
 def parameters(findings: Findings) -> dict[str, object]:
-    """What MLflow should know of how it was measured."""
+    """Parameters for MLflow: the campaign, its design and its days."""
     campaign = findings.campaign
     return {
         "campaign": campaign.campaign_id,

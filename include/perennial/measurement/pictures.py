@@ -1,4 +1,4 @@
-"""Pictures of a campaign as SVG to be put into a page: small, sharp, and the same to the byte every time."""
+"""Pictures of a campaign as SVG for a page. The same figures give the same bytes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from perennial.foundation.pages import STYLE, svg
 from perennial.measurement.campaigns import Segment
-from perennial.measurement.retention import Redeemed, Week
+from perennial.measurement.retention import Week, WeeklyRedemptions
 
 COLOURS: Mapping[Segment, str] = {
     Segment.ASSIGNED: "#0f766e",
@@ -28,10 +28,10 @@ def weekly_orders(
     """Orders per customer and week of each group, before, during (shaded) and after.
 
     Args:
-        weeks: of all groups, week 0 being the first.
-        labels: what each group is called.
-        running: where the campaign began and ended, in weeks; None where each customer has weeks of its own.
-        wide: as wide as two pictures.
+        weeks: the weeks of all groups; week 0 is the first of the campaign.
+        labels: the name of each group.
+        running: start and end of the campaign in weeks; None if each customer has a start of their own.
+        wide: whether the picture is as wide as two.
     """
     with mpl.rc_context(STYLE):
         figure, axes = _blank(width=10.6 if wide else 5.2)
@@ -56,10 +56,10 @@ def retention(weeks: Iterable[Week], labels: Mapping[Segment, str]) -> str:
         for segment, group in _by_segment(week for week in weeks if week.n >= 0).items():
             numbers = [week.n for week in group]
             exact = [week.exact for week in group]
-            low, high = [_plain(one.low) for one in exact], [_plain(one.high) for one in exact]
+            low, high = [_or_nan(share.low) for share in exact], [_or_nan(share.high) for share in exact]
             axes.fill_between(numbers, low, high, color=COLOURS[segment], alpha=0.15, linewidth=0)
-            _line(axes, numbers, [_plain(one.value) for one in exact], segment, labels[segment])
-            later = [_plain(week.unbounded.value) for week in group]
+            _line(axes, numbers, [_or_nan(share.value) for share in exact], segment, labels[segment])
+            later = [_or_nan(week.unbounded.value) for week in group]
             axes.plot(numbers, later, color=COLOURS[segment], linewidth=1, linestyle=(0, (3, 2)))
         axes.set_xlabel("week of the campaign, from 0")
         axes.set_ylim(0, 1.02)
@@ -69,16 +69,16 @@ def retention(weeks: Iterable[Week], labels: Mapping[Segment, str]) -> str:
         return svg(figure)
 
 
-def redemptions(found: Sequence[Redeemed], weeks: int, segment: Segment) -> str:
+def redemptions(redeemed: Sequence[WeeklyRedemptions], weeks: int, segment: Segment) -> str:
     """Coupons redeemed by a group in each week of the window.
 
     Args:
-        found: the weeks with redemptions.
-        weeks: how many weeks the window has, the last may be cut short.
-        segment: the group that is shown.
+        redeemed: the weeks with redemptions.
+        weeks: the number of weeks of the window, including a shorter last one.
+        segment: the group to show.
     """
     heights = [0] * weeks
-    for week in found:
+    for week in redeemed:
         if week.segment is segment:
             heights[week.n] += week.redemptions
     with mpl.rc_context(STYLE):
@@ -103,7 +103,7 @@ def redemptions(found: Sequence[Redeemed], weeks: int, segment: Segment) -> str:
 
 
 def _blank(width: float = 5.2) -> tuple[Figure, Axes]:
-    """A figure of a width in inches with room for the numbers at its sides."""
+    """An empty figure of `width` inches with space for the numbers at its sides."""
     figure = Figure(figsize=(width, 2.9))
     FigureCanvasSVG(figure)
     axes = figure.add_axes((0.45 / width, 0.17, 1 - 0.5 / width, 0.71))
@@ -111,10 +111,10 @@ def _blank(width: float = 5.2) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _line(axes: Axes, across: Sequence[float], up: Sequence[float], segment: Segment, label: str) -> None:
+def _line(axes: Axes, x: Sequence[float], y: Sequence[float], segment: Segment, label: str) -> None:
     axes.plot(
-        across,
-        up,
+        x,
+        y,
         color=COLOURS[segment],
         linewidth=2,
         marker="o",
@@ -127,7 +127,7 @@ def _line(axes: Axes, across: Sequence[float], up: Sequence[float], segment: Seg
 
 
 def _legend(axes: Axes) -> None:
-    """Above the picture, so that it hides nothing."""
+    """Put the legend above the picture, so that it covers nothing."""
     if axes.get_legend_handles_labels()[0]:
         axes.legend(
             loc="lower left",
@@ -141,10 +141,10 @@ def _legend(axes: Axes) -> None:
 
 def _by_segment(weeks: Iterable[Week]) -> dict[Segment, list[Week]]:
     """The weeks of each group, in the order of the segments and of time."""
-    found = list(weeks)
-    groups = {segment: [week for week in found if week.segment is segment] for segment in Segment}
+    all_weeks = list(weeks)
+    groups = {segment: [week for week in all_weeks if week.segment is segment] for segment in Segment}
     return {segment: sorted(group, key=lambda week: week.n) for segment, group in groups.items() if group}
 
 
-def _plain(value: float | None) -> float:
+def _or_nan(value: float | None) -> float:
     return float("nan") if value is None else value

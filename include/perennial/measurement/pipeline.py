@@ -1,8 +1,7 @@
 """The step of `report_campaigns`: measure the campaigns that are due, write their figures and their pages.
 
-Re-makeable: what a day reports follows from the tables as known on that day and from the days that are
-closed. A second run replaces the day's figures and pages by the same ones, and takes away what the day no
-longer reports.
+Re-makeable: a day's reports depend only on the tables as known on that day and on the closed days. A second
+run replaces the day's figures and pages by the same ones, and deletes pages that the day no longer reports.
 """
 
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from perennial.foundation.pages import ReportWords, report_words, write
 from perennial.foundation.settings import settings
 from perennial.foundation.time_zones import local_date
 from perennial.measurement import effects, overview
-from perennial.measurement.campaigns import Campaign, News, due
+from perennial.measurement.campaigns import Campaign, Updates, due
 from perennial.measurement.effects import Findings, Inputs
 from perennial.measurement.report import index, page, path_of
 
@@ -42,24 +41,26 @@ def report(day: str, endpoint: Endpoint | None) -> list[dict[str, str]]:
         endpoint: MLflow; None writes no runs.
 
     Returns:
-        For each report `campaign`, `report` (its path below the folder of the reports) and `mlflow_run` (the
-        run's id, empty without an endpoint), by campaign id.
+        For each report, sorted by campaign id: `campaign`, `report` (its path below the folder of the
+        reports) and `mlflow_run` (the run's id, empty without an endpoint).
 
     Raises:
-        ReportError: the arms of one of our campaigns are not all drawn yet.
+        ReportError: one of our campaigns has customers whose arms are not drawn yet.
     """
     today = date.fromisoformat(day)
     lake = open_lake().pinned(*_READ)
-    found = _measured(lake, today)
-    open_lake().replace("effects", effects.table(found, today), today)
+    reported = _measured(lake, today)
+    open_lake().replace("effects", effects.table(reported, today), today)
     words = report_words()
-    pages = {path_of(one.campaign.campaign_id, today): page(one, today, words) for one in found}
+    pages = {
+        path_of(findings.campaign.campaign_id, today): page(findings, today, words) for findings in reported
+    }
     _publish(pages, today)
     _publish_index(words)
-    runs = _logged(endpoint, found, lake, today) if endpoint else [""] * len(found)
+    runs = _log_runs(endpoint, reported, lake, today) if endpoint else [""] * len(reported)
     return [
-        {"campaign": one.campaign.campaign_id, "report": path, "mlflow_run": run}
-        for one, path, run in zip(found, pages, runs, strict=True)
+        {"campaign": findings.campaign.campaign_id, "report": path, "mlflow_run": run}
+        for findings, path, run in zip(reported, pages, runs, strict=True)
     ]
 
 
@@ -69,27 +70,27 @@ def campaigns(lake: Lake, day: date) -> list[Campaign]:
     log = lake.read("campaign_log")
     ours = log.filter(log.day <= day).order_by("day").to_pyarrow().to_pylist()
     newest = {row["campaign_id"]: row for row in ours}
-    return [Campaign.of(row, row["origin"]) for row in shops] + [
-        Campaign.of(row, "perennial") for row in newest.values()
+    return [Campaign.from_row(row, row["origin"]) for row in shops] + [
+        Campaign.from_row(row, "perennial") for row in newest.values()
     ]
 
 
 def _measured(lake: Lake, day: date) -> list[Findings]:
-    """The findings of the campaigns that are due, by campaign id."""
+    """The findings of the campaigns that are due, sorted by campaign id."""
     before = open_ledger().announced_before(day)
-    chosen = due(campaigns(lake, day), day, before, _news(lake, day, before))
-    _check_decided(chosen)
-    if not chosen:
+    due_campaigns = due(campaigns(lake, day), day, before, _updates(lake, day, before))
+    _check_decided(due_campaigns)
+    if not due_campaigns:
         return []
     with _inputs(lake, day) as inputs:
-        return effects.measure(chosen, inputs)
+        return effects.measure(due_campaigns, inputs)
 
 
-def _check_decided(chosen: list[Campaign]) -> None:
-    """Our campaigns are measured only when the last customers who came in have their arm."""
+def _check_decided(due_campaigns: list[Campaign]) -> None:
+    """Check that the last customers who entered one of our campaigns have their arm."""
     ledger = open_ledger()
     done = ledger.frontier(DECIDING)
-    for campaign in chosen:
+    for campaign in due_campaigns:
         last = ledger.announced_before(campaign.ends_on + timedelta(days=1))
         if campaign.origin == "perennial" and last is not None and (done is None or done < last):
             raise ReportError(
@@ -98,25 +99,25 @@ def _check_decided(chosen: list[Campaign]) -> None:
             )
 
 
-def _news(lake: Lake, day: date, before: date | None) -> News:
-    """What became known after `before` and by `day`."""
+def _updates(lake: Lake, day: date, before: date | None) -> Updates:
+    """The late data that became known after `before`, up to `day`."""
     if before is None:
-        return News()
+        return Updates()
 
-    def fresh(name: str) -> ir.Table:
+    def late_rows(name: str) -> ir.Table:
         rows = lake.read(name)
         return rows.filter((rows.known_on > before) & (rows.known_on <= day))
 
-    late = fresh("events")
+    late = late_rows("events")
     days = local_date(late.occurred_at, settings().zone, *_span(lake, day))
     event_days = late.select(on=days).distinct().to_pyarrow()["on"].to_pylist()
-    ids = fresh("assignments").select("campaign_id").union(fresh("campaigns").select("campaign_id"))
-    return News(frozenset(event_days), frozenset(ids.distinct().to_pyarrow()["campaign_id"].to_pylist()))
+    ids = late_rows("assignments").select("campaign_id").union(late_rows("campaigns").select("campaign_id"))
+    return Updates(frozenset(event_days), frozenset(ids.distinct().to_pyarrow()["campaign_id"].to_pylist()))
 
 
 @contextmanager
 def _inputs(lake: Lake, day: date) -> Iterator[Inputs]:
-    """The tables as known on the day; what all campaigns ask of the events is computed once."""
+    """The tables as known on the day. Orders and contacts are computed once for all campaigns."""
     events = lake.known("events", day)
     first, last = _span(lake, day)
     zone = settings().zone
@@ -136,7 +137,7 @@ def _inputs(lake: Lake, day: date) -> Iterator[Inputs]:
 
 
 def _span(lake: Lake, day: date) -> tuple[date, date]:
-    """The day of the first event that is known on `day` (UTC), and `day`."""
+    """The UTC date of the first event known on `day`, and `day`."""
     rows = lake.read("events")
     first = (
         rows.filter(rows.known_on <= day).agg(first=rows.occurred_at.min()).to_pyarrow()["first"][0].as_py()
@@ -145,7 +146,7 @@ def _span(lake: Lake, day: date) -> tuple[date, date]:
 
 
 def _publish(pages: dict[str, str], day: date) -> None:
-    """Write the day's pages, and take away those of the day that are not among them."""
+    """Write the day's pages, and delete the day's other pages."""
     folder = settings().reports
     for path, text in pages.items():
         write(folder / path, text)
@@ -155,13 +156,14 @@ def _publish(pages: dict[str, str], day: date) -> None:
 
 
 def _publish_index(words: ReportWords) -> None:
-    """List every report; again if another day wrote its figures meanwhile: the last list is complete."""
+    """Write the list of all reports. If another day wrote figures meanwhile, write it again."""
     lake = open_lake()
     while True:
         version = lake.version("effects")
         state = lake.pinned("effects")
         known = {
-            one.campaign_id: one for one in campaigns(state, max(state.days("effects"), default=date.max))
+            campaign.campaign_id: campaign
+            for campaign in campaigns(state, max(state.days("effects"), default=date.max))
         }
         rows = overview.figures(state.read("effects")).to_pyarrow().to_pylist()
         write(settings().reports / "index.html", index(overview.entries(rows, known, words.currency), words))
@@ -169,13 +171,13 @@ def _publish_index(words: ReportWords) -> None:
             return
 
 
-def _logged(endpoint: Endpoint, found: list[Findings], lake: Lake, day: date) -> list[str]:
-    """One MLflow run for each report, in place of those that an earlier attempt left; their ids."""
+def _log_runs(endpoint: Endpoint, reported: list[Findings], lake: Lake, day: date) -> list[str]:
+    """Log one MLflow run for each report, replacing those of an earlier attempt, and return the runs' ids."""
     from perennial.foundation.modelling import tracking
 
     tracking.discard(endpoint, EXPERIMENT, {"day": str(day)})
     runs = []
-    for findings in found:
+    for findings in reported:
         name = findings.campaign.campaign_id
         tags = {"day": str(day), "campaign": name}
         with tracking.run(endpoint, EXPERIMENT, f"campaign {name}, {day}", tags) as run:

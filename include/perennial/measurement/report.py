@@ -1,4 +1,4 @@
-"""The pages: findings turned into words, tables and pictures, and those into HTML that needs nothing else."""
+"""The pages: HTML with the text, tables and pictures of the findings, without external files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _MONEY = {Measure.REVENUE_PER_CUSTOMER, Measure.AOV}
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure in words: itself, its interval and the customers behind it; empty where there is none."""
+    """A formatted figure, its interval and its number of customers; empty texts if there is no figure."""
 
     value: str
     interval: str
@@ -34,7 +34,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Whisker:
-    """A difference drawn small: ends, point and zero in per cent of the width; `sure` leaves out zero."""
+    """A small picture of a difference: positions in per cent of the width; `sure` if zero is outside."""
 
     low: float
     high: float
@@ -80,12 +80,12 @@ def page(findings: Findings, day: date, words: ReportWords) -> str:
     from perennial.measurement import pictures
 
     labels = {segment: report_text.group(segment) for segment in findings.groups}
-    about = findings.stretch
-    together = findings.design is Design.CHOSEN
-    running = (0.0, ((findings.campaign.ends_on - about.starts_on).days + 1) / 7) if together else None
-    window_weeks = ceil(about.weeks)
+    stretch = findings.stretch
+    same_start = findings.design is Design.CHOSEN
+    running = (0.0, ((findings.campaign.ends_on - stretch.starts_on).days + 1) / 7) if same_start else None
+    window_weeks = ceil(stretch.weeks)
     first = findings.pair[0]
-    redeemed = [one for one in findings.redemptions if one.segment is first]
+    redeemed = [week for week in findings.redemptions if week.segment is first]
     return templates(_TEMPLATES).get_template("campaign.html.j2").render(
         words=words,
         campaign=findings.campaign,
@@ -96,7 +96,9 @@ def page(findings: Findings, day: date, words: ReportWords) -> str:
         summary=report_text.summary(findings, words.currency),
         notes=report_text.notes(findings),
         cards=cards(findings, words.currency),
-        groups=[(report_text.group(one), findings.groups[one].n) for one in _ordered(findings)],
+        groups=[
+            (report_text.group(segment), findings.groups[segment].n) for segment in _ordered(findings)
+        ],
         rows=rows(findings, words.currency),
         difference_label=report_text.difference(findings.design),
         compared=findings.compared,
@@ -115,17 +117,17 @@ def index(entries: Sequence[Entry], words: ReportWords) -> str:
 
 
 def path_of(campaign_id: str, day: date) -> str:
-    """Where a page lies below the folder of the reports, whatever characters the shop's ids are made of."""
+    """The path of a page below the folder of the reports; the campaign's id may have any characters."""
     name = quote(campaign_id, safe="")
     return f"campaigns/{'%2E' + name[1:] if name.startswith('.') else name}/{day}.html"
 
 
 def cards(findings: Findings, currency: str) -> list[Card]:
-    """The headline figures: for whom it was, and what they did."""
+    """The headline figures: the campaign's customers and their measures."""
     first, _ = findings.pair
     size = findings.groups[first].n if first in findings.groups else 0
     reach = findings.figures[Measure.REACH, str(first)]
-    found = [Card("In the campaign", f"{size:,}", report_text.reach_note(reach))]
+    headline = [Card("In the campaign", f"{size:,}", report_text.reach_note(reach))]
     for measure in (
         Measure.REDEMPTION_RATE,
         Measure.ORDERS_PER_CUSTOMER,
@@ -135,28 +137,28 @@ def cards(findings: Findings, currency: str) -> list[Card]:
         estimate = findings.figures.get((measure, str(first)))
         if estimate and estimate.value is not None:
             cell = _cell(measure, estimate, currency)
-            found.append(Card(DEFINITIONS[measure].label, cell.value, f"{cell.interval}, {cell.n}"))
-    return found
+            headline.append(Card(DEFINITIONS[measure].label, cell.value, f"{cell.interval}, {cell.n}"))
+    return headline
 
 
 def rows(findings: Findings, currency: str) -> list[Row]:
-    """The table: every measure that any group has."""
-    found = []
+    """The rows of the table: every measure that at least one group has."""
+    table_rows = []
     for measure in _TABLE:
-        each = [findings.figures.get((measure, str(segment))) for segment in _ordered(findings)]
-        if any(each):
+        estimates = [findings.figures.get((measure, str(segment))) for segment in _ordered(findings)]
+        if any(estimates):
             gap = findings.figures.get((measure, DIFFERENCE[findings.design]))
             base = findings.figures.get((measure, str(findings.pair[1])))
-            found.append(
+            table_rows.append(
                 Row(
                     DEFINITIONS[measure].label,
-                    [_cell(measure, one, currency) for one in each],
+                    [_cell(measure, estimate, currency) for estimate in estimates],
                     _cell(measure, gap, currency, signed=True) if gap else None,
                     report_text.relative(gap, base),
                     _whisker(gap),
                 )
             )
-    return found
+    return table_rows
 
 
 def _ordered(findings: Findings) -> list[Segment]:
@@ -178,7 +180,7 @@ def _cell(measure: Measure, estimate: Estimate | None, currency: str, *, signed:
 
 
 def _whisker(estimate: Estimate | None) -> Whisker | None:
-    """Zero in the middle, the farther end of the interval at the edge."""
+    """A picture with zero in the middle; the end of the interval that is farther from zero is at the edge."""
     if estimate is None or estimate.value is None or estimate.low is None or estimate.high is None:
         return None
     widest = max(abs(estimate.low), abs(estimate.high)) or 1.0

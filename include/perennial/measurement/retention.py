@@ -1,4 +1,4 @@
-"""Week by week: who ordered, who came back, who redeemed."""
+"""Weekly numbers of each group: orders, returning customers, redemptions."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from perennial.measurement.lift_intervals import Estimate, share
 
 @dataclass(frozen=True)
 class Week:
-    """A group in one week after (or, below 0, before) the campaign began for it.
+    """A group's week `n`, counted from 0 at the start of the campaign; below 0 before the start.
 
     Args:
         size: customers whose week had ended.
@@ -42,8 +42,8 @@ class Week:
 
 
 @dataclass(frozen=True)
-class Redeemed:
-    """Coupons that a group redeemed in one week of the campaign."""
+class WeeklyRedemptions:
+    """The number of coupons that a group redeemed in week `n` of the campaign."""
 
     campaign_id: str
     segment: Segment
@@ -52,25 +52,25 @@ class Redeemed:
 
 
 def weeks(members: ir.Table, orders: ir.Table) -> list[Week]:
-    """Every group's weeks, from the weeks before on, in order."""
+    """Every group's weeks in order, from WEEKS_BEFORE weeks before the start."""
     by = ["campaign_id", "segment"]
-    found = per_unit(members, orders, Unit.WEEK, by, -WEEKS_BEFORE).order_by([*by, "n"])
-    rows = found.to_pyarrow().to_pylist()
+    counts = per_unit(members, orders, Unit.WEEK, by, -WEEKS_BEFORE).order_by([*by, "n"])
+    rows = counts.to_pyarrow().to_pylist()
     return [Week(**{**row, "segment": Segment(row["segment"])}) for row in rows]
 
 
-def redemptions(members: ir.Table, contacts: ir.Table) -> list[Redeemed]:
-    """Redemptions of the campaign's own coupons by week, in order; the last week may be cut short."""
+def redemptions(members: ir.Table, contacts: ir.Table) -> list[WeeklyRedemptions]:
+    """Redemptions of the campaign's own coupons by week, in order; the last week may be shorter."""
     redeemed = contacts.filter(contacts.event_type == "redeem").select("campaign_id", "customer_id", "on")
-    found = members.join(redeemed, ["campaign_id", "customer_id"])
-    found = found.filter(found.on.between(found.since, found.until))
-    found = found.mutate(n=found.on.delta(found.since, unit="day") // Unit.WEEK.days)
+    rows = members.join(redeemed, ["campaign_id", "customer_id"])
+    rows = rows.filter(rows.on.between(rows.since, rows.until))
+    rows = rows.mutate(n=rows.on.delta(rows.since, unit="day") // Unit.WEEK.days)
     keys = ["campaign_id", "segment", "n"]
-    rows = found.group_by(keys).agg(redemptions=found.count()).order_by(keys).to_pyarrow().to_pylist()
-    return [Redeemed(**{**row, "segment": Segment(row["segment"])}) for row in rows]
+    counts = rows.group_by(keys).agg(redemptions=rows.count()).order_by(keys).to_pyarrow().to_pylist()
+    return [WeeklyRedemptions(**{**row, "segment": Segment(row["segment"])}) for row in counts]
 
 
-def recorded(found: Iterable[Week], starts_on: date, records_from: date) -> list[Week]:
-    """Without the weeks that began before the shop's records do: they look idle and were not."""
+def recorded(weeks: Iterable[Week], starts_on: date, records_from: date) -> list[Week]:
+    """The weeks that began on or after the first day of the shop's records; earlier ones would look empty."""
     first = -((starts_on - records_from).days // Unit.WEEK.days)
-    return [week for week in found if week.n >= first]
+    return [week for week in weeks if week.n >= first]

@@ -1,7 +1,7 @@
-"""What is watched beside the scores of a day: drift, and fairness to groups. It reads, writes and reports.
+"""The step of `score_customers.watch`: a day's drift and fairness, as a table, a page and MLflow metrics.
 
-Re-makeable: the table `drift` and the page of the day are replaced, the list of days and the picture follow
-from the table.
+Re-makeable: a second run replaces the rows of `drift` and the page of the day. The list of days and the
+picture are made from the table.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,11 +37,11 @@ _PICTURE = "drift.png"
 
 
 def watch(day: str | date, endpoint: Endpoint) -> dict[str, str]:
-    """Write `drift` of the day and its page, and flag the day's retraining when a measure has shifted.
+    """Write the day's rows of `drift` and its page, and tag the day's candidate if a measure has shifted.
 
     Returns:
-        `report`, the path of the page; `mlflow_run`, the series of the model; `alert`, a sentence, only when
-        something has shifted. Nothing of a day before the first model.
+        `report`: the path of the page. `mlflow_run`: the id of the model's series. `alert`: a sentence, only
+        if a measure has shifted. Empty for a day before the first model.
 
     Raises:
         NoModelError: no version has ever been promoted.
@@ -54,10 +54,10 @@ def watch(day: str | date, endpoint: Endpoint) -> dict[str, str]:
     model: ReturnModel = tracking.load_model(endpoint, NAME, version)
     measures_of_day = measured(lake, model, day, monitoring)
     lake.replace("drift", _rows(measures_of_day, version, day), day)
-    shown = [(of_day, measures) for of_day, measures in _history(open_lake()).items() if of_day <= day]
+    shown = [(past_day, reports) for past_day, reports in _history(open_lake()).items() if past_day <= day]
     picture = heat_map(dict(shown[-monitoring.days_shown :]))
     past = _past(lake, model, day)
-    watched = MonitoredDay(
+    monitored_day = MonitoredDay(
         day=day,
         version=version,
         drift=measures_of_day,
@@ -67,13 +67,13 @@ def watch(day: str | date, endpoint: Endpoint) -> dict[str, str]:
         threshold=return_model_settings().contact_threshold,
         smallest_group=monitoring.smallest_group,
     )
-    write(settings().reports / path_of(day), monitoring_report.page(watched, report_words()))
+    write(settings().reports / path_of(day), monitoring_report.page(monitored_day, report_words()))
     _publish_index()
     return {"report": path_of(day), **_log(endpoint, measures_of_day, picture, day)}
 
 
 def measured(lake: Lake, model: ReturnModel, day: date, monitoring: MonitoringSettings) -> list[DriftReport]:
-    """How far the day's customers with orders are from the training cases, the greatest index first."""
+    """The drift of the day's customers with orders from the training cases; the greatest index first."""
     if model.reference is None:
         return []
     profiles, scores = lake.read("profiles"), lake.read("scores")
@@ -92,21 +92,21 @@ def measured(lake: Lake, model: ReturnModel, day: date, monitoring: MonitoringSe
 
 
 def _blocks(customers: ir.Table) -> Iterator[pa.Table]:
-    """Customers as the model reads them, in blocks whose lists of orders fit in memory."""
+    """The customers' rows with the model's columns, in blocks whose lists of orders fit in memory."""
     rows = read_by_the_model(customers, "p_return_28").order_by("customer_id")
     return (pa.Table.from_batches([batch]) for batch in engine.stream(rows))
 
 
 def _rows(measures: Sequence[DriftReport], version: int, day: date) -> pa.Table:
     schema = pa.schema([field.with_nullable(True) for field in contracts.DRIFT.schema])
-    about = {"day": day, "model": NAME, "model_version": version}
+    common = {"day": day, "model": NAME, "model_version": version}
     return pa.Table.from_pylist(
-        [about | vars(measure) | {"measure": measure.name} for measure in measures], schema
+        [common | vars(measure) | {"measure": measure.name} for measure in measures], schema
     )
 
 
 def _history(lake: Lake) -> dict[date, list[DriftReport]]:
-    """The measures of each day, in the order of days, the greatest index first."""
+    """The measures by day, in the order of days; within a day the greatest index first."""
     table = lake.read("drift")
     rows = table.filter(table.model == NAME).order_by("day", ibis.desc("psi")).to_pyarrow().to_pylist()
     by_day: dict[date, list[DriftReport]] = {}
@@ -117,7 +117,7 @@ def _history(lake: Lake) -> dict[date, list[DriftReport]]:
 
 
 def _past(lake: Lake, model: ReturnModel, day: date) -> pa.Table | None:
-    """Customers of the newest whole window: the judged fit's probabilities, and whether they came back."""
+    """The customers of the newest complete window, with `probability` (of the judged fit) and `came_back`."""
     cutoff = day - WINDOW
     if cutoff not in lake.days("profiles"):
         return None
@@ -149,7 +149,7 @@ def _dimensions(
 
 
 def _publish_index() -> None:
-    """List every day; again if another day wrote its drift meanwhile: the last list is complete."""
+    """Write the list of all days. If another day wrote drift meanwhile, write it again."""
     while True:
         lake = open_lake().pinned("drift")
         text = monitoring_report.index(_history(lake), report_words())
@@ -159,7 +159,7 @@ def _publish_index() -> None:
 
 
 def _log(endpoint: Endpoint, measures: Sequence[DriftReport], picture: "Figure", day: date) -> dict[str, str]:
-    """The day as a step of the model's series, the flag on the day's candidate, and the alert."""
+    """Log the day in the model's series, tag its candidate, and return the run's id and the alert."""
     figures = {f"psi/{measure.name}": measure.psi for measure in measures}
     picture.set_facecolor("white")
     run_id = tracking.log_series(endpoint, NAME, day, figures, {_PICTURE: picture} if measures else {})

@@ -1,4 +1,4 @@
-"""Pictures of a model, for people: is it honest, whom does it find first, and what does it go by?"""
+"""Pictures of a model: calibration, gain, importance of feature groups and partial dependence."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from perennial.foundation.arrays import FloatArray
-from perennial.foundation.modelling import calibration as honesty
+from perennial.foundation.modelling import calibration as calibration_error
 from perennial.models import metrics
 from perennial.models.feature_groups import FEATURE_GROUPS, NAMES
 
@@ -23,12 +23,12 @@ _CUSTOMERS = 500
 
 
 def calibration(labels: FloatArray, predictions: dict[str, FloatArray]) -> Figure:
-    """Predicted probabilities against what came true, in ten bins of equal mass; a line for each set."""
+    """Predicted probabilities against the share that came back, in ten bins of equal mass, a line a set."""
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     for name, probabilities in predictions.items():
-        mean, true, _ = honesty.in_bins(labels, probabilities)
+        mean, true, _ = calibration_error.in_bins(labels, probabilities)
         axes.plot(mean, true, marker="o", label=name)
     axes.set(xlabel="predicted probability", ylabel="share that came back", title="Calibration")
     axes.legend(frameon=False)
@@ -36,7 +36,7 @@ def calibration(labels: FloatArray, predictions: dict[str, FloatArray]) -> Figur
 
 
 def gain(labels: FloatArray, predictions: dict[str, FloatArray]) -> Figure:
-    """Share of those who came back that is among the first customers by probability."""
+    """The share of the returning customers among the first customers by probability; a line for each set."""
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
@@ -50,9 +50,13 @@ def gain(labels: FloatArray, predictions: dict[str, FloatArray]) -> Figure:
     return figure
 
 
-def importance(pushes: FloatArray) -> Figure:
-    """How far each kind of evidence moves the log odds of a customer, on average over customers."""
-    means = np.abs(pushes).mean(axis=0)
+def importance(contributions: FloatArray) -> Figure:
+    """The mean absolute contribution of each feature group to the log odds.
+
+    Args:
+        contributions: shape (n, len(FEATURE_GROUPS)).
+    """
+    means = np.abs(contributions).mean(axis=0)
     order = np.argsort(means)
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.subplots()
@@ -62,18 +66,18 @@ def importance(pushes: FloatArray) -> Figure:
     return figure
 
 
-def partial_dependence(score: Callable[[FloatArray], FloatArray], read: FloatArray) -> Figure:
-    """Mean probability when one feature of all customers has a value and the rest stays (Friedman 2001).
+def partial_dependence(score: Callable[[FloatArray], FloatArray], rows: FloatArray) -> Figure:
+    """Mean probability with one feature set to the same value for all customers (Friedman 2001).
 
     Args:
-        score: from what is read of m customers, shape (m, len(NAMES)), to probabilities (m,).
-        read: of some customers; at most 500 of them are used.
+        score: returns probabilities (m,) for features of m customers, shape (m, len(NAMES)).
+        rows: features of customers, shape (n, len(NAMES)); at most 500 of them are used.
     """
-    sample = read[:: max(1, len(read) // _CUSTOMERS)]
+    sample = rows[:: max(1, len(rows) // _CUSTOMERS)]
     figure = Figure(figsize=(9, 5), layout="constrained")
     for axes, name in zip(figure.subplots(2, 3, sharey=True).flat, _SHOWN, strict=True):
         column = NAMES.index(name)
-        known = read[~np.isnan(read[:, column]), column]
+        known = rows[~np.isnan(rows[:, column]), column]
         values = np.unique(np.quantile(known, np.linspace(0.02, 0.98, _POINTS))) if len(known) else known
         means = []
         for value in values:

@@ -1,4 +1,4 @@
-"""Why this probability? The kinds of evidence that moved it most, as a person would say them."""
+"""Reasons for a probability: sentences about the feature groups that changed it most."""
 
 from collections.abc import Callable
 
@@ -9,40 +9,44 @@ from perennial.models.feature_groups import FEATURE_GROUPS, FeatureGroup
 from perennial.models.features import NAMES
 
 NO_ORDER = "has not ordered yet"
-_SAID = 3
+_REASONS = 3
 
 Values = dict[str, float]
 
 
-def reasons_of(matrix: FloatArray, pushes: FloatArray) -> list[list[str]]:
-    """The three strongest pushes of each customer, strongest first, each with its direction.
+def reasons_of(matrix: FloatArray, contributions: FloatArray) -> list[list[str]]:
+    """Sentences for each customer's three strongest contributions, strongest first, with their direction.
 
     Args:
         matrix: the features, shape (n, len(features.NAMES)).
-        pushes: what each kind of evidence adds, shape (n, len(KINDS)); above 0 raises the probability.
+        contributions: of each feature group to the log odds, shape (n, len(FEATURE_GROUPS)); a positive
+            one raises the probability.
     """
     return [
-        [_sentence(kind, dict(zip(NAMES, values, strict=True)), push) for kind, push in kinds]
-        for values, kinds in zip(matrix, strongest(pushes), strict=True)
+        [
+            _sentence(group, dict(zip(NAMES, values, strict=True)), contribution)
+            for group, contribution in groups
+        ]
+        for values, groups in zip(matrix, strongest(contributions), strict=True)
     ]
 
 
-def strongest(pushes: FloatArray) -> list[list[tuple[FeatureGroup, float]]]:
-    """The three kinds of evidence that move each customer's probability most, and how much."""
-    order = np.argsort(-np.abs(pushes), axis=1, kind="stable")[:, :_SAID]
+def strongest(contributions: FloatArray) -> list[list[tuple[FeatureGroup, float]]]:
+    """Each customer's three feature groups with the greatest contributions, and the contributions."""
+    order = np.argsort(-np.abs(contributions), axis=1, kind="stable")[:, :_REASONS]
     return [
         [(FEATURE_GROUPS[place], float(row[place])) for place in places]
-        for row, places in zip(pushes, order, strict=True)
+        for row, places in zip(contributions, order, strict=True)
     ]
 
 
-def _sentence(kind: FeatureGroup, values: Values, push: float) -> str:
-    return f"{_WORDS[kind](values)} ({'raises' if push >= 0 else 'lowers'} it)"
+def _sentence(group: FeatureGroup, values: Values, contribution: float) -> str:
+    return f"{_WORDS[group](values)} ({'raises' if contribution >= 0 else 'lowers'} it)"
 
 
-def _count(value: float, one: str) -> str:
+def _count(value: float, unit: str) -> str:
     number = round(value)
-    return f"{number} {one}{'' if number == 1 else 's'}"
+    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 def _recency(values: Values) -> str:

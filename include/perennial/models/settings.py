@@ -1,6 +1,6 @@
-"""models.yaml: the sections of the return model and of what is watched of it.
+"""models.yaml: the sections of the return model and of its monitoring.
 
-The recommender's section is read by the recommender.
+The recommender reads its own section.
 """
 
 from typing import Any, Self
@@ -14,16 +14,18 @@ _ROUNDING = 1e-9
 
 
 class OrderHazardSettings(Part):
-    """The network over the sequence of orders."""
+    """The network over a customer's sequence of orders."""
 
     share: float = Field(0.3, ge=0, le=1, description="of the blend")
     hidden: int = Field(96, ge=1, description="units of a layer")
     dropout: float = Field(0.1, ge=0, lt=1)
-    epochs: int = Field(40, ge=1, description="how often it sees every order")
-    most_steps: int = Field(4000, ge=1, description="of the optimiser, however many orders there are")
+    epochs: int = Field(40, ge=1, description="passes over the training orders")
+    most_steps: int = Field(
+        4000, ge=1, description="upper limit of optimiser steps, whatever the number of orders"
+    )
     batch: int = Field(2048, ge=1, description="orders in a step")
     learning_rate: float = Field(0.006, gt=0, le=1)
-    customers: int = Field(20_000, ge=1, description="it learns from at most so many, drawn at random")
+    customers: int = Field(20_000, ge=1, description="the most customers it is trained on, drawn at random")
 
 
 class TreesInBlendSettings(TreesSettings):
@@ -33,20 +35,22 @@ class TreesInBlendSettings(TreesSettings):
 
 
 class ReturnModelSettings(Part):
-    """How the return model is trained and judged."""
+    """How the return model is trained and evaluated."""
 
-    cutoffs: int = Field(5, ge=2, le=26, description="past days it learns from, 28 days apart")
-    trees: TreesInBlendSettings = Field(description="many shallow ones")
-    deep_trees: TreesInBlendSettings = Field(description="fewer, with more leaves")
+    cutoffs: int = Field(5, ge=2, le=26, description="past days with training cases, 28 days apart")
+    trees: TreesInBlendSettings = Field(description="many shallow trees")
+    deep_trees: TreesInBlendSettings = Field(description="fewer trees with more leaves")
     rhythm: OrderHazardSettings = OrderHazardSettings()
-    rehearsals: int = Field(3, ge=0, description="past windows on which the level is looked up")
+    rehearsals: int = Field(3, ge=0, description="past windows on which the level correction is estimated")
     level_carried: float = Field(
-        0.75, ge=0, le=1, description="of what was off in the rehearsals, this part is made good"
+        0.75, ge=0, le=1, description="share of the mean error of the rehearsals that is corrected"
     )
-    margin: float = Field(0.01, ge=0, description="extra mean log loss that is still called not worse")
-    group_margin: float = Field(0.02, ge=0, description="extra mean log loss that a large group may bear")
+    margin: float = Field(
+        0.01, ge=0, description="extra mean log loss up to which a candidate counts as not worse"
+    )
+    group_margin: float = Field(0.02, ge=0, description="extra mean log loss allowed for a large group")
     contact_threshold: float = Field(
-        0.5, gt=0, lt=1, description="from this probability on a customer counts as likely to come back"
+        0.5, gt=0, lt=1, description="probability from which a customer counts as likely to come back"
     )
 
     @model_validator(mode="after")
@@ -58,15 +62,17 @@ class ReturnModelSettings(Part):
 
 
 class MonitoringSettings(Part):
-    """What is watched of the return model beside its scores, and when the alert is called."""
+    """Monitoring of the return model: drift and fairness, and the thresholds of the alert."""
 
-    shifting: float = Field(0.1, gt=0, description="stability index above which a measure is shifting")
-    shifted: float = Field(0.25, gt=0, description="stability index above which it has shifted")
+    shifting: float = Field(
+        0.1, gt=0, description="population stability index above which a measure is shifting"
+    )
+    shifted: float = Field(0.25, gt=0, description="population stability index above which it has shifted")
     growing: frozenset[str] = Field(
         frozenset({"tenure_days", "orders", "active_windows"}),
-        description="measures that never call the alert",
+        description="measures that never raise the alert",
     )
-    days_shown: int = Field(28, ge=1, le=366, description="in the picture of drift")
+    days_shown: int = Field(28, ge=1, le=366, description="days in the picture of drift")
     smallest_group: int = Field(50, ge=2, description="smaller demographic groups are left out")
 
     @model_validator(mode="after")
@@ -83,10 +89,10 @@ class _Models(Part):
 
 
 def return_model_settings() -> ReturnModelSettings:
-    """The settings in models.yaml."""
+    """The section `return_model` of models.yaml."""
     return load("models", _Models).return_model
 
 
 def monitoring_settings() -> MonitoringSettings:
-    """The settings in models.yaml."""
+    """The section `watch` of models.yaml."""
     return load("models", _Models).watch

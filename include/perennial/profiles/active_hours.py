@@ -16,7 +16,7 @@ import ibis
 import ibis.expr.types as ir
 
 from perennial.foundation.engine import kept
-from perennial.profiles.settings import ActiveHours
+from perennial.profiles.settings import ActiveHoursSettings
 
 HOURS = 168
 _DAY_HOURS = 24
@@ -42,7 +42,7 @@ def hour_of_week(orders: ir.Table) -> ir.IntegerValue:
 
 
 @contextmanager
-def hours(orders: ir.Table, customers: ir.Table, settings: ActiveHours) -> Iterator[ir.Table]:
+def hours(orders: ir.Table, customers: ir.Table, settings: ActiveHoursSettings) -> Iterator[ir.Table]:
     """`customer_id`, `active_hours` (168 shares, sum 1), `best_hour` (the first of the largest).
 
     And `best_hour_confidence`, the probability that no other hour is more active: see `_confidence`. The
@@ -84,7 +84,7 @@ def _ranked(shares: ir.Table) -> ir.Table:
     )
 
 
-def _shares(people: ir.Table, counted: ir.Table, settings: ActiveHours) -> ir.Table:
+def _shares(people: ir.Table, counted: ir.Table, settings: ActiveHoursSettings) -> ir.Table:
     """`place, hour, share, part, whole, shape`: of every customer and hour of the week.
 
     The share is part ÷ whole; the parts are whole numbers, less than `_ROOM`.

@@ -5,10 +5,10 @@ from datetime import date, timedelta
 import ibis
 import ibis.expr.types as ir
 
-from perennial.profiles.settings import LifeCycle
+from perennial.profiles.settings import LifeCycleSettings
 
 
-def stages(orders: ir.Table, customers: ir.Table, day: date, settings: LifeCycle) -> ir.Table:
+def stages(orders: ir.Table, customers: ir.Table, day: date, settings: LifeCycleSettings) -> ir.Table:
     """`life_cycle` of every customer: the first of these that holds.
 
     1. new: joined fewer than `new_days` days ago;
@@ -57,7 +57,7 @@ def stages(orders: ir.Table, customers: ir.Table, day: date, settings: LifeCycle
     )
 
 
-def usual_gaps(orders: ir.Table, customers: ir.Table, settings: LifeCycle) -> ir.Table:
+def usual_gaps(orders: ir.Table, customers: ir.Table, settings: LifeCycleSettings) -> ir.Table:
     """`usual_gap_days` of the customers: the median of their own gaps, else the median customer's, else 0."""
     gaps = orders.gap_days
     medians = orders.group_by("customer_id").aggregate(own=gaps.median(), gaps=gaps.count())
@@ -69,7 +69,7 @@ def usual_gaps(orders: ir.Table, customers: ir.Table, settings: LifeCycle) -> ir
     )
 
 
-def _turning_points(orders: ir.Table, customers: ir.Table, settings: LifeCycle) -> ir.Table:
+def _turning_points(orders: ir.Table, customers: ir.Table, settings: LifeCycleSettings) -> ir.Table:
     """The days that matter to the stages of every customer.
 
     Returns:

@@ -3,10 +3,10 @@
 import ibis
 import ibis.expr.types as ir
 
-from perennial.profiles.settings import Gaps
+from perennial.profiles.settings import OrderRegularitySettings
 
 
-def regularity(orders: ir.Table, settings: Gaps) -> ir.Table:
+def regularity(orders: ir.Table, settings: OrderRegularitySettings) -> ir.Table:
     """`burstiness` and `rhythm` of each customer with an order.
 
     Burstiness (Goh and Barabási, EPL 81, 2008) in the form for few gaps (Kim and Jo, Physical Review E 94,

@@ -169,7 +169,7 @@ def _described(past: Past, baskets: ir.Table, day: date) -> ir.Table:
 
     Most look like another one: `look` is the number of the first that looks the same, and stands for all.
     """
-    items = preferences.telling(past.lake.known("items", day), past.profile_settings.preferences)
+    items = preferences.relevant_items(past.lake.known("items", day), past.profile_settings.preferences)
     named = items.join(past.items, "item_id").select(
         "item_id", "title", "category", "brand", "attributes", item=past.items.number
     )

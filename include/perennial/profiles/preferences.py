@@ -1,22 +1,24 @@
-"""What a customer likes: categories and brands of what was bought, recent purchases weighing more."""
+"""A customer's preferred categories and brands, from purchases; recent purchases have more weight."""
 
 import ibis
 import ibis.expr.types as ir
 
 from perennial.profiles.purchases import UNIT
-from perennial.profiles.settings import Preferences
+from perennial.profiles.settings import PreferencesSettings
 
 KEPT = 10
 """How many categories and brands a profile names."""
 
 
-def telling(items: ir.Table, settings: Preferences) -> ir.Table:
-    """The items that say something about taste: those whose widest category the settings do not leave out."""
+def relevant_items(items: ir.Table, settings: PreferencesSettings) -> ir.Table:
+    """The items that count for taste: those whose widest category is not in the setting `left_out`."""
     widest = items.category.split(" > ")[0]
     return items.filter(~widest.isin(settings.left_out).fill_null(False))
 
 
-def categories(weights: ir.Table, items: ir.Table, customers: ir.Table, settings: Preferences) -> ir.Table:
+def categories(
+    weights: ir.Table, items: ir.Table, customers: ir.Table, settings: PreferencesSettings
+) -> ir.Table:
     """`customer, categories`: up to ten with the largest shares, which are of all of the shop's categories.
 
     share = (weight of the customer's purchases of it + k · everybody's share) ÷ (weight of all + k), with k
@@ -35,7 +37,9 @@ def categories(weights: ir.Table, items: ir.Table, customers: ir.Table, settings
     return _largest(weights, named, customers, settings.purchases_of_population).rename(categories="largest")
 
 
-def brands(weights: ir.Table, items: ir.Table, customers: ir.Table, settings: Preferences) -> ir.Table:
+def brands(
+    weights: ir.Table, items: ir.Table, customers: ir.Table, settings: PreferencesSettings
+) -> ir.Table:
     """`customer, brands`: the same for brands, from `item, brand` of the items that count."""
     named = items.select("item", name=items.brand)
     return _largest(weights, named, customers, settings.purchases_of_population).rename(brands="largest")

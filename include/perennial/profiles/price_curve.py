@@ -10,7 +10,7 @@ from datetime import date
 import ibis
 import ibis.expr.types as ir
 
-from perennial.profiles.settings import PriceResponse
+from perennial.profiles.settings import PriceResponseSettings
 
 STEP = 5
 """Percent points between two knots of the curve; what is nearest to a knot is counted with it."""
@@ -26,12 +26,12 @@ def week_of(lines: ir.Table) -> ir.IntegerValue:
     return lines.occurred_on.delta(ibis.literal(_MONDAY), unit="day").cast("int64") // 7
 
 
-def pieces_of(lines: ir.Table, settings: PriceResponse) -> ir.IntegerValue:
+def pieces_of(lines: ir.Table, settings: PriceResponseSettings) -> ir.IntegerValue:
     """The pieces of a line that count."""
     return ibis.least(lines.quantity, settings.pieces_counted)
 
 
-def weeks(lines: ir.Table, orders: ir.Table, items: ir.Table, settings: PriceResponse) -> ir.Table:
+def weeks(lines: ir.Table, orders: ir.Table, items: ir.Table, settings: PriceResponseSettings) -> ir.Table:
     """What was on offer: a row for each item and week in which somebody bought it.
 
     Args:

@@ -13,7 +13,7 @@ import ibis.expr.types as ir
 _EXACT = "decimal(38, 9)"
 """Sums of decimals do not depend on their order."""
 _FINE = 1_000_000_000
-TOLD = ("s_x", "s_z", "j_xx", "j_xz", "j_zz")
+EVIDENCE_COLUMNS = ("s_x", "s_z", "j_xx", "j_xz", "j_zz")
 """The columns of evidence: scores and their information."""
 _FULL = 33.0
 """Information of a well-known customer: with more of it nobody counts for much more."""
@@ -30,16 +30,16 @@ def means(evidence: ir.Table) -> ir.Table:
     items after the other.
 
     Args:
-        evidence: `customer, fold` and the columns `TOLD`, one row a customer and heap of items.
+        evidence: `customer, fold` and the columns `EVIDENCE_COLUMNS`, one row a customer and heap of items.
     """
     rows = _weighted(evidence)
     heaps = rows.group_by("fold").aggregate(
-        **{name: (rows.w * rows[name]).cast(_EXACT).sum() for name in TOLD}
+        **{name: (rows.w * rows[name]).cast(_EXACT).sum() for name in EVIDENCE_COLUMNS}
     )
     every = ibis.window()
-    heaps = heaps.mutate(**{f"all_{name}": heaps[name].sum().over(every) for name in TOLD})
-    mean_x, mean_z = _solved({name: heaps[f"all_{name}"] for name in TOLD})
-    without, _ = _solved({name: heaps[f"all_{name}"] - heaps[name] for name in TOLD})
+    heaps = heaps.mutate(**{f"all_{name}": heaps[name].sum().over(every) for name in EVIDENCE_COLUMNS})
+    mean_x, mean_z = _solved({name: heaps[f"all_{name}"] for name in EVIDENCE_COLUMNS})
+    without, _ = _solved({name: heaps[f"all_{name}"] - heaps[name] for name in EVIDENCE_COLUMNS})
     found = heaps.filter(heaps.all_j_xx > 0)
     found = found.select(mean_x=mean_x, mean_z=mean_z, without=(without * _FINE).round().cast("int64"))
     found = found.aggregate(
@@ -95,7 +95,7 @@ def _weighted(evidence: ir.Table) -> ir.Table:
 
 def _solved(sums: dict[str, ir.DecimalValue]) -> tuple[ir.FloatingValue, ir.FloatingValue]:
     """J⁻¹ · s of summed evidence, with one more well-known customer whose scores are 0."""
-    x, z, xx, xz, zz = (sums[name].cast("float64") for name in TOLD)
+    x, z, xx, xz, zz = (sums[name].cast("float64") for name in EVIDENCE_COLUMNS)
     xx, zz = xx + _FULL, zz + _FULL
     whole = xx * zz - xz * xz
     return (zz * x - xz * z) / whole, (xx * z - xz * x) / whole

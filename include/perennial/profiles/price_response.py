@@ -25,9 +25,9 @@ import ibis.expr.types as ir
 from perennial.foundation.engine import kept
 from perennial.profiles import price_curve, price_population
 from perennial.profiles.price_curve import pieces_of, week_of
-from perennial.profiles.price_population import TOLD, residuals
+from perennial.profiles.price_population import EVIDENCE_COLUMNS, residuals
 from perennial.profiles.purchases import HEAPS
-from perennial.profiles.settings import PriceResponse
+from perennial.profiles.settings import PriceResponseSettings
 
 TENTH = 10
 """The discount, in percent, for which the response is given."""
@@ -53,7 +53,9 @@ class Learnt:
 
 
 @contextmanager
-def learnt(lines: ir.Table, orders: ir.Table, items: ir.Table, settings: PriceResponse) -> Iterator[Learnt]:
+def learnt(
+    lines: ir.Table, orders: ir.Table, items: ir.Table, settings: PriceResponseSettings
+) -> Iterator[Learnt]:
     """What the purchases say, computed step by step and kept; arguments as for `price_curve.weeks`."""
     with ExitStack() as stack:
 
@@ -93,7 +95,7 @@ def compared(offers: ir.Table) -> ir.Table:
 
     Returns:
         `item, week, stretch, at_x, at_z` of `offers`; the sums of `n`, x, z and their products over all those
-        weeks (`all_…`); and what a piece bought in the week tells: the columns `TOLD`.
+        weeks (`all_…`); and what a piece bought in the week tells: the columns `EVIDENCE_COLUMNS`.
     """
     stretches = offers.group_by("item", "stretch").aggregate(**_sums(offers, "all"))
     rows = offers.filter(offers["first"] < offers["last"]).join(stretches, ["item", "stretch"])
@@ -101,7 +103,9 @@ def compared(offers: ir.Table) -> ir.Table:
     return rows.select("item", "week", "stretch", "at_x", "at_z", *(f"all_{name}" for name in _SUMS), **terms)
 
 
-def evidence(lines: ir.Table, offers: ir.Table, shared: ir.Table, settings: PriceResponse) -> ir.Table:
+def evidence(
+    lines: ir.Table, offers: ir.Table, shared: ir.Table, settings: PriceResponseSettings
+) -> ir.Table:
     """What purchases say of customers: `customer, fold, s_x, s_z, j_xx, j_xz, j_zz`, a row a heap of items.
 
     A week that is seen only because the customer bought the item in it says nothing: it is left out, of the
@@ -117,14 +121,19 @@ def evidence(lines: ir.Table, offers: ir.Table, shared: ir.Table, settings: Pric
     own = alone.group_by("item", "stretch", customer="first").aggregate(**_sums(alone, "own"))
     rows = lines.filter(lines.quantity > 0, lines.list_value > 0)
     rows = rows.select("customer", "item", week=week_of(rows), pieces=pieces_of(rows, settings))
-    plain = rows.join(shared.select("item", "week", *TOLD), ["item", "week"])
+    plain = rows.join(shared.select("item", "week", *EVIDENCE_COLUMNS), ["item", "week"])
     # Few lines need the difference that weeks of the customer's own make, so it is added for them apart.
     placed = rows.mutate(stretch=rows.week // settings.weeks_compared)
     mended = placed.join(own, ["customer", "item", "stretch"]).join(shared.drop("stretch"), ["item", "week"])
     others = _terms(mended, {name: mended[f"all_{name}"] - mended[f"own_{name}"] for name in _SUMS})
-    parts = [_weighed(plain, plain), _weighed(mended, {name: others[name] - mended[name] for name in TOLD})]
+    parts = [
+        _weighed(plain, plain),
+        _weighed(mended, {name: others[name] - mended[name] for name in EVIDENCE_COLUMNS}),
+    ]
     both = ibis.union(*parts)
-    return both.group_by("customer", "fold").aggregate(**{name: both[name].sum() / _FINE for name in TOLD})
+    return both.group_by("customer", "fold").aggregate(
+        **{name: both[name].sum() / _FINE for name in EVIDENCE_COLUMNS}
+    )
 
 
 def _sums(offers: ir.Table, of: str) -> dict[str, ir.IntegerValue]:
@@ -136,7 +145,7 @@ def _sums(offers: ir.Table, of: str) -> dict[str, ir.IntegerValue]:
 
 def _weighed(rows: ir.Table, terms: ir.Table | dict[str, ir.IntegerValue]) -> ir.Table:
     """What a piece tells, times the pieces: whole numbers still, but in a form that engines add up faster."""
-    weighed = {name: (terms[name] * rows.pieces).cast("float64") for name in TOLD}
+    weighed = {name: (terms[name] * rows.pieces).cast("float64") for name in EVIDENCE_COLUMNS}
     return rows.select("customer", fold=rows.item % HEAPS, **weighed)
 
 
@@ -172,9 +181,11 @@ def responses(learnt: Learnt, customers: ir.Table) -> ir.Table:
     """
     curve, evidence = learnt.curve, learnt.evidence
     usual = learnt.population.cross_join(curve.filter(curve.percent == TENTH).select("rise"))
-    summed = evidence.group_by("customer").aggregate(**{name: evidence[name].sum() for name in TOLD})
+    summed = evidence.group_by("customer").aggregate(
+        **{name: evidence[name].sum() for name in EVIDENCE_COLUMNS}
+    )
     rows = customers.left_join(summed, "customer").drop("customer_right")
-    rows = rows.mutate(**{name: rows[name].fill_null(0) for name in TOLD}).cross_join(usual)
+    rows = rows.mutate(**{name: rows[name].fill_null(0) for name in EVIDENCE_COLUMNS}).cross_join(usual)
     rows = rows.mutate(**residuals(rows))
     rows = rows.mutate(**_gains(rows))
     rows = rows.mutate(leaning=rows.gain_x * rows.phi / rows.t_xx)

@@ -3,7 +3,7 @@
 import ibis
 import ibis.expr.types as ir
 
-from perennial.profiles.settings import Responses
+from perennial.profiles.settings import ResponsivenessSettings
 
 _COUNTED = {"delivered": "delivered", "opened": "open", "clicked": "click"}
 _ANSWERS = ("click", "purchase", "redeem")
@@ -22,7 +22,7 @@ def touches(dated: ir.Table) -> ir.Table:
     return kept.group_by(*keys).aggregate(n=kept.count())
 
 
-def channels(touches: ir.Table, customers: ir.Table, settings: Responses) -> ir.Table:
+def channels(touches: ir.Table, customers: ir.Table, settings: ResponsivenessSettings) -> ir.Table:
     """`channels`: for each channel that the shop uses, in alphabetical order, what the customer did.
 
     The response is (clicked + k · everybody's share) ÷ (delivered + k), with k `messages_of_population`;
@@ -58,7 +58,9 @@ def channels(touches: ir.Table, customers: ir.Table, settings: Responses) -> ir.
     return lists.mutate(channels=lists.channels.sort())
 
 
-def campaigns(assignments: ir.Table, touches: ir.Table, customers: ir.Table, settings: Responses) -> ir.Table:
+def campaigns(
+    assignments: ir.Table, touches: ir.Table, customers: ir.Table, settings: ResponsivenessSettings
+) -> ir.Table:
     """`campaigns_received`, `campaigns_answered` and `campaign_response` of every customer.
 
     The response is (answered + k · everybody's share) ÷ (received + k), with k `campaigns_of_population`;

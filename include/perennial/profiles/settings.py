@@ -7,8 +7,8 @@ from pydantic import Field
 from perennial.foundation.config import Part, load
 
 
-class Preferences(Part):
-    """What a customer likes."""
+class PreferencesSettings(Part):
+    """Preferences for categories and brands (`preferences`)."""
 
     half_life_days: float = Field(gt=0)
     category_level: int = Field(ge=1)
@@ -16,53 +16,53 @@ class Preferences(Part):
     left_out: tuple[str, ...] = ()
 
 
-class HistoryKind(StrEnum):
-    """What the vector of a history is made of."""
+class VectorKind(StrEnum):
+    """What the taste vector is computed from: the mean of item vectors, or a sentence of titles."""
 
     MEAN = "mean"
     SENTENCE = "sentence"
 
 
-class History(Part):
-    """The vector of the history."""
+class TasteVectorSettings(Part):
+    """The taste vector of a customer's purchases (`history`)."""
 
-    kind: HistoryKind
+    kind: VectorKind
     half_life_days: float = Field(gt=0)
     value_exponent: float = Field(ge=0, le=1)
     weight_exponent: float = Field(gt=0, le=10)
     titles: int = Field(ge=1)
 
 
-class PriceResponse(Part):
-    """How a customer answers discounts."""
+class PriceResponseSettings(Part):
+    """A customer's response to discounts (`price_response`)."""
 
     weeks_compared: int = Field(ge=4)
     pieces_counted: int = Field(ge=1)
 
 
-class ActiveHours(Part):
-    """When a customer shops."""
+class ActiveHoursSettings(Part):
+    """The hours of the week in which a customer orders (`active_hours`)."""
 
     hour: float = Field(gt=0)
     weekday: float = Field(gt=0)
     hour_of_week: float = Field(gt=0)
 
 
-class Responses(Part):
-    """How a customer answers messages and campaigns."""
+class ResponsivenessSettings(Part):
+    """Response rates to messages and campaigns (`responses`)."""
 
     messages_of_population: float = Field(gt=0)
     campaigns_of_population: float = Field(gt=0)
 
 
-class Gaps(Part):
-    """Whether a customer orders regularly."""
+class OrderRegularitySettings(Part):
+    """How many gaps between orders the word of `rhythm` needs (`gaps`)."""
 
     least: int = Field(ge=2)
 
 
-class LifeCycle(Part):
-    """The thresholds of the stages."""
+class LifeCycleSettings(Part):
+    """The thresholds of the stages of the life cycle (`life_cycle`)."""
 
     new_days: int = Field(ge=0)
     own_gaps_needed: int = Field(ge=1)
@@ -73,8 +73,8 @@ class LifeCycle(Part):
     returned_days: int = Field(ge=0)
 
 
-class Cutoffs(Part):
-    """The past days that training needs profiles of."""
+class CutoffSettings(Part):
+    """The past days whose profiles are computed for training (`cutoffs`)."""
 
     count: int = Field(ge=0)
     every_days: int = Field(ge=1)
@@ -82,16 +82,16 @@ class Cutoffs(Part):
 
 
 class ProfileSettings(Part):
-    """profiles.yaml."""
+    """The file profiles.yaml."""
 
-    preferences: Preferences
-    history: History
-    price_response: PriceResponse
-    active_hours: ActiveHours
-    responses: Responses
-    gaps: Gaps
-    life_cycle: LifeCycle
-    cutoffs: Cutoffs
+    preferences: PreferencesSettings
+    history: TasteVectorSettings
+    price_response: PriceResponseSettings
+    active_hours: ActiveHoursSettings
+    responses: ResponsivenessSettings
+    gaps: OrderRegularitySettings
+    life_cycle: LifeCycleSettings
+    cutoffs: CutoffSettings
 
 
 def profile_settings() -> ProfileSettings:

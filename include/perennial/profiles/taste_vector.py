@@ -18,7 +18,7 @@ from perennial.foundation.contracts import VECTOR
 from perennial.foundation.encoder import Choice
 from perennial.foundation.engine import kept
 from perennial.profiles.purchases import UNIT
-from perennial.profiles.settings import History, HistoryKind
+from perennial.profiles.settings import TasteVectorSettings, VectorKind
 
 _AT_ONCE = 10_000
 """Customers whose vectors are made at a time, so that memory stays bounded."""
@@ -44,7 +44,7 @@ def text_vectors(rows: ir.Table) -> TextVectors:
 
 
 def vectors(
-    weights: ir.Table, items: ir.Table, known: TextVectors, settings: History, choice: Choice
+    weights: ir.Table, items: ir.Table, known: TextVectors, settings: TasteVectorSettings, choice: Choice
 ) -> pa.Table:
     """The vector of each customer's history, unit length: `customer, vector`.
 
@@ -62,7 +62,7 @@ def vectors(
     with kept(items.join(columns, "text_hash").select("item", "title", "column")) as described:
         rows = described.select("column").distinct().order_by("column").to_pyarrow()["column"].to_numpy()
         counted = weights.filter(weights.weight > 0).join(described, "item")
-        if settings.kind is HistoryKind.SENTENCE:
+        if settings.kind is VectorKind.SENTENCE:
             texts = sentences(counted, settings.titles)
             customers = texts["customer"].to_numpy()
             means = encoder.load(choice).encode(texts["sentence"].to_pylist())

@@ -65,5 +65,5 @@ def test_the_environment_names_folder_ports_and_dags() -> None:
         "PERENNIAL_AIRFLOW_PORT": "1234",
         "PERENNIAL_MLFLOW_PORT": "1235",
     }
-    assert State.of(named) == State(Path("somewhere").resolve(), 1234, 1235)
-    assert State.of({}) == State(REPOSITORY / ".perennial", 8080, 5000)
+    assert State.from_environment(named) == State(Path("somewhere").resolve(), 1234, 1235)
+    assert State.from_environment({}) == State(REPOSITORY / ".perennial", 8080, 5000)

@@ -215,7 +215,7 @@ class AirflowApi:
         return self._request_with_retries(method, f"{self._url}/api/v2{path}", **request)
 
     def _request_with_retries(self, method: str, url: str, **request: Any) -> requests.Response:
-        """Repeat a GET while there is no answer, or one of 5xx. A write is not repeated: it may have worked."""
+        """Repeat a GET while the server fails to answer. A write is not repeated, for it may have worked."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:

@@ -57,7 +57,7 @@ def test_a_dag_lives_in_a_file_of_its_name_and_explains_itself(bag: DagBag, dag_
     dag = bag.dags[dag_id]
     assert dag.fileloc.endswith(f"/{dag_id}.py")
     assert "**Makes**" in dag.doc_md
-    assert "**Wakes**" in dag.doc_md
+    assert "**Starts**" in dag.doc_md
     assert "perennial" in dag.tags
     assert len(dag.tags) > 1
     assert not dag.catchup

@@ -7,8 +7,8 @@ A task shows a link by returning a mapping (it becomes the task's XCom) with one
 - `report`: the path of a page below `PERENNIAL_REPORTS`, such as `campaigns/2017-12-01/18.html`. The page is
   served by `perennial_reports`, to people who are logged in.
 
-A task that returns neither key shows no link. Airflow's API server makes the links when a user opens the task,
-so they cost the workers nothing.
+A task that returns neither key shows no link. Airflow's API server makes the links when a user opens the
+task, so they cost the workers nothing.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def address() -> str:
 
 
 def contents(folder: Path) -> str:
-    """A page with links to all HTML pages below `folder`, the last path first; of Data Docs only the index."""
+    """A page of links to all HTML pages below `folder`, the last path first; of Data Docs only the index."""
     pages = (path.relative_to(folder) for path in folder.rglob("*.html"))
     paths = sorted((path.as_posix() for path in pages if path.parts[0] != DATA_DOCS), reverse=True)
     items = "".join(f'<li><a href="{quote(path)}">{html.escape(path)}</a></li>' for path in paths)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from perennial.demo import complete_journey, drive_days
+from perennial.demo import drive_days, fictitious_contacts
 from perennial.foundation import contracts
 from tests.acceptance.arena import Arena, arena
 from tests.acceptance.leaks import leaks, places_of
@@ -50,7 +50,7 @@ def contacts() -> Iterator[Line]:
 def plant(landing: Path) -> set[str]:
     """Files of the first daily day with contacts wherever a text may stand; the contacts."""
     day = str(drive_days.DAYS_FIRST)
-    people = [complete_journey.contact(str(10 * n + 1)) for n in range(1, PLANTED + 1)]
+    people = [fictitious_contacts.contact(str(10 * n + 1)) for n in range(1, PLANTED + 1)]
     known = {value for person in people for value in person.values() if value}
     for table in contracts.LANDED_TABLES:
         good, bad = zip(
@@ -147,7 +147,7 @@ def _write(path: Path, rows: list[dict], person: dict) -> None:
 
 def _everybody() -> set[str]:
     """Every contact of the demo shop."""
-    people = (complete_journey.contact(str(n)) for n in range(1, 2501))
+    people = (fictitious_contacts.contact(str(n)) for n in range(1, 2501))
     return {value for person in people for value in person.values() if value}
 
 

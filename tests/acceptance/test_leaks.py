@@ -19,15 +19,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from perennial.demo import complete_journey
+from perennial.demo import fictitious_contacts
 from perennial.foundation.masking import masked, pseudonym
 from tests.acceptance.leaks import Leak, Needles, leaks
 
-EMAIL, PHONE, TOKEN = (complete_journey.contact("2500")[name] for name in ("email", "phone", "push_token"))
+EMAIL, PHONE, TOKEN = (fictitious_contacts.contact("2500")[name] for name in ("email", "phone", "push_token"))
 CONTACTS = [
     contact
     for household in range(1, 2501)
-    for contact in complete_journey.contact(str(household)).values()
+    for contact in fictitious_contacts.contact(str(household)).values()
     if contact
 ]
 FEW = CONTACTS[-200:]

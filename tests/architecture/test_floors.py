@@ -12,7 +12,7 @@ from tests.architecture.test_layering import PACKAGE, files
 
 FLOORS: dict[str, list[set[str]]] = {
     "foundation": [
-        {"settings", "arrays", "contracts", "endpoint", "hardware", "time_zones"},
+        {"settings", "arrays", "contracts", "endpoint", "hardware", "staging", "time_zones"},
         {"config", "engine", "ledger", "activity", "bootstrap", "chance"},
         {"lake", "encoder", "item_texts", "masking", "measures", "pages"},
         {"modelling"},

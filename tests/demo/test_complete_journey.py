@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from perennial.demo import complete_journey, item_titles
+from perennial.demo import complete_journey, fictitious_contacts, item_titles
 from perennial.demo.environment import CONFIG
 from perennial.foundation import contracts, masking
 from perennial.ingestion.source_settings import delivered
@@ -81,7 +81,7 @@ def test_contacts_are_fictional_and_unique_for_each_household(landing: Path):
         assert re.fullmatch(r"\+1[2-9]\d\d55501\d\d", row["phone"])
         for contact in filter(None, (row["email"], row["phone"], row["push_token"])):
             assert masking.find(contact) == [contact]
-    households = {complete_journey.contact(str(household))["phone"] for household in range(1, 2501)}
+    households = {fictitious_contacts.contact(str(household))["phone"] for household in range(1, 2501)}
     assert len(households) == 2500
     pushed = {row["customer_id"] for row in rows(landing, "users") if "push" in row["consents"]}
     assert {row["customer_id"] for row in contacts if row["push_token"]} == pushed
@@ -130,7 +130,7 @@ def test_invalid_rows_of_the_package_are_kept(landing: Path):
 
 def test_consents_are_the_same_in_every_draw(landing: Path):
     first = {row["customer_id"]: row["consents"] for row in rows(landing, "users")}
-    assert first == {customer: complete_journey._consents(customer) for customer in first}
+    assert first == {customer: fictitious_contacts.consents(customer) for customer in first}
     share = sum("email" in consents for consents in first.values()) / len(first)
     assert share == pytest.approx(0.9, abs=0.03)
 

@@ -25,8 +25,6 @@ Telephone numbers are among those that North America reserves for fiction (555-0
 who agreed to push get a token that looks like one of Firebase's. None of these reaches a person.
 """
 
-import base64
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -41,21 +39,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from perennial.demo import item_titles
+from perennial.demo.fictitious_contacts import consents, contact
 from perennial.foundation import engine
 
 DATA_BEGINS = date(2017, 1, 1)
 _MEASURED_DAYS = 14
-_SEED = "perennial"
-_CONSENT_SHARES = {"email": 0.9, "sms": 0.3, "push": 0.5}
 _DEMOGRAPHICS = ("age", "income", "household_size", "kids_count")
 _MONEY = "decimal(14, 4)"
 _PROMOTIONS_BEGIN = date(2017, 11, 27)
-_DOMAINS = ("example.com", "example.net", "example.org")
-_AREA_CODES = (
-    *("202", "206", "212", "213", "214", "215", "216", "303", "305", "312", "313", "314", "323"),
-    *("404", "412", "415", "503", "512", "602", "612", "615", "617", "702", "713", "718", "720"),
-)
-"""Each area code has 100 fictional numbers, which is enough up to household 2599."""
 _LAYOUT = 2
 """Version of the file layout of this module. Files of another version are written again."""
 _DAY = "_day"
@@ -189,8 +180,8 @@ def users() -> ir.Table:
         **{column: rows[column] for column in _DEMOGRAPHICS},
     )
     households = selected.order_by("_day", "customer_id").to_pyarrow()
-    consents = [_consents(customer) for customer in households["customer_id"].to_pylist()]
-    return ibis.memtable(households.append_column("consents", pa.array(consents, pa.list_(pa.string()))))
+    agreed = [consents(customer) for customer in households["customer_id"].to_pylist()]
+    return ibis.memtable(households.append_column("consents", pa.array(agreed, pa.list_(pa.string()))))
 
 
 def _contacts() -> ir.Table:
@@ -239,29 +230,6 @@ def _campaign_day(raw: ir.Table) -> ir.DateValue:
 def _first_days(source: str, key: str, column: str) -> ir.Table:
     raw = _source(source)
     return raw.group_by(key).agg(**{column: raw.transaction_timestamp.date().min()})
-
-
-def _consents(customer: str) -> list[str]:
-    return [channel for channel, share in _CONSENT_SHARES.items() if _chance(channel, customer) < share]
-
-
-def contact(customer: str) -> dict[str, str | None]:
-    """Invented contact data of a household: e-mail address, telephone number, push token or None."""
-    area, number = divmod(int(customer), 100)
-    domain = _DOMAINS[int(len(_DOMAINS) * _chance("domain", customer))]
-    digest = hashlib.shake_256(f"{_SEED}/token/{customer}".encode()).digest(117)
-    token = base64.urlsafe_b64encode(digest).decode()
-    return {
-        "email": f"household.{customer}@{domain}",
-        "phone": f"+1{_AREA_CODES[area]}55501{number:02}",
-        "push_token": f"{token[:22]}:APA91b{token[22:]}" if "push" in _consents(customer) else None,
-    }
-
-
-def _chance(channel: str, customer: str) -> float:
-    """A number in [0, 1), always the same for the same channel (or other name of a draw) and customer."""
-    digest = hashlib.sha256(f"{_SEED}/{channel}/{customer}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def _source(name: str) -> ir.Table:

@@ -87,8 +87,8 @@ class _Printer:
 def _evaluate(printer: _Printer, options: dict[str, str]) -> None:
     from perennial.foundation.embedding_spaces import embedding_settings
     from perennial.recommend.any_data import report, tables, trial
+    from perennial.recommend.any_data.column_roles import Role
     from perennial.recommend.any_data.columns import Clock
-    from perennial.recommend.any_data.tables import Role
     from perennial.recommend.settings import recommender_settings
 
     data, first = Path(options["DATA"]), _day(options, "FROM")

@@ -1,36 +1,27 @@
 """The steps of the DAGs `ingest`, `load_history`, `replay_quarantine` and `check_sources`.
 
-All days of a period are judged before anything is published: if a table rule fails, no table changes. Then
-the refused rows are written (of all tables at once, because the table `quarantine` is replaced by day), then
-the results of the rules, then the tables in the order in which they refer to each other. Then the days are
-closed. Each write replaces the period, so running a killed run again repairs it.
+`publishing` judges all tables of a period before it publishes any; then the days are closed. Each write
+replaces the period, so running a killed run again repairs it.
 
 Memory is bounded: the engine scans the sources and spills to disk, only the place and the pattern of each row
 are kept, and published and refused rows are streamed.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from datetime import date
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from perennial.foundation import contracts, engine
+from perennial.foundation import contracts
 from perennial.foundation.ledger import open_ledger
 from perennial.foundation.settings import WhenNothingLanded, settings
 from perennial.ingestion import data_docs, mapping, sources
 from perennial.ingestion import quarantine_replay as replaying
 from perennial.ingestion.days import Period
 from perennial.ingestion.landing import open_landing
-from perennial.ingestion.screening import Screened, Storage, screen
+from perennial.ingestion.publishing import Outcome, publish_all
+from perennial.ingestion.screening import Storage
 from perennial.ingestion.sources import NO_DATABASES, Databases
 
 _LOG = logging.getLogger(__name__)
-Counts = dict[str, int | dict[str, int]]
-Outcome = dict[str, Counts | str]
-"""Table → numbers of rows; and `report`, the page that shows them."""
 ALL_TABLES = "all"
 
 
@@ -160,62 +151,6 @@ def _stretch(first_day: str, last_day: str, *, history: bool) -> Period:
 
 
 def _ingest(period: Period, databases: Databases) -> Outcome:
-    storage = Storage.from_settings(databases)
-    screened: dict[str, Screened] = {}
-    with ExitStack() as stack:
-        for table in contracts.LANDED_TABLES:
-            screened[table] = screen(storage, table, period, screened, stack)
-            if screened[table].problems:
-                _stop(screened[table].problems, _record(storage, period, screened))
-        report = _publish(storage, period, screened, stack)
+    outcome = publish_all(Storage.from_settings(databases), period)
     open_ledger().close(period.days(), announced_with=period.last)
-    return {**{table: {**each.counts} for table, each in screened.items()}, "report": report}
-
-
-def _publish(storage: Storage, period: Period, screened: dict[str, Screened], stack: ExitStack) -> str:
-    """Write everything in the order that the module docstring explains.
-
-    Returns:
-        The page with the results of the rules, relative to the reports folder.
-    """
-    file = stack.enter_context(sources.staging()) / "quarantine.parquet"
-    with pq.ParquetWriter(file, contracts.QUARANTINE.schema) as writer:
-        for batch in _refusals(storage, screened):
-            writer.write_batch(batch)
-    storage.lake.replace("quarantine", engine.files([str(file)]), period.first, period.last)
-    report = _record(storage, period, screened)
-    for table, each in screened.items():
-        lake = storage.lake_of(table)
-        if each.landed or any(period.first <= day <= period.last for day in lake.days(table)):
-            lake.replace(table, each.accepted, period.first, period.last)
-        _LOG.info("%s %s to %s: %s", table, period.first, period.last, each.counts)
-    return report
-
-
-def _refusals(storage: Storage, screened: dict[str, Screened]) -> Iterator[pa.RecordBatch]:
-    for each in screened.values():
-        if each.refused:
-            yield from each.refusals.batches(storage.masker)
-
-
-def _record(storage: Storage, period: Period, screened: dict[str, Screened]) -> str:
-    """Store the results of the rules, also if they stop the tables.
-
-    Returns:
-        The page with the results, relative to the reports folder; empty if nothing was judged.
-    """
-    rows = [row for each in screened.values() for row in each.validations()]
-    table = pa.Table.from_pylist(rows, contracts.VALIDATIONS.schema)
-    storage.lake.replace("validations", table, period.first, period.last)
-    data_docs.write_quarantine_page(settings().reports, storage.lake.read("quarantine"))
-    results = {name: list(each.results.values()) for name, each in screened.items() if each.results}
-    if not results:
-        return ""
-    stopped = [name for name, each in screened.items() if each.problems]
-    return data_docs.write_pages(settings().reports, results, period.first, period.last, stopped)
-
-
-def _stop(problems: Sequence[str], report: str) -> None:
-    from perennial.ingestion import validation
-
-    validation.check(problems, report)
+    return outcome

@@ -17,7 +17,7 @@ from perennial.foundation.measures import DEFINITIONS, RATIOS, Measure, totals
 from perennial.measurement import groups, retention
 from perennial.measurement.campaigns import Campaign, Design, Segment
 from perennial.measurement.groups import BEFORE, WINDOW, Group, Stretch
-from perennial.measurement.lift import (
+from perennial.measurement.lift_intervals import (
     Estimate,
     SampleRatio,
     Sums,

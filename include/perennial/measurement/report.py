@@ -12,7 +12,7 @@ from perennial.foundation.pages import ReportWords, date_of, templates
 from perennial.measurement import report_text
 from perennial.measurement.campaigns import Design, Segment
 from perennial.measurement.effects import DIFFERENCE, Findings
-from perennial.measurement.lift import Estimate
+from perennial.measurement.lift_intervals import Estimate
 from perennial.measurement.report_text import Kind
 
 _TABLE = (

@@ -7,7 +7,7 @@ from perennial.foundation.pages import date_of
 from perennial.measurement.campaigns import Design, Segment
 from perennial.measurement.effects import DIFFERENCE, Findings
 from perennial.measurement.groups import BEFORE, WINDOW
-from perennial.measurement.lift import Estimate
+from perennial.measurement.lift_intervals import Estimate
 
 
 class Kind(StrEnum):

@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 
 from perennial.foundation.activity import Unit, per_unit
 from perennial.measurement.campaigns import WEEKS_BEFORE, Segment
-from perennial.measurement.lift import Estimate, share
+from perennial.measurement.lift_intervals import Estimate, share
 
 
 @dataclass(frozen=True)

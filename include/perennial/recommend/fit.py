@@ -14,6 +14,7 @@ from perennial.recommend.data.window_purchases import WindowPurchases, purchase_
 from perennial.recommend.features.matrix import CustomerBlock
 from perennial.recommend.features.pairs import Candidates
 from perennial.recommend.ranking.ranker import Ranker, TrainingLists
+from perennial.recommend.ranking.unknown_customers import with_unknown_customers
 from perennial.recommend.sequence.model import SequenceModel
 from perennial.recommend.sources.new_items import NewItems
 from perennial.recommend.sources.retrieval import CandidateSources
@@ -21,11 +22,6 @@ from perennial.recommend.sources.retrieval import CandidateSources
 ScoringRule = Callable[[CustomerBlock, Candidates], FloatArray]
 """From the candidates of a block to a score for each of them."""
 NO_ITEMS = np.zeros(0, np.int64)
-
-
-def popularity(block: CustomerBlock, candidates: Candidates) -> FloatArray:
-    """How many customers bought each candidate in the last 28 days."""
-    return block.item_features.buyers_lately[candidates.items].astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -38,16 +34,9 @@ class Fit:
     new_items: NewItems
 
     def probability(self, block: CustomerBlock, candidates: Candidates) -> FloatArray:
-        """P(bought within the window) for each candidate.
-
-        The ranker learned nothing about customers without purchases: they get the item's share of buyers in
-        the last 28 days.
-        """
+        """P(bought within the window) for each candidate; of customers without purchases by popularity."""
         probabilities = self.ranker.probability(block, candidates)
-        is_unknown = (np.diff(block.history.starts) == 0)[candidates.rows]
-        share_of_buyers = popularity(block, candidates)[is_unknown] / len(self.history)
-        probabilities[is_unknown] = share_of_buyers
-        return probabilities
+        return with_unknown_customers(probabilities, block, candidates, len(self.history))
 
     def candidates(
         self, history: PurchaseHistory

@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from perennial.recommend.any_data import tables
+from perennial.recommend.any_data.column_roles import Role
 from perennial.recommend.any_data.columns import Clock
-from perennial.recommend.any_data.tables import Purchases, Role, TableError
+from perennial.recommend.any_data.tables import Purchases, TableError
 
 
 def read(folder: Path, text: str, **options: object) -> Purchases:

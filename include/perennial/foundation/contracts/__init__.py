@@ -25,16 +25,7 @@ from perennial.foundation.contracts.contract import (
     WEIGHTS,
     Contract,
 )
-from perennial.foundation.contracts.decided import ARMS_TABLE, CAMPAIGN_LOG, MODEL_LOG
-from perennial.foundation.contracts.derived import (
-    AUDIENCES,
-    DRIFT,
-    EFFECTS,
-    ITEM_EMBEDDINGS,
-    PROFILES,
-    RECOMMENDATIONS,
-    SCORES,
-)
+from perennial.foundation.contracts.decided import ARMS_TABLE, AUDIENCES, CAMPAIGN_LOG, MODEL_LOG
 from perennial.foundation.contracts.landed import (
     ASSIGNMENTS,
     CAMPAIGNS,
@@ -46,6 +37,9 @@ from perennial.foundation.contracts.landed import (
     USERS,
     VALIDATIONS,
 )
+from perennial.foundation.contracts.measured import EFFECTS
+from perennial.foundation.contracts.predictions import DRIFT, RECOMMENDATIONS, SCORES
+from perennial.foundation.contracts.profiles import ITEM_EMBEDDINGS, PROFILES
 from perennial.foundation.contracts.tables import CONTRACTS, LANDED_TABLES
 
 __all__ = [

@@ -59,3 +59,12 @@ ARMS_TABLE = contract(
     column("eligible_since", DAY, "the first day in the audience; effects count from here"),
     DAY_COLUMN,
 )
+AUDIENCES = contract(
+    "audiences",
+    "Who was in which audience",
+    "day audience customer_id",
+    "day",
+    DAY_COLUMN,
+    column("audience", TEXT, "name in audiences.yaml"),
+    CUSTOMER_ID,
+)

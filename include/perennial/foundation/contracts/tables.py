@@ -1,16 +1,7 @@
 """All tables by name, and those that landing files fill."""
 
 from perennial.foundation.contracts.contract import Contract
-from perennial.foundation.contracts.decided import ARMS_TABLE, CAMPAIGN_LOG, MODEL_LOG
-from perennial.foundation.contracts.derived import (
-    AUDIENCES,
-    DRIFT,
-    EFFECTS,
-    ITEM_EMBEDDINGS,
-    PROFILES,
-    RECOMMENDATIONS,
-    SCORES,
-)
+from perennial.foundation.contracts.decided import ARMS_TABLE, AUDIENCES, CAMPAIGN_LOG, MODEL_LOG
 from perennial.foundation.contracts.landed import (
     ASSIGNMENTS,
     CAMPAIGNS,
@@ -22,6 +13,9 @@ from perennial.foundation.contracts.landed import (
     USERS,
     VALIDATIONS,
 )
+from perennial.foundation.contracts.measured import EFFECTS
+from perennial.foundation.contracts.predictions import DRIFT, RECOMMENDATIONS, SCORES
+from perennial.foundation.contracts.profiles import ITEM_EMBEDDINGS, PROFILES
 
 CONTRACTS: dict[str, Contract] = {
     contract.name: contract

@@ -8,19 +8,17 @@ Each is one atomic commit; if another writer was faster, the write is tried agai
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 
-import ibis
 import ibis.expr.types as ir
 from ibis.backends import BaseBackend
 
 from perennial.foundation import contracts, engine
-from perennial.foundation.lake.table import LakeError, Rows, Stretch, Table, conform
+from perennial.foundation.lake.as_known import known_by
+from perennial.foundation.lake.table import LakeError, Rows, Stretch, Table
 from perennial.foundation.settings import settings
-
-__all__ = ["Lake", "LakeError", "conform", "end_of", "open_lake", "open_vault"]
 
 
 @dataclass(frozen=True)
@@ -61,17 +59,7 @@ class Lake:
         Raises:
             LakeError: the table has no `known_on`; only landed tables have.
         """
-        contract = contracts.CONTRACTS[name]
-        if "known_on" not in contract.schema.names:
-            raise LakeError(
-                f"{name}: has no known_on; `known` reads landed tables: {contracts.LANDED_TABLES}"
-            )
-        rows = self.read(name)
-        rows = rows.filter(rows.known_on <= day)
-        if "occurred_at" in contract.schema.names:
-            rows = rows.filter(rows.occurred_at < end_of(day))
-        *identity, version = contract.key
-        return _newest(rows, identity, version, contract.earliest)
+        return known_by(self.read(name), contracts.CONTRACTS[name], day)
 
     def days(self, name: str) -> set[date]:
         """The days (values of the partition column) that the table holds, from the log alone."""
@@ -141,16 +129,3 @@ def open_vault() -> Lake:
     if "://" not in uri:
         Path(uri).mkdir(mode=0o700, parents=True, exist_ok=True)
     return Lake(uri, tables=(contracts.CONTACTS.name,))
-
-
-def end_of(day: date) -> datetime:
-    """The first instant (UTC) after `day` in the shop's time zone."""
-    return datetime.combine(day + timedelta(days=1), datetime.min.time(), settings().zone)
-
-
-def _newest(rows: ir.Table, identity: list[str], version: str, earliest: tuple[str, ...]) -> ir.Table:
-    order = ibis.window(group_by=identity, order_by=ibis.desc(version))
-    whole = ibis.window(group_by=identity)
-    first = {column: rows[column].min().over(whole) for column in earliest}
-    ranked = rows.mutate(_rank=ibis.row_number().over(order), **first)
-    return ranked.filter(ranked._rank == 0).drop("_rank")

@@ -11,7 +11,8 @@ from perennial.recommend.data.catalogue import Catalogue
 from perennial.recommend.data.history import PurchaseHistory
 from perennial.recommend.features.matrix import CustomerBlock
 from perennial.recommend.features.pairs import HALF_LIFE_DAYS, Candidates
-from perennial.recommend.fit import Fit, ScoringRule, popularity
+from perennial.recommend.fit import Fit, ScoringRule
+from perennial.recommend.ranking.unknown_customers import popularity
 from perennial.recommend.settings import PurchaseWeighting
 from perennial.recommend.sources.new_items import NewItems
 from perennial.recommend.sources.retrieval import CandidateSources

@@ -14,7 +14,7 @@ from perennial.recommend.arrays.lookup import sort_keys
 from perennial.recommend.arrays.ragged import RaggedLists
 from perennial.recommend.data.catalogue import GROUPS, Catalogue
 from perennial.recommend.data.history import PurchaseHistory
-from perennial.recommend.features import item_features
+from perennial.recommend.features import item_features, repurchase
 from perennial.recommend.features.item_features import ItemFeatures
 from perennial.recommend.features.pairs import HALF_LIFE_DAYS, NEVER, Candidates, PurchasedPairs
 
@@ -37,14 +37,7 @@ TOGETHER_BOUGHT = (
     ),
     *("lately_of_kind", "new_of_kind", "dearer_than_usual"),
 )
-OWN = (
-    *("times", "last", "first", "one_before", "orders_since_last", "orders_since_first"),
-    *("weight_7", "weight_14", "weight_30", "weight_90", "lately_28", "lately_91"),
-    *("quantity", "paid", "gap", "due", "newest_gap", "discount_of_item", "rate"),
-    *("share_in_kind", "share_in_family", "switched"),
-)
 _LEAST = 1e-5
-_NO_GAP = -0.9
 _LEAST_SHARE = 1e-4
 
 
@@ -53,7 +46,7 @@ def feature_names(sources: Sequence[str], *, bought: bool) -> tuple[str, ...]:
     parts = () if bought else ("", "_to_best", "_rank")
     of_scores = [f"{source}{part}" for part in parts for source in sources]
     of_item = (f"item_{name}" for name in item_features.NAMES)
-    rest = (*TOGETHER_BOUGHT, *OWN) if bought else TOGETHER_NEW
+    rest = (*TOGETHER_BOUGHT, *repurchase.NAMES) if bought else TOGETHER_NEW
     return (*of_scores, *of_item, *CUSTOMER, *rest)
 
 
@@ -97,7 +90,8 @@ class CustomerBlock:
         yield from (self._together(name, rows, cells) for name in together[:-1])
         yield self.item_features.column("dearer_than_kind")[items] - self._dearer[rows]
         if bought:
-            yield from self._own(rows, pair, by_name)
+            share = self._sums_of_pair["weight"][pair] / self._total[rows]
+            yield from repurchase.columns(self.pairs, pair, share, by_name)
 
     @cached_property
     def customers(self) -> Float32Array:
@@ -199,30 +193,6 @@ class CustomerBlock:
         # Lines are from old to new: the newest age is written last and stays.
         days[cells.of_pair[self.history.pair_of_line]] = self.history.ages
         return days
-
-    def _own(
-        self, rows: IntArray, pair: IntArray, by_name: Mapping[str, Float32Array]
-    ) -> Iterator[RealArray]:
-        """`OWN` of pairs."""
-        pairs, lines = self.pairs, self.history
-        times, last, first = pairs.times[pair], pairs.last[pair], pairs.first[pair]
-        listed, paid = pairs.total(lines.listed)[pair], pairs.total(lines.paid)[pair]
-        gap = np.where(times > 1, (first - last) / np.maximum(times - 1, 1), _NO_GAP)
-        since_first = pairs.orders_since_first[pair]
-        yield from (np.log1p(count) for count in (times, last, first, pairs.one_before[pair]))
-        yield from (np.log1p(count) for count in (pairs.orders_since_last[pair], since_first))
-        yield from (np.log1p(pairs.weight(days)[pair]) for days in (7, 14, 30, 90))
-        yield from (np.log1p(pairs.total(lines.ages < days)[pair]) for days in (28, 91))
-        yield np.log1p(pairs.total(lines.quantities)[pair] / times)
-        yield np.log1p(np.maximum(paid, 0))
-        yield np.log1p(gap)
-        yield np.log1p(np.where(gap >= 0, last / np.maximum(gap, 1), _NO_GAP))
-        yield np.log1p(np.maximum(pairs.one_before[pair] - last, 0))
-        yield np.where(listed > 0, 1 - paid / np.maximum(listed, 0.1), 0)
-        yield times / np.maximum(since_first, 1)
-        share = self._sums_of_pair["weight"][pair] / self._total[rows]
-        yield from (share / np.exp(by_name[f"share_of_{name}"]) for name in ("kind", "family"))
-        yield np.log1p(last) - by_name["last_of_kind"]
 
 
 @dataclass(frozen=True)

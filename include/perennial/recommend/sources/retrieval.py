@@ -16,6 +16,7 @@ from perennial.recommend.features.matrix import CustomerBlock
 from perennial.recommend.features.pairs import Candidates
 from perennial.recommend.sequence.model import SequenceModel
 from perennial.recommend.settings import POPULARITY_GROUPS, RecommenderSettings
+from perennial.recommend.sources.candidate_pool import best_sellers, still_sold
 from perennial.recommend.sources.candidates import find_candidates
 from perennial.recommend.sources.category_popularity import CategoryPopularity
 from perennial.recommend.sources.content import Content
@@ -67,12 +68,8 @@ class CandidateSources:
             promoted: the columns `promotions.NAMES` of each item; None: nothing is promoted.
         """
         item_features = ItemFeatures.of(history, catalogue, promoted)
-        sold_lately = np.zeros(len(catalogue), bool)
-        sold_lately[history.items[history.ages < settings.sold_within_days]] = True
-        offered = offered & sold_lately
-        buyers = np.where(offered, item_features.buyers_lately, 0)
-        most_popular = np.argsort(-buyers, kind="stable")[: settings.pool]
-        pool = np.sort(most_popular[buyers[most_popular] > 0])
+        offered = still_sold(offered, history, settings.sold_within_days)
+        pool = best_sellers(offered, item_features, settings.pool)
         learned: tuple[Source, ...] = (
             *(
                 ItemNeighbours.fit(name, history, pool, of_model)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from perennial.measurement.lift import (
+from perennial.measurement.lift_intervals import (
     Estimate,
     Sums,
     difference_of_ratios,

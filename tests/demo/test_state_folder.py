@@ -162,7 +162,7 @@ def test_a_folder_that_is_empty_or_not_there_is_left_as_it_is(root: Path):
 def test_a_removal_that_was_killed_is_finished_by_the_next(root: Path, monkeypatch: pytest.MonkeyPatch):
     made_by_a_run(root)
     monkeypatch.setattr(state_folder.shutil, "rmtree", lambda path: (_ for _ in ()).throw(OSError("no")))
-    with pytest.raises(TroubleError, match="could not be removed as a whole"):
+    with pytest.raises(TroubleError, match="could not be removed completely"):
         clean()
     monkeypatch.undo()
     assert state_folder.remove(root)
@@ -210,6 +210,6 @@ def test_an_install_deletes_no_log_and_clears_no_folder_that_is_no_environment(r
     write(root, "logs/install.log", ".venv/mine.txt")
     log = install._log("install")
     assert log.read_text() == "text of logs/install.log"
-    with pytest.raises(install.InstallError, match="is no virtual environment"):
+    with pytest.raises(install.InstallError, match="is not a virtual environment"):
         install._make(root / ".venv", log)
     assert (root / ".venv" / "mine.txt").exists()

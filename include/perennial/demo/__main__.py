@@ -55,7 +55,7 @@ def run(console: Console) -> None:
 def stop(console: Console) -> None:
     """End the servers and every child."""
     ended = servers.stop(State.from_environment())
-    console.print(f"Stopped: {ended} processes ended, none is left." if ended else "Nothing was running.")
+    console.print(f"Stopped {ended} processes; none is left." if ended else "Nothing was running.")
 
 
 def clean(console: Console) -> None:
@@ -82,7 +82,9 @@ def main(arguments: list[str]) -> int:
             console.print(f"Read {trouble.log}", markup=False, highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        console.print("No longer watching; the servers run on. `make run` goes on, `make stop` ends them.")
+        console.print(
+            "Progress is no longer shown; the servers still run. `make run` continues, `make stop` ends them."
+        )
         return 130
     return 0
 
@@ -111,7 +113,7 @@ def _alone(state: State) -> Iterator[IO[str]]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise TroubleError(f"Another `make run` is at work in {state.root}.") from None
+            raise TroubleError(f"Another `make run` is running in {state.root}.") from None
         yield lock
 
 

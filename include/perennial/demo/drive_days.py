@@ -195,7 +195,7 @@ def task_log(logs: Path, task: Task) -> Path:
 
 
 def await_dags(api: AirflowApi, folder: Path) -> None:
-    """Wait until Airflow has read every DAG file. Raises TroubleError if it cannot read one in time."""
+    """Wait until Airflow has read every DAG file. Raises TroubleError if one fails or takes too long."""
     expected = {path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")}
     deadline = time.monotonic() + PARSE_SECONDS
     while missing := expected - api.dags().keys():
@@ -212,12 +212,12 @@ def _chain(assets: list[Asset]) -> list[str]:
 
 def _failure_message(run: Run, task: Task) -> str:
     name = f"{task.task}[{task.index}]" if task.index >= 0 else task.task
-    return f"Task {name} of {run.dag} failed in run {run.run}. Mend the cause and `make run` again."
+    return f"Task {name} of {run.dag} failed in run {run.run}. Fix the cause, then run `make run` again."
 
 
 def _stall_message(board: Board, steps: list[Step]) -> str:
     dag, day = next(step for step in steps if board.state(step) != "success")
     return (
-        f"Nothing has moved for {STALLED_SECONDS} s, and {dag} was not run for {day}. Was it paused "
-        "in Airflow when the DAG before it finished? An event that meets a paused DAG is lost to it."
+        f"No run has been active for {STALLED_SECONDS} s, and {dag} was not run for {day}. Was it paused "
+        "in Airflow when the DAG before it finished? A paused DAG loses the events of that time."
     )

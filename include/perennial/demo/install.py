@@ -86,12 +86,12 @@ def pins(resolved: str) -> list[str]:
 def _make(folder: Path, log: Path) -> None:
     if folder.exists() and any(folder.iterdir()) and not (folder / "pyvenv.cfg").exists():
         raise InstallError(
-            f"{folder} holds files and is no virtual environment (it has no pyvenv.cfg). "
-            "It was left as it is: move it elsewhere, then try again."
+            f"{folder} contains files but is not a virtual environment (it has no pyvenv.cfg). "
+            "It was not changed. Move it elsewhere, then try again."
         )
     if sys.version_info < (3, 11):  # noqa: UP036 - the user may run an older one
         raise InstallError(f"Python 3.11 or later is needed; {sys.executable} is {sys.version.split()[0]}.")
-    exit_status = _logged([sys.executable, "-m", "venv", "--clear", str(folder)], log, "making .venv")
+    exit_status = _logged([sys.executable, "-m", "venv", "--clear", str(folder)], log, "creating .venv")
     if exit_status:
         raise InstallError(
             f"{sys.executable} could not make a virtual environment (Debian: python3-venv).\n{_tail(log)}"

@@ -91,11 +91,11 @@ def require_alive(state: State) -> None:
     """Raise TroubleError if a server has ended or all were stopped."""
     servers = recorded(state)
     if not servers:
-        raise TroubleError("The servers were stopped. `make run` starts them again and goes on.")
+        raise TroubleError("The servers were stopped. `make run` starts them again and continues.")
     for name, server in servers.items():
         if not server.leader.alive():
             raise TroubleError(
-                f"{name} has ended. `make run` starts it again and goes on.", _log(state, name)
+                f"{name} has ended. `make run` starts it again and continues.", _log(state, name)
             )
 
 
@@ -168,7 +168,7 @@ def _migrate_airflow(state: State, environment: dict[str, str], say: Callable[[s
     marker = state.airflow_home / "version"
     if marker.exists() and marker.read_text() == version and (state.airflow_home / "airflow.db").exists():
         return
-    say("making Airflow's database")
+    say("creating Airflow's database")
     _run_logged(state, "airflow-migrate", ["-m", "airflow", "db", "migrate"], environment)
     marker.write_text(version)
 
@@ -268,8 +268,8 @@ def _require_space(state: State) -> None:
     free = shutil.disk_usage(state.root).free
     if free < LEAST_FREE_BYTES:
         raise TroubleError(
-            f"Only {free / 1024**3:.1f} GB are free where {state.root} lies; the demo needs "
-            f"{LEAST_FREE_BYTES / 1024**3:.0f} GB. Free some, or set PERENNIAL_STATE to another folder."
+            f"Only {free / 1024**3:.1f} GB are free on the disk of {state.root}; the demo needs "
+            f"{LEAST_FREE_BYTES / 1024**3:.0f} GB. Free disk space, or set PERENNIAL_STATE to another folder."
         )
 
 
@@ -283,7 +283,7 @@ def _require_ports(state: State, running: Iterable[str]) -> None:
             listener = processes.listener(port)
             raise TroubleError(
                 f"Port {port}, which {name} needs, is in use{f' by {listener}' if listener else ''}. "
-                f"Stop that, or set {variable} to another port."
+                f"Stop that process, or set {variable} to another port."
             )
 
 
@@ -330,7 +330,7 @@ def recorded(state: State) -> dict[str, Server]:
         }
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise TroubleError(
-            f"{path} is not the demo's list of servers, and was left as it is. "
+            f"{path} is not the demo's list of servers and was not changed. "
             "Set PERENNIAL_STATE to another folder."
         ) from error
 

@@ -76,8 +76,8 @@ def require_removable(root: Path) -> None:
         raise TroubleError(
             f"Nothing was removed from {root} ({'default' if root == DEFAULT else 'PERENNIAL_STATE'}): "
             f"found {', '.join(foreign[:_SHOWN_ENTRIES])}{more}, which the demo did not make. "
-            "Allowed is a folder with nothing but what the demo made: "
-            "move the rest elsewhere, or remove the folder yourself."
+            "Allowed is a folder without other entries: "
+            "move them elsewhere, or remove the folder yourself."
         )
 
 
@@ -99,7 +99,7 @@ def remove(root: Path) -> bool:
             else:
                 entry.unlink(missing_ok=True)
     except OSError as error:
-        raise TroubleError(f"{root} could not be removed as a whole: {error}.") from error
+        raise TroubleError(f"{root} could not be removed completely: {error}.") from error
     with suppress(OSError):
         root.rmdir()
     return True
@@ -108,7 +108,7 @@ def remove(root: Path) -> bool:
 def _foreign_entries(root: Path) -> Iterator[str]:
     """Paths, relative to the folder, of everything that the demo did not make."""
     if not root.is_dir():
-        yield "a file, no folder"
+        yield "a file, not a folder"
         return
     entries = sorted(root.iterdir())
     if _holds_a_home(root) or not _is_recognised(root, entries):
@@ -178,7 +178,7 @@ def _entries_before_demo(root: Path) -> set[str]:
         return {str(name) for name in json.loads(marker.read_text())}
     except (ValueError, TypeError) as error:
         raise TroubleError(
-            f"{root} was not removed: its file {MARKER} cannot be read; allowed is a JSON list of names."
+            f"{root} was not removed: its file {MARKER} cannot be read. It must be a JSON list of names."
         ) from error
 
 

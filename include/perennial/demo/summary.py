@@ -38,7 +38,7 @@ def show(console: Console, state: State) -> None:
     for entry in entries:
         if not entry.balanced:
             where = f"{entry.table}, landed on {entry.day}"
-            raise TroubleError(f"{where}: rows landed are not rows published and quarantined.")
+            raise TroubleError(f"{where}: rows published plus rows quarantined are not the rows landed.")
 
 
 def rows_table(entries: Collection[Entry]) -> Table:
@@ -114,7 +114,7 @@ def aliases(state: State) -> dict[str, dict[str, str]]:
             response.raise_for_status()
         except requests.RequestException as error:
             raise TroubleError(
-                f"MLflow does not say which models it has: {error}", state.logs / "mlflow.log"
+                f"MLflow did not return its models: {error}", state.logs / "mlflow.log"
             ) from error
     models = response.json().get("registered_models", [])
     return {
@@ -133,16 +133,16 @@ def _print_places(console: Console, state: State) -> None:
     print_line(SOURCE)
     print_line("Reports")
     if (reports / "index.html").exists():
-        print_line(f" {reports / 'index.html'}  lists them all")
+        print_line(f" {reports / 'index.html'}  list of all reports")
     for page in pages:
         if not page.is_relative_to(docs):
             print_line(f" {page}")
     if (docs / "index.html").exists():
-        print_line(f" {docs / 'index.html'}  what the rules found in every landing")
+        print_line(f" {docs / 'index.html'}  results of the rules for every landing")
     print_line("")
     print_line(f"Airflow  {state.airflow_url}   user {USER}, password {state.secrets['AIRFLOW_PASSWORD']}")
     print_line(f"MLflow   {state.mlflow_url}   user {USER}, password {state.secrets['MLFLOW_PASSWORD']}")
-    print_line(f"Both run on until `make stop`; the passwords are kept in {state.root / 'env'}.")
+    print_line(f"Both run until `make stop`; the passwords are in {state.root / 'env'}.")
 
 
 def _by_day(title: str, what: str, sizes: Mapping[tuple[str, date], int]) -> Table:

@@ -40,7 +40,7 @@ FORM = {
     ),
     "dry_run": Param(True, type="boolean", title="Dry run", description="Only say what it would cost"),
 }
-ASKED = {name: f"{{{{ params.{name} }}}}" for name in ("encoder", "revision", "weights_sha256", "template")}
+FIELDS = {name: f"{{{{ params.{name} }}}}" for name in ("encoder", "revision", "weights_sha256", "template")}
 SIZE = "{{ params.tokens_per_shard or 0 }}"
 
 
@@ -91,7 +91,7 @@ def backfill_embeddings() -> None:
 
         return pipeline.switch_over(space)
 
-    space = choose(**ASKED)
+    space = choose(**FIELDS)
     estimate(space, SIZE)  # type: ignore[arg-type]
     shards = plan(space, SIZE)  # type: ignore[arg-type]
     encode.partial(space=space).expand(shard=shards) >> switch(space)  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ FORM = {
         items={"type": "string", "enum": list(CONTRACTS)},
         examples=list(CONTRACTS),
         title="Tables",
-        description="None chosen: all",
+        description="Empty: all",
     ),
     "kept_days": Param(
         None,
@@ -41,7 +41,7 @@ FORM = {
     "dry_run": Param(False, type="boolean", title="Dry run", description="Only say what would be done"),
 }
 
-ASKED: dict[str, Any] = {
+ARGUMENTS: dict[str, Any] = {
     "tables": "{{ params.tables }}",
     "kept_days": "{{ params.kept_days }}",
     "dry_run": "{{ params.dry_run }}",
@@ -75,8 +75,8 @@ def maintain_lake() -> None:
 
         return pipeline.remove_orphans(dry_run=dry_run) if not tables or VECTOR_TABLE in tables else 0
 
-    tidy(**ASKED)
-    remove_orphans(ASKED["tables"], ASKED["dry_run"])
+    tidy(**ARGUMENTS)
+    remove_orphans(ARGUMENTS["tables"], ARGUMENTS["dry_run"])
 
 
 maintain_lake()

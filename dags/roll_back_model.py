@@ -37,7 +37,7 @@ FORM = {
         description="The last day on which no candidate takes its place. Empty: the first open day only",
     ),
 }
-ASKED = {name: f"{{{{ params.{name} or '' }}}}" for name in ("model", "version", "reason", "held_through")}
+FIELDS = {name: f"{{{{ params.{name} or '' }}}}" for name in ("model", "version", "reason", "held_through")}
 
 
 @dag(schedule=None, max_active_runs=1, **shared(__doc__, "by hand", "models", params=FORM))
@@ -52,17 +52,17 @@ def roll_back_model() -> None:
         return roll_back.choose(model, int(version) if version else None)
 
     @task
-    def change(model: str, chosen: dict[str, int], reason: str, held_through: str) -> str:
+    def change(model: str, versions: dict[str, int], reason: str, held_through: str) -> str:
         """Write the row of `model_log`, then the aliases."""
         from perennial.foundation.modelling import roll_back
         from perennial.orchestration import connections
 
         return roll_back.roll_back(
-            model, **chosen, reason=reason, held_through=held_through, endpoint=connections.mlflow()
+            model, **versions, reason=reason, held_through=held_through, endpoint=connections.mlflow()
         )
 
-    chosen = choose(ASKED["model"], ASKED["version"])
-    change(ASKED["model"], chosen, ASKED["reason"], ASKED["held_through"])  # type: ignore[arg-type]
+    versions = choose(FIELDS["model"], FIELDS["version"])
+    change(FIELDS["model"], versions, FIELDS["reason"], FIELDS["held_through"])  # type: ignore[arg-type]
 
 
 roll_back_model()

@@ -1,17 +1,17 @@
-"""Encode every item text anew, by another encoder or from another template, and change over to it at once.
+"""Encode all item texts with another encoder or template, and switch to the new vectors at once.
 
-**Makes** rows of `item_embeddings` beside the old ones, for all texts that the lake knows; when none is
-missing, one row of `model_log` that puts the new ones in force from the first day on that is not closed yet.
-Days before keep reading what they read. Meanwhile the days go on under the old encoder: what is in force on a
-day is settled when it is closed, before its `embed_items` begins; closing waits while the row is written.
+**Makes** rows of `item_embeddings` beside the old ones, for all texts in the lake. When none is missing, it
+writes one row of `model_log` that puts the new vectors in force from the first day that is not closed yet.
+Earlier days keep theirs. While the backfill runs, days go on with the old encoder: the vectors of a day are
+decided when it is closed, before its `embed_items` begins. No day is closed while the row is written.
 
-**Wakes** by hand: *Trigger*, with an encoder and a template in the form. First as a *dry run* (the default):
-the result of `estimate` says how many texts, tokens and minutes it would be. Then without: the mapped tasks
-show how far it is, their logs how fast. Back again by the same form: the old vectors are still there.
+**Starts** by hand: *Trigger*, with an encoder and a template in the form. First as a *dry run* (the default):
+the result of `estimate` gives the number of texts, tokens and minutes. Then without it: the mapped tasks show
+the progress, their logs the speed. The same form goes back: the old vectors are still there.
 
 **When it is red**: the log names the encoder, template or weights, what was found and what is allowed. Clear
-the failed task; what is encoded stays. A backfill that is given up leaves vectors that `maintain_lake`
-removes once another one has begun. **Again**: the same form; for what is in force nothing is written.
+the failed task; encoded texts are kept. If a backfill is abandoned, `maintain_lake` removes its vectors after
+another one has begun. **Again**: the same form. If the choice is in force already, nothing is written.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ from perennial.orchestration.defaults import shared
 
 
 def text(title: str, description: str) -> Param:
-    """A field of the form that may stay empty."""
+    """A text field of the form that may be empty."""
     return Param("", type="string", title=title, description=description)
 
 
@@ -40,7 +40,7 @@ FORM = {
     ),
     "dry_run": Param(True, type="boolean", title="Dry run", description="Only say what it would cost"),
 }
-ASKED = {name: f"{{{{ params.{name} }}}}" for name in ("encoder", "revision", "weights_sha256", "template")}
+FIELDS = {name: f"{{{{ params.{name} }}}}" for name in ("encoder", "revision", "weights_sha256", "template")}
 SIZE = "{{ params.tokens_per_shard or 0 }}"
 
 
@@ -55,7 +55,7 @@ def backfill_embeddings() -> None:
 
     @task
     def choose(encoder: str, revision: str, weights_sha256: str, template: str) -> dict[str, Any]:
-        """What the form means, whole: a later edit of embeddings.yaml changes nothing of this run."""
+        """Resolve the form completely, so that a later edit of embeddings.yaml does not change this run."""
         from perennial.embeddings import pipeline
 
         return pipeline.choose(encoder, revision, weights_sha256, template)
@@ -63,7 +63,7 @@ def backfill_embeddings() -> None:
     @task.run_if(dry, "this is no dry run")
     @task(queue="models")
     def estimate(space: dict[str, Any], tokens_per_shard: str) -> dict[str, float]:
-        """Texts, tokens, shards; minutes by a sample."""
+        """Number of texts, tokens and shards; minutes, estimated from a sample."""
         from perennial.embeddings import pipeline
 
         return pipeline.estimate(space, int(tokens_per_shard))
@@ -71,14 +71,14 @@ def backfill_embeddings() -> None:
     @task.skip_if(dry, "this is a dry run")
     @task(queue="models")
     def plan(space: dict[str, Any], tokens_per_shard: str) -> list[dict[str, Any]]:
-        """Which texts are missing, as shards."""
+        """The texts without a vector, as shards."""
         from perennial.embeddings import pipeline
 
         return pipeline.plan_backfill(space, int(tokens_per_shard))
 
     @task(queue="models")
     def encode(shard: dict[str, Any], space: dict[str, Any]) -> int:
-        """Encode what is still missing in the shard."""
+        """Encode the texts of the shard that have no vector yet."""
         from perennial.embeddings import pipeline
 
         return pipeline.encode_backfill(shard, space)
@@ -86,12 +86,12 @@ def backfill_embeddings() -> None:
     @task.skip_if(dry, "this is a dry run")
     @task(queue="models", trigger_rule="none_failed")
     def switch(space: dict[str, Any]) -> str:
-        """Encode what came meanwhile, then put the new space in force."""
+        """Encode texts that were added meanwhile, then put the new space in force."""
         from perennial.embeddings import pipeline
 
         return pipeline.switch_over(space)
 
-    space = choose(**ASKED)
+    space = choose(**FIELDS)
     estimate(space, SIZE)  # type: ignore[arg-type]
     shards = plan(space, SIZE)  # type: ignore[arg-type]
     encode.partial(space=space).expand(shard=shards) >> switch(space)  # type: ignore[arg-type]

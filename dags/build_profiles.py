@@ -1,12 +1,12 @@
 """Describe every customer as known at the end of the day.
 
-**Makes** `profiles` of the day, and first those of the training cut-offs (28, 56, … days before) that are
-still missing.
+**Makes** `profiles` of the day. Before that, it makes the missing profiles of the training cut-offs (28, 56,
+… days before).
 
-**Wakes** when the items of the day have vectors (`item_embeddings`).
+**Starts** when the items of the day have vectors (`item_embeddings`).
 
-**Again**: clear the run, or backfill `ingest` for the day. A profile of a past day is made only of what was
-known then.
+**Again**: clear the run, or backfill `ingest` for the day. A profile of a past day uses only what was known
+then.
 """
 
 from airflow.sdk import PartitionedAssetTimetable, dag, task
@@ -22,14 +22,14 @@ def build_profiles() -> None:
 
     @task
     def fill_cutoffs(day: str) -> list[str]:
-        """The past days that today's training looks back from."""
+        """Profiles of the past days that today's training uses as cut-offs."""
         from perennial.profiles import pipeline
 
         return pipeline.fill_cutoffs(day)
 
     @task(**publishes(PROFILES))
     def build(day: str) -> int:
-        """The day itself."""
+        """Profiles of the day itself."""
         from perennial.profiles import pipeline
 
         return pipeline.build(day)

@@ -1,14 +1,14 @@
 """Try `sources.yaml` on the first rows of each source, and publish nothing.
 
-**Makes** a page (the link *Report*) and the same text in the log: for each table and source where every
-column comes from, its type there and here, how much of it is empty, three values (contact data hidden), and
-what would be refused and why.
+**Makes** a page (the link *Report*) and the same text in the log. For each table and source it shows where
+every column comes from, its type in the source and in the table, its share of empty values, three values
+(contact data hidden), and which rows would be refused and why.
 
-**Wakes** by hand: *Trigger*, with a day of landing, a table and the number of rows in the form. On the
-command line the same is `make check-sources DAY=2024-05-02`.
+**Starts** by hand: *Trigger*, with a day of landing, a table and the number of rows in the form. On the
+command line: `make check-sources DAY=2024-05-02`.
 
-**When it is red**: a source would stop the day, or nothing landed; the log and the page say which and why.
-**Again**: change `sources.yaml` and trigger it anew; nothing depends on it.
+**When it is red**: a source would stop the day, or nothing landed. The log and the page say which and why.
+**Again**: change `sources.yaml` and trigger it again; nothing depends on it.
 """
 
 from typing import Any
@@ -35,7 +35,7 @@ def check_sources() -> None:
 
     @task
     def check(day: str, table: str, rows: int) -> dict[str, Any]:
-        """Read a sample, map it, judge it, tell of it."""
+        """Read a sample, map and check it, and report the result."""
         from perennial.ingestion import pipeline
         from perennial.orchestration import connections, reports
 

@@ -1,9 +1,9 @@
-"""Say who belongs to which audience today, and draw the arms of those who are new to a campaign.
+"""Decide who belongs to which audience today, and draw the arms of customers who are new to a campaign.
 
-**Makes** `audiences` of the day and new rows of `arms`. *Once-only*, in day order: a day that was decided is
-never decided again, and a backfill of the past writes nothing here.
+**Makes** `audiences` of the day and new rows of `arms`. *Once-only*, in day order: a decided day is never
+decided again, and a backfill of the past writes nothing here.
 
-**Wakes** when the day's customers are scored (`scores`), and waits for the announced day before.
+**Starts** when the day's customers are scored (`scores`), and waits for the announced day before.
 
 **When it is red**: the log names the audience or campaign, the key and what is allowed there. If
 `wait_for_turn` timed out, its message names the day that must be done first.
@@ -26,7 +26,7 @@ def decide_contacts() -> None:
 
     @task(**publishes(DECISIONS))
     def decide(day: str) -> dict[str, int]:
-        """Compile the rules, write who is in, draw arms."""
+        """Compile the rules, write the members, draw the arms."""
         from perennial.audience import pipeline
 
         return pipeline.decide(day)

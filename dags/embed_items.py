@@ -1,15 +1,15 @@
-"""Give every item text a vector in the space that is in force: by its encoder, from its template.
+"""Give every item text a vector in the space in force, which is an encoder and a template.
 
-**Makes** rows of `item_embeddings`, keyed by space and text: what has a vector already is not encoded again.
-The very first day puts in force what `embeddings.yaml` starts with (a row of `model_log`); after that only
+**Makes** rows of `item_embeddings`, keyed by space and text. A text that has a vector is not encoded again.
+The very first day puts the space in `embeddings.yaml` in force (a row of `model_log`). After that only
 `backfill_embeddings` changes it.
 
-**Wakes** when a day is announced (`shop_day`). Missing texts are split into shards of about as many tokens;
-each shard is one mapped task that writes once and may be killed and run again. A day without new texts has no
-shards. What is in force on the day was settled when the day was closed: a backfill that ends while this runs
-holds from a later day on.
+**Starts** when a day is announced (`shop_day`). Texts without a vector are split into shards with about the
+same number of tokens. Each shard is one mapped task that writes once and can be killed and run again. A day
+without new texts has no shards. The space of the day was decided when the day was closed: a backfill that
+ends during this run takes effect on a later day.
 
-**When it is red**: the log names the model file or the shard. Clear the failed shard; the others stay.
+**When it is red**: the log names the model file or the shard. Clear the failed shard; the others are kept.
 """
 
 from typing import Any
@@ -23,25 +23,25 @@ from perennial.orchestration.defaults import shared
 
 @dag(schedule=PartitionedAssetTimetable(assets=SHOP_DAY), **shared(__doc__, "daily", "embeddings"))
 def embed_items() -> None:
-    """Texts without a vector become vectors."""
+    """Encode the texts that have no vector."""
 
     @task
     def plan(day: str) -> list[dict[str, Any]]:
-        """Which texts are missing, as shards."""
+        """The texts without a vector, as shards."""
         from perennial.embeddings import pipeline
 
         return pipeline.plan(day)
 
     @task(queue="models")
     def encode(shard: dict[str, Any], day: str) -> int:
-        """Encode what is still missing in the shard."""
+        """Encode the texts of the shard that have no vector yet."""
         from perennial.embeddings import pipeline
 
         return pipeline.encode_shard(shard, day)
 
     @task(trigger_rule="none_failed", **publishes(ITEM_EMBEDDINGS))
     def publish(day: str) -> str:
-        """Hand the day on."""
+        """Announce that the day has all vectors."""
         return day
 
     encode.partial(day=DAY).expand(shard=plan(DAY)) >> publish(DAY)

@@ -1,22 +1,25 @@
-"""Take in what the shop's systems dropped for one day, and close the day.
+"""Ingest the landing files of one day, and close the day.
 
 **Makes** the tables `items`, `promotions`, `users`, `contacts`, `campaigns`, `assignments`, `events` and
-`quarantine` for the day, and announces the day (`shop_day`): everything else follows from that.
+`quarantine` for the day, and announces the day (`shop_day`), which starts all other daily DAGs.
 
-**Wakes** every morning for the day before; or by a backfill, which re-makes any past stretch with all that
-depends on it. Its end is the day *after* the last one (Airflow compares dates with the hour of the schedule):
-`airflow backfill create --dag-id ingest --from-date 2017-12-01 --to-date 2017-12-04` does three days.
+**Starts** every morning for the day before; or by a backfill, which makes past days again, with everything
+that depends on them. The end of a backfill is the day *after* the last one, because Airflow compares dates
+with the hour of the schedule. This makes three days:
+`airflow backfill create --dag-id ingest --from-date 2017-12-01 --to-date 2017-12-04`.
 
-**Waits** until every earlier day that has landing files is closed. A day without files is skipped or waited
-for, as the setting `PERENNIAL_WHEN_NOTHING_LANDED` says. Waiting takes no worker: the task is *deferred*, and
-the triggerer looks. `PERENNIAL_LANDING_DEADLINE_HOURS` (3) after the run began, if it is not done, an alert
-in the task's log says what it waits for, or that `publish` is at work. The task fails, and names the day that
-is missing or every path that it looked for, `PERENNIAL_LANDING_PATIENCE_HOURS` (12) after its first look.
+**Waits** until every earlier day that has landing files is closed. The setting
+`PERENNIAL_WHEN_NOTHING_LANDED` says whether a day without files is skipped or waited for. Waiting takes no
+worker: the task is *deferred*, and the triggerer checks. If the run is not finished
+`PERENNIAL_LANDING_DEADLINE_HOURS` (3) after it began, an alert in the task's log says what it waits for, or
+that `publish` is running. `PERENNIAL_LANDING_PATIENCE_HOURS` (12) after its first check the task fails and
+names the missing day, or every path that it looked for.
 
 **When it is red**: the log of `publish` names the table, the file, the row or column, what was found and what
-is allowed; its link *Report* shows all that the rules found. Nothing of any table was published. A landing
-that broke a rule is not tried again by itself: mend the file or the rule and clear the task. Rows refused one
-by one are no failure: they are in `quarantine`, with their reasons, for `replay_quarantine` to judge again.
+is allowed. Its link *Report* shows the results of all rules. Nothing of any table was published. A landing
+that broke a rule is not retried automatically: correct the file or the rule, then clear the task. Single
+refused rows are no failure: they are in `quarantine` with their reasons, and `replay_quarantine` can judge
+them again.
 """
 
 from datetime import date, timedelta
@@ -35,7 +38,7 @@ DEADLINE = timedelta(hours=settings().landing_deadline_hours)
 
 
 def earlier_day(day: date) -> date | None:
-    """The first earlier day that is not closed, or the day itself while its files are missing."""
+    """The first earlier day that is not closed; or the day itself, while its files are missing."""
     from perennial.ingestion import pipeline
 
     return pipeline.waits_for(day)
@@ -68,7 +71,7 @@ def ingest() -> None:
 
     @task(**publishes(SHOP_DAY))
     def publish(day: str) -> dict[str, Any]:
-        """Normalise, validate, set aside what is refused, publish the rest, close the day."""
+        """Normalise, validate, quarantine refused rows, publish the others, close the day."""
         from perennial.ingestion import pipeline
         from perennial.orchestration import alerts, connections, reports
 

@@ -1,16 +1,16 @@
-"""Keep the lake small: join small files, remove what no kept version needs.
+"""Keep the lake small: join small files, remove files that no kept version needs.
 
-**Makes** nothing new: every table holds the same rows afterwards, in fewer files. Its result says for each
-table how many days, files, rows and bytes it has, before and after, and which is the oldest version that can
-still be read. What is kept, and for how long, stands in `include/config/lake.yaml`; days of a table go only
-where it says so. The staging folder loses what killed tasks left in it. `item_embeddings` loses the vectors
-that no day can ask for: of texts that no item says any more, and of backfills that were given up.
+**Makes** nothing new: every table has the same rows afterwards, in fewer files. The result gives for each
+table the number of days, files, rows and bytes, before and after, and the oldest version that can still be
+read. `include/config/lake.yaml` says what is kept and for how long; days of a table are removed only if it
+says so. Files that killed tasks left in the staging folder are removed. Vectors that no day can use are
+removed from `item_embeddings`: those of texts that no item has any more, and those of abandoned backfills.
 
-**Wakes** every Sunday morning; or by hand: *Trigger*, with some tables, another number of kept days or a dry
-run in the form. It may run beside everything else: whoever writes goes first, and files are joined after.
+**Starts** every Sunday morning; or by hand: *Trigger*, with some tables, another number of kept days or a dry
+run in the form. It can run beside all other DAGs: their writes go first, and files are joined afterwards.
 
-**When it is red**: the log names the tables and why; the others are done. **Again**: clear the task, at any
-time and after any kill.
+**When it is red**: the log names the tables and the reasons; the other tables are done. **Again**: clear the
+task, at any time and after any kill.
 """
 
 from datetime import datetime
@@ -29,7 +29,7 @@ FORM = {
         items={"type": "string", "enum": list(CONTRACTS)},
         examples=list(CONTRACTS),
         title="Tables",
-        description="None chosen: all",
+        description="Empty: all",
     ),
     "kept_days": Param(
         None,
@@ -41,15 +41,15 @@ FORM = {
     "dry_run": Param(False, type="boolean", title="Dry run", description="Only say what would be done"),
 }
 
-ASKED: dict[str, Any] = {
+ARGUMENTS: dict[str, Any] = {
     "tables": "{{ params.tables }}",
     "kept_days": "{{ params.kept_days }}",
     "dry_run": "{{ params.dry_run }}",
     "now": "{{ dag_run.run_after }}",
 }
-"""Templates that are rendered to what they name, not to text."""
+"""Templates, rendered as native Python objects."""
 
-ORPHANED = "item_embeddings"
+VECTOR_TABLE = "item_embeddings"
 
 
 @dag(
@@ -59,24 +59,24 @@ ORPHANED = "item_embeddings"
     **shared(__doc__, "weekly", "upkeep", params=FORM),
 )
 def maintain_lake() -> None:
-    """All tables, one after the other, in one process; beside it what nobody can ask for goes."""
+    """All tables, one after the other, in one process; in parallel, unusable vectors are removed."""
 
     @task
     def tidy(tables: list[str], kept_days: int | None, dry_run: bool, now: datetime) -> dict[str, dict]:
-        """Tidy each table; one that fails hides no other."""
+        """Maintain each table. If one fails, the others are still done."""
         from perennial.foundation.lake import maintenance
 
         return maintenance.maintain(tables, now, kept_days, dry_run=dry_run)
 
     @task
     def remove_orphans(tables: list[str], dry_run: bool) -> int:
-        """Vectors that no day can ask for; how many."""
+        """Remove the vectors that no day can use. Returns their number."""
         from perennial.embeddings import pipeline
 
-        return pipeline.remove_orphans(dry_run=dry_run) if not tables or ORPHANED in tables else 0
+        return pipeline.remove_orphans(dry_run=dry_run) if not tables or VECTOR_TABLE in tables else 0
 
-    tidy(**ASKED)
-    remove_orphans(ASKED["tables"], ASKED["dry_run"])
+    tidy(**ARGUMENTS)
+    remove_orphans(ARGUMENTS["tables"], ARGUMENTS["dry_run"])
 
 
 maintain_lake()

@@ -1,22 +1,23 @@
 """Judge refused rows again, by today's rules, and publish those that pass.
 
-**Makes** rows of the table on the day they landed, as ingesting that day again would; in `quarantine` they
-are marked with the day of the replay. The others keep their place there, with today's reasons. The landing
-files need not be there any more. Its result counts the rows; the link *Report* leads to the page of
-everything that is set aside, by reason and day.
+**Makes** rows of the table on the day they landed, as if that day were ingested again. In `quarantine` they
+are marked with the day of the replay. The other rows stay there, with today's reasons. The landing files are
+not needed. The result counts the rows; the link *Report* leads to the page of all quarantined rows, by reason
+and day.
 
-**Wakes** by hand: *Trigger*, once a rule, the mapping in `sources.yaml` or what a row refers to (an item that
-came late) has been put right; with a table, the first and last day of landing, and a reason in the form: what
-stands before the colon, such as `item_id unknown`. Contacts cannot be replayed, for nothing but pseudonyms is
-kept of them, and neither can broken lines: mend the file and make the day again by `ingest`.
+**Starts** by hand: *Trigger*, after a rule, the mapping in `sources.yaml` or a referenced row (such as an
+item that came late) was corrected. The form asks for a table, the first and last day of landing, and a
+reason: the text before the colon, such as `item_id unknown`. Contacts cannot be replayed, because only their
+pseudonyms are kept. Broken lines cannot be replayed either: correct the file and make the day again with
+`ingest`.
 
-**When it is red**: the log says of which file it cannot be told how to read it, and why. Of that table
-nothing was changed. **Again**: clear the task, or trigger it anew, at any time; a replay that was killed is
-finished by the next one of the same days.
+**When it is red**: the log names the file whose format is not known any more, and why. Nothing of that table
+was changed. **Again**: clear the task or trigger it again, at any time; the next replay of the same days
+finishes a killed one.
 
-**Afterwards** the days after are to be made again, for it emits no asset: trigger `embed_items` by hand with
-the first day, then with each one after it, and the rest of the pipeline follows; `report_campaigns` notices
-by itself. Or, where the landing files are still there, backfill `ingest` instead of all this.
+**Afterwards** make the following days again, because this DAG emits no asset: trigger `embed_items` by hand
+with the first day, then with each later day. The other DAGs follow; `report_campaigns` notices the change
+itself. Or, if the landing files still exist, backfill `ingest` instead of all this.
 """
 
 from typing import Any
@@ -36,14 +37,14 @@ FORM = {
         "",
         type="string",
         title="Reason",
-        description="What stands before the colon, such as 'item_id unknown'; empty: every refused row",
+        description="The text before the colon, such as 'item_id unknown'; empty: every refused row",
     ),
     "day": Param(
         None,
         type=DAY_PARAM.schema["type"],
         format="date",
         title="Day of the replay",
-        description="What the rows are marked with; empty: the day of the run",
+        description="The rows are marked with it; empty: the day of the run",
     ),
 }
 DAY = "{{ params.day or (dag_run.run_after | ds) }}"
@@ -51,11 +52,11 @@ DAY = "{{ params.day or (dag_run.run_after | ds) }}"
 
 @dag(schedule=None, max_active_runs=1, **shared(__doc__, "by hand", "ingestion", params=FORM))
 def replay_quarantine() -> None:
-    """All tables that were asked for, one after the other: items before what refers to them."""
+    """The tables of the form, one after the other: items before the tables that refer to them."""
 
     @task
     def judge(table: str, first_day: str, last_day: str, reason: str, day: str) -> dict[str, Any]:
-        """Judge again, mark what passes, publish it."""
+        """Judge the rows again, mark and publish those that pass."""
         from perennial.ingestion import pipeline
 
         return pipeline.replay(table, first_day, last_day, reason, day)

@@ -2,8 +2,8 @@
 
 **Makes** `effects` of the day, a page for each campaign under the reports folder, and an MLflow run for each.
 
-**Wakes** when a day is announced (`shop_day`), and reports the campaigns whose window closed since the day
-before, or whose inputs have changed since. On most days that is none.
+**Starts** when a day is announced (`shop_day`), and reports the campaigns whose window closed since the day
+before, or whose inputs have changed since. On most days there are none.
 
 **When it is red**: the log names the campaign. Clear the task; pages and figures of the day are replaced.
 """
@@ -24,7 +24,7 @@ def report_campaigns() -> None:
 
     @task(**publishes(REPORTS))
     def report(day: str) -> dict[str, object]:
-        """Measure, draw, publish; the task links to the list of reports."""
+        """Compute the effects, write the pages. The task links to the list of reports."""
         from perennial.measurement import pipeline
         from perennial.orchestration import connections
 

@@ -1,15 +1,15 @@
-"""Say for every customer how likely they come back, what they want next, and why.
+"""Predict for every customer how likely they come back and what they want next, with reasons.
 
 **Makes** `scores` and `recommendations` of the day with the models in force on that day: those last promoted
-on or before it, also when a past day is made again. Beside them `drift` and a page: do customers still look
-like those the return model learnt from, and does a score mean the same for every group? And a page of what is
-recommended: which brands, categories and prices are shown.
+on or before it, also when a past day is made again. It also makes `drift` and a page: do customers still look
+like those in the training data of the return model, and does a score mean the same for every group? Another
+page shows which brands, categories and prices are recommended.
 
-**Wakes** when the day's models are settled (`models`).
+**Starts** when the day's models are decided (`models`).
 
 **When it is red**: most often no model has ever been promoted; the message says so. See `train_models`. The
-day does not wait for `watch`: where it alone is red, nothing else is missing. A shard of `recommend` can be
-cleared by itself.
+day does not wait for `watch`: if only that task is red, nothing else is missing. A shard of `recommend` can
+be cleared alone.
 """
 
 from typing import Any
@@ -44,7 +44,7 @@ def score_customers() -> None:
 
     @task
     def plan(day: str) -> list[dict[str, Any]]:
-        """Which customers are recommended to together, as shards."""
+        """The ranges of customers that get recommendations together, as shards."""
         from perennial.recommend import pipeline
 
         return pipeline.plan(day)
@@ -59,15 +59,15 @@ def score_customers() -> None:
 
     @task(**publishes(SCORES))
     def show(day: str) -> int:
-        """The page of what is recommended; the day is whole."""
+        """Write the page of recommendations; the day is complete."""
         from perennial.orchestration import connections
         from perennial.recommend import pipeline
 
         return pipeline.show(day, connections.mlflow())
 
-    planned = plan(DAY)
-    score(DAY) >> [watch(DAY), planned]
-    recommend.partial(day=DAY).expand(shard=planned) >> show(DAY)
+    shards = plan(DAY)
+    score(DAY) >> [watch(DAY), shards]
+    recommend.partial(day=DAY).expand(shard=shards) >> show(DAY)
 
 
 score_customers()

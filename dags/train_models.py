@@ -3,12 +3,12 @@
 **Makes** a run and a registered version for each model in MLflow, and rows of `model_log`: which version has
 been in force since which day, and why.
 
-**Wakes** when the day's profiles are there (`profiles`). Training may run ahead; *promotion is once-only*, in
+**Starts** when the day's profiles are made (`profiles`). Training may run ahead; *promotion is once-only*, in
 day order.
 
-**When it is red**: a training failed or the promotion did. The day goes on with the present champion
-(`promote` runs whatever became of the trainings, and records a failed one); only without any champion it
-stops. Mend the cause and clear the failed task: a day whose promotion is done is not trained again.
+**When it is red**: a training or the promotion failed. The day goes on with the present champion: `promote`
+also runs after a failed training, and records the failure. The day stops only if there is no champion at all.
+Remove the cause and clear the failed task. A day whose promotion is done is not trained again.
 """
 
 from airflow.sdk import PartitionedAssetTimetable, dag, task
@@ -22,7 +22,7 @@ from perennial.orchestration.waiting import wait_for_turn
 
 @dag(schedule=PartitionedAssetTimetable(assets=PROFILES), **shared(__doc__, "daily", "models", "once-only"))
 def train_models() -> None:
-    """Candidates, their judgement, the promotion."""
+    """Train candidates, compare them with the champions, promote."""
 
     @task(queue="models")
     def train_return_model(day: str) -> dict[str, str]:

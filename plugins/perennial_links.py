@@ -7,8 +7,8 @@ A task shows a link by returning a mapping (it becomes the task's XCom) with one
 - `report`: the path of a page below `PERENNIAL_REPORTS`, such as `campaigns/2017-12-01/18.html`. The page is
   served by `perennial_reports`, to people who are logged in.
 
-A task that returns neither shows neither. Airflow's API server makes the links when somebody opens the task,
-so they cost the workers nothing.
+A task that returns neither key shows no link. Airflow's API server makes the links when a user opens the
+task, so they cost the workers nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class MlflowRunLink(BaseOperatorLink):
-    """From a task to the MLflow run whose id it returned as `mlflow_run`."""
+    """Link from a task to the MLflow run whose id it returned as `mlflow_run`."""
 
     @property
     def name(self) -> str:
@@ -46,7 +46,7 @@ class MlflowRunLink(BaseOperatorLink):
 
 
 class ReportLink(BaseOperatorLink):
-    """From a task to the page whose path it returned as `report`."""
+    """Link from a task to the page whose path it returned as `report`."""
 
     @property
     def name(self) -> str:
@@ -77,12 +77,12 @@ def _returned(ti_key: TaskInstanceKey, key: str) -> str:
     with create_session() as session:
         row = session.scalar(query)
         value = None if row is None else XComModel.deserialize_value(row)
-    found = value.get(key) if isinstance(value, dict) else None
-    return found if isinstance(found, str) else ""
+    text = value.get(key) if isinstance(value, dict) else None
+    return text if isinstance(text, str) else ""
 
 
 def _mlflow_address() -> str:
-    """Where a person's browser finds MLflow; never with the connection's login and password."""
+    """Address of MLflow for a browser, without the login and password of the connection."""
     from airflow.models.connection import Connection
 
     connection: Connection = Connection.get_connection_from_secrets(MLFLOW_CONNECTION)
@@ -95,7 +95,7 @@ def _mlflow_address() -> str:
 
 
 class PerennialLinks(AirflowPlugin):
-    """Registers the two links; Airflow shows a button only for an address that is not empty."""
+    """Registers the two links. Airflow shows a button only if the address is not empty."""
 
     name = "perennial_links"
-    global_operator_extra_links = [MlflowRunLink(), ReportLink()]  # noqa: RUF012 - Airflow's own way
+    global_operator_extra_links = [MlflowRunLink(), ReportLink()]  # noqa: RUF012 - Airflow requires a list

@@ -1,14 +1,14 @@
-"""The reports, on Airflow's own web server, for people who are logged in and may look at Airflow's DAGs.
+"""Serves the reports on Airflow's web server, for users who are logged in and may see Airflow's DAGs.
 
-The pages below `PERENNIAL_REPORTS` are served under `/perennial/reports/`; that address itself shows their
-`index.html`, or lists them while there is none, and the UI's menu has it under "Reports". Data Docs, what the
-rules of the ingestion found, are among them, under `/perennial/reports/data_docs/`. A browser without a
-login is sent to Airflow's login page and back; any other client without one gets 401. A page may bring its
-own styles and pictures but runs no script: it holds words that came from the shop's data, and shares its
-origin with Airflow.
+The pages below `PERENNIAL_REPORTS` are served under `/perennial/reports/`. That address itself shows their
+`index.html`, or a list of the pages if there is none; the UI's menu links to it as "Reports". Data Docs, the
+results of the ingestion rules, are under `/perennial/reports/data_docs/`. A browser without a login is
+redirected to Airflow's login page and back; any other client without a login gets 401. A page may contain
+styles and pictures but runs no script, because it contains texts from the shop's data and has the same origin
+as Airflow.
 
-Airflow imports every plugin in each of its processes, the tasks' too, so the web application is made only
-when the first request comes.
+Airflow imports every plugin in each of its processes, also in those of the tasks. So the web application is
+created at the first request.
 """
 
 import html
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PREFIX = "/perennial/reports"
 DATA_DOCS = "data_docs"
-"""Folder of what the ingestion's rules found: several pages a day, with an index of their own."""
+"""Folder with the results of the ingestion rules: several pages a day, with their own index."""
 HEADERS = {
     "Content-Security-Policy": "sandbox allow-popups allow-popups-to-escape-sandbox; "
     "default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'",
@@ -45,7 +45,7 @@ async def site(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None
 
 @cache
 def _application() -> "FastAPI":
-    """One route, which asks Airflow who the user is before it looks at the path."""
+    """One route. Airflow checks the user before the path is read."""
     from airflow.api_fastapi.core_api.security import requires_access_dag
     from fastapi import Depends, FastAPI, HTTPException, Request
     from fastapi.exception_handlers import http_exception_handler
@@ -80,9 +80,9 @@ def address() -> str:
 
 
 def contents(folder: Path) -> str:
-    """A page that links every HTML page below `folder`, the last path first; of Data Docs only the index."""
-    found = (path.relative_to(folder) for path in folder.rglob("*.html"))
-    paths = sorted((path.as_posix() for path in found if path.parts[0] != DATA_DOCS), reverse=True)
+    """A page of links to all HTML pages below `folder`, the last path first; of Data Docs only the index."""
+    pages = (path.relative_to(folder) for path in folder.rglob("*.html"))
+    paths = sorted((path.as_posix() for path in pages if path.parts[0] != DATA_DOCS), reverse=True)
     items = "".join(f'<li><a href="{quote(path)}">{html.escape(path)}</a></li>' for path in paths)
     if (folder / DATA_DOCS / "index.html").is_file():
         items = f'<li><a href="{DATA_DOCS}/">Data Docs</a></li>{items}'
@@ -91,15 +91,15 @@ def contents(folder: Path) -> str:
 
 
 def _root() -> str:
-    """Path below which Airflow's web server lives; empty unless `[api] base_url` has one."""
+    """Path prefix of Airflow's web server: the path of `[api] base_url`, or empty."""
     return urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
 
 
 class PerennialReports(AirflowPlugin):
-    """Mounts the reports and puts them in the menu."""
+    """Mounts the reports and adds them to the menu."""
 
     name = "perennial_reports"
     fastapi_apps = [{"app": site, "url_prefix": PREFIX, "name": "Perennial reports"}]  # noqa: RUF012
-    external_views = [  # noqa: RUF012 - Airflow's own way of registering
+    external_views = [  # noqa: RUF012 - Airflow requires a list
         {"name": "Reports", "href": f"{address()}/", "destination": "nav"}
     ]

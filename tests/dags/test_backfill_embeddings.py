@@ -19,23 +19,23 @@ States = dict[str, list[str]]
 @pytest.fixture
 def lake(two_encoders: Path, airflow: None) -> Lake:
     """A shop that starts on Monday with three items."""
-    found = open_lake()
-    land(found, MONDAY, [(str(n), f"Soup number {n} with a long list of what is in it") for n in range(3)])
+    lake = open_lake()
+    land(lake, MONDAY, [(str(n), f"Soup number {n} with a long list of what is in it") for n in range(3)])
     open_ledger().close([MONDAY], announced_with=MONDAY)
-    return found
+    return lake
 
 
 @pytest.fixture
 def run(lake: Lake) -> Callable[..., States]:
-    """Runs a DAG with a form; the states of each task's instances."""
+    """Runs a DAG with a form. Returns task → states of its instances."""
 
     def run(dag_id: str, **form: object) -> States:
         dag = DagBag(dag_folder=DAGS_FOLDER / f"{dag_id}.py").dags[dag_id]
         for task in dag.tasks:
             task.retries = 0
         states: States = {}
-        for found in dag.test(run_conf=form).get_task_instances():
-            states.setdefault(found.task_id, []).append(str(found.state))
+        for instance in dag.test(run_conf=form).get_task_instances():
+            states.setdefault(instance.task_id, []).append(str(instance.state))
         return states
 
     return run
@@ -74,7 +74,7 @@ def test_a_backfill_encodes_in_mapped_tasks_and_switches_there_and_back(
     assert [row.change for row in model_log.records(lake, ENCODER)] == [1, 1, 2]
 
 
-def test_an_encoder_that_nobody_declared_makes_the_run_red(lake: Lake, run: Callable[..., States]):
+def test_an_undeclared_encoder_makes_the_run_red(lake: Lake, run: Callable[..., States]):
     states = run("backfill_embeddings", encoder="no such", dry_run=False)
     assert states["choose"] == ["failed"]
     assert model_log.records(lake, ENCODER) == []

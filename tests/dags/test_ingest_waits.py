@@ -45,7 +45,7 @@ def little_patience(patience: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def states(day: str = DAY, skipping: str | None = "publish") -> dict[str, str]:
-    """Run the day by `dag.test()`, without the taking in; the state of each task."""
+    """Run the day by `dag.test()`, without the ingestion. Returns task → state."""
     dag = DagBag(dag_folder=DAGS_FOLDER / "ingest.py").dags["ingest"]
     for task in dag.tasks:
         task.retries = 0
@@ -55,27 +55,27 @@ def states(day: str = DAY, skipping: str | None = "publish") -> dict[str, str]:
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The days that the trigger has looked for, one entry a look."""
-    seen: list[str] = []
+    """The days that the trigger has checked, one entry for each check."""
+    days: list[str] = []
     look = Lookout.may_go_on
 
     def counted(self: Lookout) -> bool:
-        seen.append(self.day)
+        days.append(self.day)
         return look(self)
 
     monkeypatch.setattr(Lookout, "may_go_on", counted)
-    return seen
+    return days
 
 
 @pytest.mark.usefixtures("patience")
-def test_a_day_whose_files_are_there_is_taken_in_without_a_trigger(shop: Path, looks: list[str]):
+def test_a_day_whose_files_exist_is_ingested_without_a_trigger(shop: Path, looks: list[str]):
     drop_all(shop)
     assert states() == {WAIT: "success", "publish": "success"}
     assert looks == []
 
 
 @pytest.mark.usefixtures("patience")
-def test_a_day_whose_files_come_while_it_is_deferred_is_taken_in(
+def test_a_day_whose_files_come_while_it_is_deferred_is_ingested(
     shop: Path, looks: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     look = Lookout.may_go_on
@@ -102,7 +102,7 @@ def test_a_day_without_files_fails_with_every_path_it_looked_for(caplog: pytest.
 
 
 @pytest.mark.usefixtures("little_patience")
-def test_a_day_that_waited_in_vain_names_the_earlier_day_that_is_not_closed(
+def test_a_day_that_times_out_names_the_earlier_day_that_is_not_closed(
     shop: Path, caplog: pytest.LogCaptureFixture
 ):
     drop_all(shop, BEFORE)
@@ -168,7 +168,7 @@ def test_an_alert_comes_before_the_day_fails(bag: DagBag):
     assert wait.late_after < wait.patience
 
 
-def test_every_question_that_a_dag_asks_has_an_answer(bag: DagBag):
+def test_every_function_path_of_a_waiting_task_exists(bag: DagBag):
     waits = [task for dag in bag.dags.values() for task in dag.tasks if isinstance(task, Wait)]
     paths = {path for task in waits for path in (task.watched, task.looked_for) if path}
     assert len(waits) >= 3

@@ -18,7 +18,7 @@ DAY = date(2017, 12, 4)
 
 @pytest.fixture
 def crowded(lake: Lake, airflow: None) -> Lake:
-    """A lake with two small files for one day of `audiences`, and vectors with orphans in two."""
+    """A lake with two small files for one day of `audiences`, and two with vectors, some of them orphans."""
     land(lake, DAY, [("1", "a"), ("2", "b")])
     space = embedding_settings().start
     for row in texts(lake.read("items"), space.text).drop("item_id").to_pyarrow().to_pylist():
@@ -45,7 +45,7 @@ def files(lake: Lake, name: str) -> int:
     return len(lake.table(name).open().file_uris())
 
 
-def test_without_a_word_all_tables_are_tidied(crowded: Lake):
+def test_an_empty_form_maintains_all_tables(crowded: Lake):
     assert run() == "success"
     assert (files(crowded, "audiences"), files(crowded, "item_embeddings")) == (1, 1)
     assert orphans(crowded) == 0
@@ -64,7 +64,7 @@ def test_a_dry_run_changes_nothing(crowded: Lake):
     assert orphans(crowded) == 2
 
 
-def test_a_table_that_cannot_be_tidied_makes_the_run_red(crowded: Lake):
+def test_a_table_that_cannot_be_maintained_makes_the_run_red(crowded: Lake):
     log = Path(crowded.table("scores").path, "_delta_log")
     log.mkdir(parents=True)
     (log / f"{0:020}.json").write_text("no log\n")

@@ -1,4 +1,4 @@
-"""What a run by hand tells, through the DAG files themselves and Airflow's metadata database."""
+"""The reports of manual runs, through the DAG files themselves and Airflow's metadata database."""
 
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,13 @@ from tests.ingestion.drops import DAY, drop, drop_all, purchase
 
 
 def run(dag_id: str, **form: Any) -> TaskInstance:
-    """Run a DAG as by hand; its last task."""
+    """Run a DAG as by hand. Returns its last task."""
     dag = DagBag(dag_folder=DAGS_FOLDER / f"{dag_id}.py").dags[dag_id]
     tasks = dag.test(run_conf=form).get_task_instances()
     return next(task for task in tasks if task.task_id == dag.leaves[0].task_id)
 
 
-def test_a_run_by_hand_links_what_it_tells_also_when_it_fails(airflow: None, shop: Path, lake: Lake):
+def test_a_manual_run_links_its_report_also_when_it_fails(airflow: None, shop: Path, lake: Lake):
     drop_all(
         shop, events=[purchase(f"e{n}", quantity=0) for n in range(30)] + [purchase("e30", item_id="i9")]
     )
@@ -39,8 +39,8 @@ def test_a_run_by_hand_links_what_it_tells_also_when_it_fails(airflow: None, sho
     pipeline.ingest(DAY)
     lake.add("items", lake.read("items").mutate(item_id=ibis.literal("i9")).to_pyarrow())
     replayed = run("replay_quarantine", table="events", first_day=DAY, last_day=DAY, reason="item_id unknown")
-    found = replayed.xcom_pull(task_ids=replayed.task_id)
-    assert found["events"] == {"candidates": 1, "published": 1, "still_refused": {}}
-    assert "item_id unknown" in (shop / "reports" / found["report"]).read_text()
+    result = replayed.xcom_pull(task_ids=replayed.task_id)
+    assert result["events"] == {"candidates": 1, "published": 1, "still_refused": {}}
+    assert "item_id unknown" in (shop / "reports" / result["report"]).read_text()
     (kept,) = rows(lake, "quarantine")
     assert kept["replayed_on"] == replayed.dag_run.run_after.date()

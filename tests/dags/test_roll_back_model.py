@@ -18,14 +18,16 @@ from tests.planted import MODEL, aliases, log
 @pytest.fixture
 def dag(airflow: None, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> DAG:
     monkeypatch.setenv("AIRFLOW_CONN_MLFLOW", json.dumps({"conn_type": "http", "host": endpoint.url}))
-    found = DagBag(dag_folder=DAGS_FOLDER / "roll_back_model.py").dags["roll_back_model"]
-    for task in found.tasks:
+    dag = DagBag(dag_folder=DAGS_FOLDER / "roll_back_model.py").dags["roll_back_model"]
+    for task in dag.tasks:
         task.retries = 0
-    return found
+    return dag
 
 
 def states(dag: DAG, **form: object) -> dict[str, str]:
-    return {one.task_id: str(one.state) for one in dag.test(run_conf=form).get_task_instances()}
+    return {
+        instance.task_id: str(instance.state) for instance in dag.test(run_conf=form).get_task_instances()
+    }
 
 
 def test_the_form_offers_every_model_that_is_promoted(bag: DagBag):
@@ -33,7 +35,7 @@ def test_the_form_offers_every_model_that_is_promoted(bag: DagBag):
     assert tuple(offered) == TRAINED_MODELS
 
 
-def test_each_of_them_is_trained(bag: DagBag):
+def test_each_promoted_model_is_trained(bag: DagBag):
     trainings = [task for task in bag.dags["train_models"].task_ids if task.startswith("train_")]
     assert trainings == [f"train_{model}" for model in TRAINED_MODELS]
 
@@ -43,7 +45,7 @@ def test_the_form_goes_back_one_version_or_to_a_named_one(dag: DAG, lake: Lake, 
     done = {"choose": "success", "change": "success"}
     assert states(dag, reason="odd scores") == done
     assert states(dag, model=MODEL, reason="and odder", version=1, held_through="2017-12-24") == done
-    assert [one[1:] for one in log(lake)[3:]] == [("rolled_back", 2), ("rolled_back", 1)]
+    assert [row[1:] for row in log(lake)[3:]] == [("rolled_back", 2), ("rolled_back", 1)]
     assert promotion.records(lake, MODEL)[-1].held_through.isoformat() == "2017-12-24"
     assert aliases(endpoint) == {"champion": "1"}
     assert states(dag, model=MODEL, reason="once more") == {"choose": "failed", "change": "upstream_failed"}

@@ -1,4 +1,4 @@
-"""A small HTTP server that speaks as much of Airflow's API as the client asks for, over real sockets."""
+"""A small HTTP server with the part of Airflow's API that the client uses, over real sockets."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ PASSWORD = "open sesame"
 
 @dataclass
 class Double:
-    """What the server holds, and the requests it has had."""
+    """The content of the server, and the requests that it received."""
 
     collections: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
@@ -27,7 +27,7 @@ class Double:
 
 @contextmanager
 def serve(double: Double) -> Iterator[Double]:
-    """Serve it on a free port for as long as the block lasts."""
+    """Serve it on a free port during the block."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -51,8 +51,8 @@ def serve(double: Double) -> Iterator[Double]:
                 return self._answer(503, {"detail": "busy"})
             if url.path == "/auth/token":
                 known = body == {"username": "admin", "password": PASSWORD}
-                told = {"access_token": double.token} if known else {"detail": "no such user"}
-                return self._answer(201 if known else 401, told)
+                content = {"access_token": double.token} if known else {"detail": "no such user"}
+                return self._answer(201 if known else 401, content)
             if self.headers.get("Authorization") != f"Bearer {double.token}":
                 return self._answer(401, {"detail": "expired"})
             double.requests.append((method, url.path, body))
@@ -62,12 +62,12 @@ def serve(double: Double) -> Iterator[Double]:
                 return self._answer(200, {})
             name = url.path.rsplit("/", 1)[-1]
             keys = {"dagRuns": "dag_runs", "taskInstances": "task_instances", "importErrors": "import_errors"}
-            asked = parse_qs(url.query)
-            offset, limit = int(asked["offset"][0]), int(asked["limit"][0])
-            found = double.collections.get(name, [])
-            if "state" in asked:
-                found = [one for one in found if one["state"] in asked["state"]]
-            page = {keys.get(name, name): found[offset : offset + limit], "total_entries": len(found)}
+            params = parse_qs(url.query)
+            offset, limit = int(params["offset"][0]), int(params["limit"][0])
+            entries = double.collections.get(name, [])
+            if "state" in params:
+                entries = [entry for entry in entries if entry["state"] in params["state"]]
+            page = {keys.get(name, name): entries[offset : offset + limit], "total_entries": len(entries)}
             return self._answer(200, page)
 
         def _answer(self, status: int, content: dict[str, Any]) -> None:
@@ -87,7 +87,7 @@ def serve(double: Double) -> Iterator[Double]:
 
 
 def run(dag: str, name: str, state: str, key: str | None = None) -> dict[str, Any]:
-    """A DAG run as Airflow tells of it."""
+    """A DAG run in the format of Airflow's API."""
     return {
         "dag_id": dag,
         "dag_run_id": name,
@@ -100,7 +100,7 @@ def run(dag: str, name: str, state: str, key: str | None = None) -> dict[str, An
 
 
 def task(dag: str, name: str, task_id: str, state: str, index: int = -1, attempt: int = 1) -> dict[str, Any]:
-    """A task instance as Airflow tells of it."""
+    """A task instance in the format of Airflow's API."""
     return {
         "dag_id": dag,
         "dag_run_id": name,

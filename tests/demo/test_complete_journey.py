@@ -48,13 +48,13 @@ def test_landing_again_writes_the_same_bytes(landing: Path, tmp_path: Path):
     assert {path for path in theirs if path.split("/")[1] <= "2017-01-03"} == set(ours)
 
 
-def test_only_the_days_asked_for_are_written(landing: Path):
+def test_only_the_requested_days_are_written(landing: Path):
     days = {path.name for path in landing.glob("*/*")}
     assert days == {f"2017-01-0{n}" for n in range(1, 9)}
     assert not list(landing.rglob(".*.parquet*"))
 
 
-def test_what_the_settings_leave_out_is_named_as_the_demo_names_it():
+def test_categories_that_the_settings_exclude_exist_in_the_demo():
     paths = complete_journey.items().category.to_pyarrow().to_pylist()
     named = {level for path in paths if path for level in path.split(" > ")}
     models, profiles = (
@@ -64,7 +64,7 @@ def test_what_the_settings_leave_out_is_named_as_the_demo_names_it():
     assert set(profiles["preferences"]["left_out"]) <= {path.split(" > ")[0] for path in paths if path}
 
 
-def test_promotions_land_as_their_week_begins():
+def test_promotions_land_on_the_first_day_of_their_week():
     monday = date(2017, 11, 27)
     landed = complete_journey._promotions_landed().filter(ibis._._day <= monday).to_pyarrow()
     assert len(landed) == 359_551
@@ -73,7 +73,7 @@ def test_promotions_land_as_their_week_begins():
     assert pc.all(pc.or_(pc.is_valid(landed["display"]), pc.is_valid(landed["mailer"]))).as_py()
 
 
-def test_contacts_reach_nobody_and_no_two_households_share_one(landing: Path):
+def test_contacts_are_fictional_and_unique_for_each_household(landing: Path):
     contacts = rows(landing, "contacts")
     assert {row["customer_id"] for row in contacts} == {row["customer_id"] for row in rows(landing, "users")}
     for row in contacts:
@@ -88,14 +88,14 @@ def test_contacts_reach_nobody_and_no_two_households_share_one(landing: Path):
 
 
 @pytest.mark.parametrize("table", sorted(set(contracts.LANDED_TABLES) - {"contacts", "promotions"}))
-def test_nothing_else_of_the_shop_looks_like_a_contact(landing: Path, table: str):
+def test_no_other_table_contains_texts_that_look_like_contacts(landing: Path, table: str):
     rows = ibis.memtable(ds.dataset(sorted((landing / table).rglob("*.parquet"))).to_table())
     texts = [name for name, kind in rows.schema().items() if kind.is_string()]
     assert masking.hide(rows, texts, None) is rows
 
 
 @pytest.mark.parametrize("table", contracts.LANDED_TABLES)
-def test_files_bring_columns_of_the_contract_only(landing: Path, table: str):
+def test_files_have_only_columns_of_the_contract(landing: Path, table: str):
     for path in (landing / table).rglob("*.parquet"):
         assert set(pq.read_schema(path).names) <= set(delivered(contracts.CONTRACTS[table])), path
 
@@ -112,7 +112,7 @@ def test_every_event_lands_on_its_day_after_its_customer_and_campaign(landing: P
         assert row["campaign_id"] in campaigns
 
 
-def test_the_shop_s_money_adds_up(landing: Path):
+def test_prices_discounts_and_revenue_add_up(landing: Path):
     for row in rows(landing, "events"):
         if row.get("quantity"):
             listed = row["unit_price"] * row["quantity"]
@@ -121,14 +121,14 @@ def test_the_shop_s_money_adds_up(landing: Path):
             assert -rounding <= by_coupon <= row["coupon_discount"] + rounding
 
 
-def test_the_package_s_own_dirt_is_kept(landing: Path):
+def test_invalid_rows_of_the_package_are_kept(landing: Path):
     purchases = [row for row in rows(landing, "events") if row["event_type"] == "purchase"]
     assert [row for row in purchases if row["quantity"] == 0]
     items = {row["item_id"] for row in rows(landing, "items")}
     assert {row["item_id"] for row in purchases} - items
 
 
-def test_consents_are_drawn_once_and_for_all(landing: Path):
+def test_consents_are_the_same_in_every_draw(landing: Path):
     first = {row["customer_id"]: row["consents"] for row in rows(landing, "users")}
     assert first == {customer: fictitious_contacts.consents(customer) for customer in first}
     share = sum("email" in consents for consents in first.values()) / len(first)

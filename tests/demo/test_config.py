@@ -1,4 +1,4 @@
-"""What any shop starts from says nothing of the demo's grocery; the demo has files of its own."""
+"""The default configuration does not mention the demo's grocery; the demo has its own files."""
 
 import re
 from collections.abc import Callable
@@ -43,7 +43,7 @@ READERS: list[Callable[[], Any]] = [
     report_words,
     return_model_settings,
 ]
-OF_THE_DEMO = (
+DEMO_WORDS = (
     *("fuel", "gasoline", "coupons?", "postal", "beer", "milk", "cheese", "soup", "grocery", "groceries"),
     *("food", "miscellaneous", "charitable", "spirits", "formula", "control/store"),
     *("2017", "complete journey", "84.51", "demo", "keep_regulars", "slipping_regulars"),
@@ -55,18 +55,20 @@ def read(folder: Path, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("file", sorted(DEFAULT_CONFIG.iterdir()), ids=lambda path: path.name)
-def test_no_default_speaks_of_the_demos_grocery(file: Path):
-    assert not re.findall(rf"(?i)\b(?:{'|'.join(OF_THE_DEMO)})\b", file.read_text())
+def test_no_default_mentions_the_demos_grocery(file: Path):
+    assert not re.findall(rf"(?i)\b(?:{'|'.join(DEMO_WORDS)})\b", file.read_text())
 
 
-def test_the_defaults_are_those_of_any_shop():
+def test_the_defaults_suit_any_shop():
     settings = campaign_settings(DEFAULT_CONFIG)
     assert settings.audiences.audiences
     assert settings.campaigns.campaigns == {}
     assert read(DEFAULT_CONFIG, "models")["recommender"]["excluded_categories"] == []
     assert read(DEFAULT_CONFIG, "profiles")["preferences"]["left_out"] == []
     sources = load("sources", Sources, DEFAULT_CONFIG)
-    assert sources.tables.keys() == OCCURRENCE.keys() - {"items"}, "a first load is known when it happened"
+    assert sources.tables.keys() == OCCURRENCE.keys() - {"items"}, (
+        "rows of a first load are known from the day they happened"
+    )
     assert all(landed.rules == Rules() for landed in sources.tables.values())
     words = load("reports", ReportWords, DEFAULT_CONFIG)
     assert (words.currency, words.data_note) == ("", "")

@@ -25,9 +25,9 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
     double.collections["assets"] = [
         {
             name: [{"dag_id": dag} for dag in value] if isinstance(value, list) else value
-            for name, value in one.items()
+            for name, value in asset.items()
         }
-        for one in ASSETS
+        for asset in ASSETS
     ]
     double.collections["dags"] = [{"dag_id": dag, "is_paused": False} for dag in (*DAGS, UPKEEP)]
     with serve(double):
@@ -44,17 +44,17 @@ def drive(airflow: Double, tmp_path: Path) -> Callable[[], Board]:
 
 def everything(state: str = "success") -> list[dict[str, object]]:
     keys = [str(drive_days.HISTORY_LAST), *map(str, drive_days.days())]
-    made = [run("load_history", drive_days.HISTORY_RUN, state)]
-    made += [run("ingest", f"i {key}", state, key) for key in keys[1:]]
-    made += [run(dag, f"{dag} {key}", state, key) for dag in DAGS[2:] for key in keys]
-    return [run(UPKEEP, drive_days.UPKEEP_RUN, state), *made]
+    runs = [run("load_history", drive_days.HISTORY_RUN, state)]
+    runs += [run("ingest", f"i {key}", state, key) for key in keys[1:]]
+    runs += [run(dag, f"{dag} {key}", state, key) for dag in DAGS[2:] for key in keys]
+    return [run(UPKEEP, drive_days.UPKEEP_RUN, state), *runs]
 
 
 def writes(double: Double) -> list[tuple[str, str]]:
     return [(method, path) for method, path, _ in double.requests if method != "GET"]
 
 
-def test_who_follows_whom_is_read_from_the_assets() -> None:
+def test_the_order_of_dags_is_read_from_the_assets() -> None:
     def asset(name: str, producer: str, *consumers: str) -> Asset:
         return Asset(name, frozenset([producer]), frozenset(consumers))
 
@@ -62,7 +62,7 @@ def test_who_follows_whom_is_read_from_the_assets() -> None:
     assert drive_days.downstream(assets, "one") == ["four", "two", "three"]
 
 
-def test_what_is_done_is_not_done_again(airflow: Double, drive: Callable[[], Board]) -> None:
+def test_successful_runs_are_not_repeated(airflow: Double, drive: Callable[[], Board]) -> None:
     airflow.collections["dagRuns"] = everything()
     board = drive()
     assert {board.state(step) for step in board.steps} == {"success"}
@@ -79,14 +79,14 @@ def test_a_missing_history_is_triggered_and_missing_days_are_backfilled(
     assert body["conf"] == {"first_day": "2017-01-01", "last_day": "2017-11-30"}
     airflow.requests.clear()
     airflow.collections["dagRuns"] = [
-        one for one in everything() if one["partition_key"] in (None, "2017-11-30")
+        dag_run for dag_run in everything() if dag_run["partition_key"] in (None, "2017-11-30")
     ]
     with pytest.raises(TroubleError, match="was not run for 2017-12-01"):
         drive()
     assert writes(airflow) == [("POST", "/api/v2/backfills")]
 
 
-def test_the_lake_is_tidied_when_all_days_are_in(airflow: Double, drive: Callable[[], Board]) -> None:
+def test_the_lake_is_maintained_after_all_days(airflow: Double, drive: Callable[[], Board]) -> None:
     airflow.collections["dagRuns"] = everything()[1:]
     with pytest.raises(TroubleError, match="maintain_lake was not run for 2017-12-03"):
         drive()
@@ -116,7 +116,7 @@ def test_a_failed_task_is_named_with_its_log(
     assert trouble.value.log == folder / "attempt=3.log"
 
 
-def test_a_failure_of_another_day_is_not_the_demos(airflow: Double, drive: Callable[[], Board]) -> None:
+def test_a_failure_of_another_day_is_ignored(airflow: Double, drive: Callable[[], Board]) -> None:
     airflow.collections["dagRuns"] = [*everything(), run("ingest", "yesterday", "failed", "2026-01-01")]
     airflow.collections["taskInstances"] = [task("ingest", "yesterday", "publish", "failed")]
     drive()
@@ -133,7 +133,7 @@ def test_a_dag_file_that_cannot_be_read_is_named(
         drive()
 
 
-def test_a_paused_dag_is_let_run(airflow: Double, drive: Callable[[], Board]) -> None:
+def test_a_paused_dag_is_unpaused(airflow: Double, drive: Callable[[], Board]) -> None:
     airflow.collections["dagRuns"] = everything()
     airflow.collections["dags"][1]["is_paused"] = True
     drive()

@@ -19,7 +19,7 @@ def test_the_same_seed_makes_the_same_bytes(tmp_path: Path):
     assert written(tmp_path / "a") != written(tmp_path / "c")
 
 
-def test_what_is_said_of_the_lines_can_be_counted_in_the_files(tmp_path: Path):
+def test_the_reported_counts_of_lines_match_the_files(tmp_path: Path):
     for tally in write_files(tmp_path, 4000):
         data = written(tmp_path)[str(tally.day)]
         with pytest.raises(UnicodeDecodeError):

@@ -28,7 +28,7 @@ def launch(folder: Path, code: str) -> processes.Leader:
     return leader
 
 
-def test_a_whole_tree_ends_also_what_ignores_sigterm_or_left_the_session(tmp_path: Path) -> None:
+def test_a_tree_ends_with_children_that_ignore_sigterm_or_left_the_session(tmp_path: Path) -> None:
     leader = launch(tmp_path, TREE)
     tree = psutil.Process(leader.pid).children()
     assert len(tree) == 2
@@ -46,12 +46,12 @@ def test_children_of_a_killed_leader_are_found_and_ended(tmp_path: Path) -> None
     psutil.Process(leader.pid).wait(5)
     assert not leader.alive()
     assert len(processes.members([leader])) == 1
-    assert len(processes.members([], tmp_path)) == 2, "by the folder, even if nobody remembers the leader"
+    assert len(processes.members([], tmp_path)) == 2, "by the folder, even if the leader is not recorded"
     processes.kill_all([], tmp_path)
     assert processes.members([leader], tmp_path) == []
 
 
-def test_a_process_that_got_the_number_of_a_dead_leader_is_left_alone() -> None:
+def test_a_process_with_the_reused_pid_of_a_leader_is_not_ended() -> None:
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
     try:
         mistaken = processes.Leader(stranger.pid, started=1.0)
@@ -63,14 +63,14 @@ def test_a_process_that_got_the_number_of_a_dead_leader_is_left_alone() -> None:
         stranger.wait()
 
 
-def test_who_listens_is_named() -> None:
+def test_the_listener_of_a_port_is_named() -> None:
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as server:
-        found = processes.listener(server.getsockname()[1])
+        listener = processes.listener(server.getsockname()[1])
     if sys.platform == "linux":
-        assert found is not None
-        assert str(psutil.Process().pid) in found
+        assert listener is not None
+        assert str(psutil.Process().pid) in listener
 
 
 @pytest.mark.parametrize("seconds", [0.0])

@@ -25,7 +25,7 @@ def span(start: float, end: float) -> Task:
     return Task("ingest", "run 2017-12-01", "publish", -1, "success", 1, end - start, begin, finish)
 
 
-def test_without_a_terminal_there_is_one_line_a_change() -> None:
+def test_without_a_terminal_each_change_is_one_line() -> None:
     console = Console(file=io.StringIO(), width=100)
     with Progress(console, clock=lambda: 0.0) as progress:
         for _ in range(3):
@@ -42,13 +42,13 @@ def test_without_a_terminal_there_is_one_line_a_change() -> None:
     ]
 
 
-def test_on_a_terminal_one_table_is_drawn_in_place() -> None:
+def test_on_a_terminal_one_table_is_redrawn_in_place() -> None:
     console = Console(file=io.StringIO(), width=100, force_terminal=True)
     with Progress(console, clock=lambda: 0.0) as progress:
         progress.show(board(RunState.RUNNING))
     drawn = console.file.getvalue()
     assert "2017-12-02" in drawn
-    assert "\x1b[2K" in drawn, "what was drawn is wiped"
+    assert "\x1b[2K" in drawn, "the old table is erased"
 
 
 def test_a_running_step_names_its_tasks() -> None:

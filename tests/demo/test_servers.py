@@ -29,7 +29,7 @@ def free_port() -> int:
     ("field", "variable"),
     [("airflow_port", "PERENNIAL_AIRFLOW_PORT"), ("mlflow_port", "PERENNIAL_MLFLOW_PORT")],
 )
-def test_a_port_in_use_is_a_sentence_that_says_what_to_do(state: State, field: str, variable: str) -> None:
+def test_a_port_in_use_raises_an_error_that_says_what_to_do(state: State, field: str, variable: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(TroubleError) as trouble:
@@ -39,17 +39,17 @@ def test_a_port_in_use_is_a_sentence_that_says_what_to_do(state: State, field: s
     assert not (state.root / "servers.json").exists()
 
 
-def test_too_little_space_is_a_sentence(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_disk_space_raises_an_error(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "LEAST_FREE_BYTES", 2**60)
     with pytest.raises(TroubleError, match="are free"):
         servers.start(state, lambda line: None)
 
 
-def test_stopping_what_never_ran_finds_nothing(state: State) -> None:
+def test_stop_without_servers_ends_no_process(state: State) -> None:
     assert servers.stop(state) == 0
 
 
-def test_stop_ends_what_was_recorded_and_forgets_it(state: State) -> None:
+def test_stop_ends_the_recorded_servers_and_removes_the_record(state: State) -> None:
     state.workplace.mkdir(parents=True)
     leader = record_a_process(state)
     assert servers.stop(state) >= 1
@@ -82,6 +82,6 @@ def test_deadlines_that_older_code_left_in_airflows_database_are_removed(state: 
 def record_a_process(state: State) -> processes.Leader:
     code = "import time; time.sleep(600)"
     leader = processes.launch([sys.executable, "-c", code], {}, state.workplace, state.logs / "mlflow.log")
-    known = {"mlflow": {"leader": {"pid": leader.pid, "started": leader.started}, "fingerprint": "x"}}
-    (state.root / "servers.json").write_text(json.dumps(known))
+    recorded = {"mlflow": {"leader": {"pid": leader.pid, "started": leader.started}, "fingerprint": "x"}}
+    (state.root / "servers.json").write_text(json.dumps(recorded))
     return leader

@@ -1,4 +1,4 @@
-"""`make clean` deletes what the demo made, and refuses a folder that holds anything else."""
+"""`make clean` deletes what the demo made, and refuses a folder that contains anything else."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from perennial.demo.errors import TroubleError
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where PERENNIAL_STATE points: nothing is there yet."""
+    """The folder that PERENNIAL_STATE names, which does not exist yet."""
     path = tmp_path / "state"
     monkeypatch.setenv("PERENNIAL_STATE", str(path))
     return path
@@ -29,7 +29,7 @@ def write(root: Path, *names: str) -> None:
 
 
 def made_by_a_run(root: Path) -> None:
-    """What `make run` of the versions before the marker left: see `.perennial` after one."""
+    """The content of a state folder after `make run` of a version without the marker."""
     State(root).write_credentials()
     (root / state_folder.MARKER).unlink(missing_ok=True)
     write(root, "airflow/airflow.db", "airflow/airflow.cfg", "mlflow/mlflow.db", "mlflow/artifacts/1/model")
@@ -51,7 +51,7 @@ def tree(folder: Path) -> set[str]:
 
 
 def refused(folder: Path, *names: str) -> None:
-    """Clean refuses with a sentence that has these names, and deletes nothing."""
+    """Clean refuses with an error that contains these names, and deletes nothing."""
     before = tree(folder)
     with pytest.raises(TroubleError) as trouble:
         clean()
@@ -162,7 +162,7 @@ def test_a_folder_that_is_empty_or_not_there_is_left_as_it_is(root: Path):
 def test_a_removal_that_was_killed_is_finished_by_the_next(root: Path, monkeypatch: pytest.MonkeyPatch):
     made_by_a_run(root)
     monkeypatch.setattr(state_folder.shutil, "rmtree", lambda path: (_ for _ in ()).throw(OSError("no")))
-    with pytest.raises(TroubleError, match="could not be removed as a whole"):
+    with pytest.raises(TroubleError, match="could not be removed completely"):
         clean()
     monkeypatch.undo()
     assert state_folder.remove(root)
@@ -210,6 +210,6 @@ def test_an_install_deletes_no_log_and_clears_no_folder_that_is_no_environment(r
     write(root, "logs/install.log", ".venv/mine.txt")
     log = install._log("install")
     assert log.read_text() == "text of logs/install.log"
-    with pytest.raises(install.InstallError, match="is no virtual environment"):
+    with pytest.raises(install.InstallError, match="is not a virtual environment"):
         install._make(root / ".venv", log)
     assert (root / ".venv" / "mine.txt").exists()

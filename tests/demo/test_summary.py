@@ -23,7 +23,7 @@ FILLERS: dict[Callable[[pa.DataType], bool], object] = {
 
 
 def rows(table: str, *given: dict[str, Any]) -> pa.Table:
-    """Rows of a contract: what is given, any value in the other required columns."""
+    """Rows of a contract: the given values, and filler values in the other required columns."""
     schema = contracts.CONTRACTS[table].schema
 
     def value(field: pa.Field, row: dict[str, Any]) -> Any:
@@ -55,8 +55,8 @@ def test_rows_are_summed_for_each_table_history_and_day() -> None:
 
 
 def test_models_are_shown_with_headline_figures_and_aliases(lake: Lake) -> None:
-    told = {"model": "return_model", "day": DAY, "change": 1, "version": 7, "verdict": "promoted"}
-    lake.replace("model_log", rows("model_log", told | {"figures": '{"auc": 0.8765, "other": 1}'}), DAY)
+    row = {"model": "return_model", "day": DAY, "change": 1, "version": 7, "verdict": "promoted"}
+    lake.replace("model_log", rows("model_log", row | {"figures": '{"auc": 0.8765, "other": 1}'}), DAY)
     shown = printed(summary.models_table(lake, {"return_model": {"champion": "7", "challenger": "8"}}))
     assert "auc 0.876" in shown
     assert "champion" in shown

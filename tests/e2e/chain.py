@@ -18,7 +18,7 @@ from perennial.demo.environment import REPOSITORY, State
 
 def main(first: str, last: str, *later: str) -> None:
     """Run the days in a state folder of the environment, with an MLflow server of their own."""
-    state = State.of()
+    state = State.from_environment()
     mlflow = _start_mlflow(state)
     try:
         subprocess.run(

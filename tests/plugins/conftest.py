@@ -60,13 +60,13 @@ linked()
 
 @dataclass(frozen=True)
 class Server:
-    """Where the web server is, and where it finds the reports."""
+    """The address of the web server, and the folder of the reports."""
 
     url: str
     reports: Path
 
     def token(self) -> str:
-        """A token for the user who may only look."""
+        """A token for the user who may only read."""
         body = {"username": "ana", "password": PASSWORD}
         response = requests.post(f"{self.url}/auth/token", json=body, timeout=30)
         response.raise_for_status()
@@ -88,7 +88,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; header names are in lower case."""
+    """A response; header names are in lower case."""
 
     status: int
     headers: dict[str, str]

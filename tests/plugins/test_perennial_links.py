@@ -6,7 +6,7 @@ from tests.plugins.conftest import RUN_ID, Server
 
 
 def links(server: Server, task: str, map_index: int = -1) -> dict[str, str | None]:
-    """What the UI asks for to draw the buttons of a task instance."""
+    """The links that the UI requests to show the buttons of a task instance."""
     token = server.token()
     runs = json.loads(server.get("/api/v2/dags/linked/dagRuns", token).text)["dag_runs"]
     instance = f"/api/v2/dags/linked/dagRuns/{runs[0]['dag_run_id']}/taskInstances/{task}"
@@ -26,9 +26,12 @@ def test_the_report_link_of_a_task_opens_the_report(server: Server) -> None:
 
 
 def test_each_instance_of_a_mapped_task_links_to_its_own_report(server: Server) -> None:
-    found = [links(server, "reported", map_index) for map_index in (0, 1)]
-    assert [link["Report"] for link in found] == ["/perennial/reports/a.html", "/perennial/reports/b.html"]
-    assert [link["MLflow run"] for link in found] == [None, None]
+    instances = [links(server, "reported", map_index) for map_index in (0, 1)]
+    assert [link["Report"] for link in instances] == [
+        "/perennial/reports/a.html",
+        "/perennial/reports/b.html",
+    ]
+    assert [link["MLflow run"] for link in instances] == [None, None]
 
 
 def test_a_task_that_failed_links_to_the_report_that_it_left_before(server: Server) -> None:
@@ -40,5 +43,5 @@ def test_a_task_that_returned_something_else_has_no_button(server: Server) -> No
     assert links(server, "plain") == {"MLflow run": None, "Report": None}
 
 
-def test_a_returned_value_cannot_lead_elsewhere(server: Server) -> None:
+def test_a_returned_value_cannot_link_to_another_site(server: Server) -> None:
     assert links(server, "hostile") == {"MLflow run": None, "Report": None}

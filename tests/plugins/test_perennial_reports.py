@@ -57,7 +57,7 @@ def test_data_docs_are_one_entry_of_that_list_and_all_their_pages_are_served(ser
     assert server.get("/perennial/reports/data_docs/2017-12-01/items.html", token).text == "<h1>items</h1>"
 
 
-def test_the_menu_leads_to_the_index_once_there_is_one(server: Server) -> None:
+def test_the_menu_leads_to_the_index_if_there_is_one(server: Server) -> None:
     index = server.reports / "index.html"
     index.write_text("<h1>Campaign reports</h1>")
     try:

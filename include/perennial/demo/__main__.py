@@ -19,14 +19,14 @@ from perennial.demo.progress import Progress
 
 
 def run(console: Console) -> None:
-    """Start the servers, land the demo shop's files, run its days, and say what came of it."""
-    state = State.of()
+    """Start the servers, land the demo shop's files, run its days, and print what came out."""
+    state = State.from_environment()
     os.environ.update(state.server_settings())
-    watch = timing.Stopwatch()
+    stopwatch = timing.Stopwatch()
     with _alone(state):
         with Progress(console) as progress:
-            with watch.stage("servers, landing files beside them"), ThreadPoolExecutor(1) as beside:
-                landing = beside.submit(_land, state)
+            with stopwatch.stage("servers, landing files beside them"), ThreadPoolExecutor(1) as executor:
+                landing = executor.submit(_land, state)
                 servers.start(state, progress.say)
                 progress.say("landing the demo shop's files")
                 landing.result()
@@ -37,37 +37,37 @@ def run(console: Console) -> None:
                 lambda: servers.require_alive(state),
             )
 
-            def look(board: drive_days.Board) -> None:
+            def show(board: drive_days.Board) -> None:
                 servers.require_alive(state)
                 progress.show(board)
 
-            with watch.stage("days, through Airflow"):
+            with stopwatch.stage("days, through Airflow"):
                 board = drive_days.drive(
-                    api, Path(state.settings()["AIRFLOW__CORE__DAGS_FOLDER"]), state.task_logs, look
+                    api, Path(state.settings()["AIRFLOW__CORE__DAGS_FOLDER"]), state.task_logs, show
                 )
         runs = {(run.dag, run.run) for run in board.runs.values()}
         tasks = [task for task in api.tasks() if (task.dag, task.run) in runs]
         console.print(timing.dags_table(tasks, dict.fromkeys(dag for dag, _ in board.steps)))
-        console.print(timing.stages_table(_installed() | watch.stages))
+        console.print(timing.stages_table(_installed() | stopwatch.stages))
         summary.show(console, state)
 
 
 def stop(console: Console) -> None:
     """End the servers and every child."""
-    ended = servers.stop(State.of())
-    console.print(f"Stopped: {ended} processes ended, none is left." if ended else "Nothing was running.")
+    ended = servers.stop(State.from_environment())
+    console.print(f"Stopped {ended} processes; none is left." if ended else "Nothing was running.")
 
 
 def clean(console: Console) -> None:
     """Stop, and remove what the demo made in its state folder."""
-    root = State.of().root
+    root = State.from_environment().root
     state_folder.require_removable(root)
     stop(console)
     console.print(f"Removed {root}." if state_folder.remove(root) else f"Nothing to remove in {root}.")
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command. Returns the exit status; trouble is a sentence, not a traceback."""
+    """Run one command. Returns the exit status; an expected error prints a sentence, not a traceback."""
     commands = {"run": run, "stop": stop, "clean": clean}
     if len(arguments) != 1 or arguments[0] not in commands:
         print(f"usage: python -m perennial.demo {' | '.join(commands)}", file=sys.stderr)
@@ -82,7 +82,9 @@ def main(arguments: list[str]) -> int:
             console.print(f"Read {trouble.log}", markup=False, highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        console.print("No longer watching; the servers run on. `make run` goes on, `make stop` ends them.")
+        console.print(
+            "Progress is no longer shown; the servers still run. `make run` continues, `make stop` ends them."
+        )
         return 130
     return 0
 
@@ -98,20 +100,20 @@ def _land(state: State) -> None:
 
 
 def _installed() -> dict[str, float]:
-    """The time that the install took, when it was part of this `make`."""
-    told = REPOSITORY / ".venv" / "install-seconds"
-    return {"install": float(told.read_text())} if told.exists() else {}
+    """Seconds that the install took if this `make` installed something; else empty."""
+    seconds_file = REPOSITORY / ".venv" / "install-seconds"
+    return {"install": float(seconds_file.read_text())} if seconds_file.exists() else {}
 
 
 @contextmanager
 def _alone(state: State) -> Iterator[IO[str]]:
-    """Hold the state folder's lock. Raises TroubleError when another command has it."""
+    """Hold the lock of the state folder. Raises TroubleError when another command holds it."""
     state.root.mkdir(parents=True, exist_ok=True)
     with (state.root / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise TroubleError(f"Another `make run` is at work in {state.root}.") from None
+            raise TroubleError(f"Another `make run` is running in {state.root}.") from None
         yield lock
 
 

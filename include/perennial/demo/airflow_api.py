@@ -13,7 +13,7 @@ from perennial.demo.errors import TroubleError
 
 PAGE = 100
 PATIENCE_SECONDS = 60
-"""How long an API server that does not answer is asked again: a loaded machine is no reason to give up."""
+"""How long requests to an API server that does not answer are repeated: a loaded machine answers late."""
 
 
 class RunState(StrEnum):
@@ -26,7 +26,7 @@ class RunState(StrEnum):
 
     @property
     def over(self) -> bool:
-        """Whether nothing of the run is left to do."""
+        """Whether the run has ended."""
         return self in (RunState.SUCCESS, RunState.FAILED)
 
 
@@ -45,7 +45,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Task:
-    """A task instance. `seconds` is its last try's; `index` is -1 unless it is one of a mapped task."""
+    """A task instance. `seconds`: duration of its last try. `index`: -1 if the task is not mapped."""
 
     dag: str
     run: str
@@ -60,7 +60,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Asset:
-    """An asset: who makes it, and whom it wakes."""
+    """An asset, the DAGs that produce it, and the DAGs that it starts."""
 
     name: str
     producers: frozenset[str]
@@ -68,54 +68,62 @@ class Asset:
 
 
 class AirflowApi:
-    """A logged-in client. Every call raises TroubleError with Airflow's own words when it is refused.
+    """A logged-in client. Every call raises TroubleError with Airflow's own message when Airflow refuses it.
 
-    While nobody answers, `alive` is asked before each further try: it raises when waiting is in vain.
+    While the server does not answer, `require_alive` is called before each further try. It raises when the
+    server has ended.
     """
 
-    def __init__(self, url: str, user: str, password: str, alive: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, url: str, user: str, password: str, require_alive: Callable[[], None] = lambda: None
+    ) -> None:
         self._url = url
-        self._alive = alive
+        self._require_alive = require_alive
         self._login = {"username": user, "password": password}
         self._session = requests.Session()
         self._session.trust_env = False
 
     def assets(self) -> list[Asset]:
-        """Every asset that a DAG makes or waits for."""
+        """Every asset that a DAG produces or waits for."""
         return [
             Asset(
-                one["name"],
-                frozenset(task["dag_id"] for task in one["producing_tasks"]),
-                frozenset(dag["dag_id"] for dag in one["scheduled_dags"]),
+                asset["name"],
+                frozenset(task["dag_id"] for task in asset["producing_tasks"]),
+                frozenset(dag["dag_id"] for dag in asset["scheduled_dags"]),
             )
-            for one in self._pages("/assets", "assets")
+            for asset in self._pages("/assets", "assets")
         ]
 
     def dags(self) -> dict[str, bool]:
-        """Each DAG that Airflow knows now, and whether it is paused."""
-        return {one["dag_id"]: one["is_paused"] for one in self._pages("/dags", "dags", exclude_stale=True)}
+        """DAG id → whether it is paused, for each DAG that Airflow knows now."""
+        return {dag["dag_id"]: dag["is_paused"] for dag in self._pages("/dags", "dags", exclude_stale=True)}
 
     def import_errors(self) -> dict[str, str]:
-        """The DAG files that could not be read, with their tracebacks."""
-        return {one["filename"]: one["stack_trace"] for one in self._pages("/importErrors", "import_errors")}
+        """File → traceback, for each DAG file that Airflow could not read."""
+        return {
+            error["filename"]: error["stack_trace"] for error in self._pages("/importErrors", "import_errors")
+        }
 
     def unpause(self, dag: str) -> None:
-        """Let a DAG run."""
+        """Unpause a DAG."""
         self._call("PATCH", f"/dags/{dag}", params={"update_mask": "is_paused"}, json={"is_paused": False})
 
     def trigger(self, dag: str, run: str, conf: dict[str, Any]) -> None:
-        """Queue a run by hand."""
+        """Trigger a manual run."""
         body = {"dag_run_id": run, "conf": conf, "logical_date": None}
         self._call("POST", f"/dags/{dag}/dagRuns", json=body)
 
     def clear_failed(self, run: Run) -> None:
-        """Queue the failed tasks of a run again, and with them the run."""
+        """Clear the failed tasks of a run, so that they and the run are queued again."""
         body = {"dry_run": False, "only_failed": True}
         self._call("POST", f"/dags/{run.dag}/dagRuns/{run.run}/clear", json=body)
 
     def backfill_is_active(self, dag: str) -> bool:
-        """Whether Airflow counts a backfill of the DAG as unfinished; it refuses a second one then."""
-        return any(one["completed_at"] is None for one in self._pages("/backfills", "backfills", dag_id=dag))
+        """Whether a backfill of the DAG is unfinished. Airflow then refuses a second one."""
+        return any(
+            backfill["completed_at"] is None
+            for backfill in self._pages("/backfills", "backfills", dag_id=dag)
+        )
 
     def backfill(
         self,
@@ -127,10 +135,10 @@ class AirflowApi:
         again: bool = False,
         backwards: bool = False,
     ) -> None:
-        """Have Airflow run a DAG for each day from first to last (UTC) that has no run, or `again` for all.
+        """Run a DAG for each day from first to last (UTC) that has no run; with `again` for all days.
 
-        Airflow takes the days whose tick lies in the stretch, and the tick has the hour of the DAG's cron:
-        a stretch that ended with the last midnight would leave the last day out.
+        Airflow takes the days whose scheduled time lies in the range, and that time has the hour of the DAG's
+        cron. A range that ended at the midnight before the last day would leave the last day out.
         """
         body = {
             "dag_id": dag,
@@ -143,35 +151,35 @@ class AirflowApi:
         self._call("POST", "/backfills", json=body)
 
     def runs(self, dag: str = "~") -> list[Run]:
-        """The DAG runs of a DAG, or all, oldest first."""
+        """The runs of one DAG or of all DAGs, oldest first."""
         return [
             Run(
-                one["dag_id"],
-                one["dag_run_id"],
-                RunState(one["state"]),
-                one["partition_key"],
-                one["run_type"],
-                _time(one["start_date"]),
-                _time(one["end_date"]),
+                run["dag_id"],
+                run["dag_run_id"],
+                RunState(run["state"]),
+                run["partition_key"],
+                run["run_type"],
+                _parse_time(run["start_date"]),
+                _parse_time(run["end_date"]),
             )
-            for one in self._pages(f"/dags/{dag}/dagRuns", "dag_runs", order_by="id")
+            for run in self._pages(f"/dags/{dag}/dagRuns", "dag_runs", order_by="id")
         ]
 
     def tasks(self, *states: str) -> list[Task]:
-        """The task instances of all runs, or those in one of some states."""
+        """The task instances of all runs; only those in the given states, if any are given."""
         return [
             Task(
-                one["dag_id"],
-                one["dag_run_id"],
-                one["task_id"],
-                one["map_index"],
-                one["state"],
-                one["try_number"],
-                one["duration"] or 0.0,
-                _time(one["start_date"]),
-                _time(one["end_date"]),
+                task["dag_id"],
+                task["dag_run_id"],
+                task["task_id"],
+                task["map_index"],
+                task["state"],
+                task["try_number"],
+                task["duration"] or 0.0,
+                _parse_time(task["start_date"]),
+                _parse_time(task["end_date"]),
             )
-            for one in self._pages(
+            for task in self._pages(
                 "/dags/~/dagRuns/~/taskInstances", "task_instances", state=states, order_by="id"
             )
         ]
@@ -186,49 +194,49 @@ class AirflowApi:
                 return
 
     def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        answer = self._send(method, path, **request)
-        if answer.status_code == requests.codes.unauthorized:
+        response = self._send(method, path, **request)
+        if response.status_code == requests.codes.unauthorized:
             self._authorise()
-            answer = self._send(method, path, **request)
-        if not answer.ok:
-            raise TroubleError(f"Airflow refused {method} {path}: {answer.status_code} {_detail(answer)}")
-        found: dict[str, Any] = answer.json() if answer.content else {}
-        return found
+            response = self._send(method, path, **request)
+        if not response.ok:
+            raise TroubleError(f"Airflow refused {method} {path}: {response.status_code} {_detail(response)}")
+        content: dict[str, Any] = response.json() if response.content else {}
+        return content
 
     def _authorise(self) -> None:
-        answer = self._patiently("POST", f"{self._url}/auth/token", json=self._login)
-        if not answer.ok:
-            raise TroubleError(f"Airflow refused our login: {answer.status_code} {_detail(answer)}")
-        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        response = self._request_with_retries("POST", f"{self._url}/auth/token", json=self._login)
+        if not response.ok:
+            raise TroubleError(f"Airflow refused our login: {response.status_code} {_detail(response)}")
+        self._session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
 
     def _send(self, method: str, path: str, **request: Any) -> requests.Response:
         if "Authorization" not in self._session.headers:
             self._authorise()
-        return self._patiently(method, f"{self._url}/api/v2{path}", **request)
+        return self._request_with_retries(method, f"{self._url}/api/v2{path}", **request)
 
-    def _patiently(self, method: str, url: str, **request: Any) -> requests.Response:
-        """Ask again while nobody answers or the answer is 5xx: only reads, for a write may have been done."""
+    def _request_with_retries(self, method: str, url: str, **request: Any) -> requests.Response:
+        """Repeat a GET while the server fails to answer. A write is not repeated, for it may have worked."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                answer = self._session.request(method, url, timeout=30, **request)
-                if answer.status_code < requests.codes.server_error:
-                    return answer
-                found = f"{answer.status_code} {_detail(answer)}"
+                response = self._session.request(method, url, timeout=30, **request)
+                if response.status_code < requests.codes.server_error:
+                    return response
+                problem = f"{response.status_code} {_detail(response)}"
             except requests.RequestException as error:
-                found = str(error)
-            self._alive()
+                problem = str(error)
+            self._require_alive()
             if method != "GET" or time.monotonic() > deadline:
-                raise TroubleError(f"Airflow's API server does not answer {method} {url}: {found}")
+                raise TroubleError(f"Airflow's API server does not answer {method} {url}: {problem}")
             time.sleep(1)
 
 
-def _time(text: str | None) -> datetime | None:
+def _parse_time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def _detail(answer: requests.Response) -> str:
+def _detail(response: requests.Response) -> str:
     try:
-        return str(answer.json()["detail"])
+        return str(response.json()["detail"])
     except (ValueError, KeyError, TypeError):
-        return answer.text[:300]
+        return response.text[:300]

@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     if table and table not in contracts.LANDED_TABLES:
         print(f"found the table {table!r}; allowed are {', '.join(contracts.LANDED_TABLES)}", file=sys.stderr)
         return 2
-    for name, value in State.of().settings().items():
+    for name, value in State.from_environment().settings().items():
         os.environ.setdefault(name, value)
     tables = (table,) if table else contracts.LANDED_TABLES
     try:

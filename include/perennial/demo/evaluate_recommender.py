@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
     if unknown or "DATA" not in options:
         print(*(f"found {name}; allowed are {', '.join(OPTIONS)}" for name in unknown), USAGE, sep="\n")
         return 2
-    for name, value in State.of().settings().items():
+    for name, value in State.from_environment().settings().items():
         os.environ.setdefault(name, value)
     # Imported only now: libraries read the number of threads from the environment when they are imported.
     from perennial.foundation.config import ConfigError
@@ -114,7 +114,7 @@ def _evaluate(printer: _Printer, options: dict[str, str]) -> None:
         printer.progress,
     )
     text = report.text(evaluated, printer.notes)
-    root = State.of().root
+    root = State.from_environment().root
     folder = Path(options.get("OUT") or root / "evaluations" / data.name.partition(".")[0])
     if "OUT" not in options:
         state_folder.mark(root)

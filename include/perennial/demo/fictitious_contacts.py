@@ -1,6 +1,6 @@
-"""Addresses, telephone numbers, push tokens and consents that the demo lacks: invented, always the same.
+"""Invented e-mail addresses, telephone numbers, push tokens and consents, which the demo's data lacks.
 
-The domains are reserved (RFC 2606) and the numbers are kept for fiction, so they reach nobody.
+They are always the same. The domains (RFC 2606) and the numbers are reserved, so they reach no person.
 """
 
 import base64
@@ -13,7 +13,7 @@ _AREA_CODES = (
     *("202", "206", "212", "213", "214", "215", "216", "303", "305", "312", "313", "314", "323"),
     *("404", "412", "415", "503", "512", "602", "612", "615", "617", "702", "713", "718", "720"),
 )
-"""A hundred numbers for fiction in each: enough for household 2599."""
+"""Each area code has 100 fictional numbers, which is enough up to household 2599."""
 
 
 def consents(customer: str) -> list[str]:
@@ -22,7 +22,7 @@ def consents(customer: str) -> list[str]:
 
 
 def contact(customer: str) -> dict[str, str | None]:
-    """How a household can be reached, were it real: e-mail address, telephone number, push token."""
+    """Invented contact data of a household: e-mail address, telephone number, push token or None."""
     area, number = divmod(int(customer), 100)
     domain = _DOMAINS[int(len(_DOMAINS) * _chance("domain", customer))]
     digest = hashlib.shake_256(f"{_SEED}/token/{customer}".encode()).digest(117)
@@ -35,6 +35,6 @@ def contact(customer: str) -> dict[str, str | None]:
 
 
 def _chance(channel: str, customer: str) -> float:
-    """A number in [0, 1) that is always the same for a channel (or another draw) and customer."""
+    """A number in [0, 1), always the same for the same channel (or other name of a draw) and customer."""
     digest = hashlib.sha256(f"{_SEED}/{channel}/{customer}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

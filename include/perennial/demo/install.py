@@ -1,8 +1,8 @@
-"""The virtual environment: made, filled from the pins, and the pins made again.
+"""Creates the virtual environment, installs the pinned requirements, and renews the pins.
 
-Run by path with a bare Python, before anything is installed: `python3.11 include/perennial/demo/install.py
-run | dev | lock`. So it imports nothing but the standard library. What pip says goes to a log; the screen
-gets one line.
+It runs by path with a bare Python, before anything is installed: `python3.11
+include/perennial/demo/install.py run | dev | lock`. So it imports only the standard library. The output of
+pip goes to a log; the screen shows one line.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ LOCK_HEADER = "# Every pin. Made again by `make lock`; no CUDA packages, no loca
 
 
 class InstallError(Exception):
-    """A plain sentence, and the log to read."""
+    """The installation failed. The message is one sentence and, if there is one, the log to read."""
 
 
 def install(kind: str) -> float | None:
-    """Make the environment hold what `run` or `dev` needs; the seconds it took, None if nothing was to do.
+    """Install what `run` or `dev` needs. Returns the seconds it took, or None if nothing had to be done.
 
     Raises:
         InstallError: this Python is too old or has no venv, or pip failed.
     """
     stamp = VENV / f"installed-{kind}"
-    wanted = _fingerprint(kind)
-    if stamp.exists() and stamp.read_text() == wanted and _python(VENV).exists():
+    fingerprint = _fingerprint(kind)
+    if stamp.exists() and stamp.read_text() == fingerprint and _python(VENV).exists():
         return None
     began = time.monotonic()
     log = _log("install")
@@ -47,52 +47,52 @@ def install(kind: str) -> float | None:
     if CONSTRAINTS.exists():
         arguments += ["-c", CONSTRAINTS.name]
     _pip(VENV, arguments, log, f"installing {REQUIREMENTS[kind]} into .venv (some minutes, once)")
-    stamp.write_text(wanted)
+    stamp.write_text(fingerprint)
     return time.monotonic() - began
 
 
 def lock() -> None:
-    """Write constraints.txt: what the requirements resolve to today.
+    """Write constraints.txt: the versions to which the requirements resolve today.
 
-    By uv, which finds in seconds what pip seeks for longer than anybody waits. It asks PyPI; another index is
-    named by `UV_DEFAULT_INDEX`, for it does not read pip's settings.
+    uv resolves them in seconds; pip takes too long. uv uses PyPI and does not read pip's settings:
+    `UV_DEFAULT_INDEX` names another index.
 
     Raises:
         InstallError: pip or uv failed.
     """
     log = _log("lock")
     with tempfile.TemporaryDirectory() as folder:
-        fresh, found = Path(folder) / "venv", Path(folder) / "pins.txt"
-        _make(fresh, log)
-        _pip(fresh, ["install", "uv"], log, "installing uv")
-        compile_ = [str(fresh / "bin" / "uv"), "pip", "compile", REQUIREMENTS["dev"], "-o", str(found)]
-        plain = ["--no-header", "--no-annotate", "--no-emit-index-url", "--python", str(_python(fresh))]
-        if _logged([*compile_, *plain], log, f"resolving {REQUIREMENTS['dev']}"):
+        venv, pins_file = Path(folder) / "venv", Path(folder) / "pins.txt"
+        _make(venv, log)
+        _pip(venv, ["install", "uv"], log, "installing uv")
+        compile_ = [str(venv / "bin" / "uv"), "pip", "compile", REQUIREMENTS["dev"], "-o", str(pins_file)]
+        options = ["--no-header", "--no-annotate", "--no-emit-index-url", "--python", str(_python(venv))]
+        if _logged([*compile_, *options], log, f"resolving {REQUIREMENTS['dev']}"):
             raise InstallError(f"uv failed.\n{_tail(log)}\nRead {log}")
-        resolved = pins(found.read_text())
+        resolved = pins(pins_file.read_text())
     CONSTRAINTS.write_text(LOCK_HEADER + "".join(f"{pin}\n" for pin in resolved))
     print(f"constraints.txt: {len(resolved)} pins")
 
 
 def pins(resolved: str) -> list[str]:
-    """The pins that hold on any machine, without CUDA's and `+cpu`."""
-    plain = (line.strip() for line in resolved.splitlines())
-    kept = (
-        line for line in plain if "==" in line and not line.startswith("#") and not NOT_LOCKED.match(line)
+    """The pins for any machine: without CUDA packages and without local suffixes such as `+cpu`."""
+    lines = (line.strip() for line in resolved.splitlines())
+    pin_lines = (
+        line for line in lines if "==" in line and not line.startswith("#") and not NOT_LOCKED.match(line)
     )
-    return sorted((line.split("+", 1)[0] for line in kept), key=str.lower)
+    return sorted((line.split("+", 1)[0] for line in pin_lines), key=str.lower)
 
 
 def _make(folder: Path, log: Path) -> None:
     if folder.exists() and any(folder.iterdir()) and not (folder / "pyvenv.cfg").exists():
         raise InstallError(
-            f"{folder} holds files and is no virtual environment (it has no pyvenv.cfg). "
-            "It was left as it is: move it elsewhere, then try again."
+            f"{folder} contains files but is not a virtual environment (it has no pyvenv.cfg). "
+            "It was not changed. Move it elsewhere, then try again."
         )
-    if sys.version_info < (3, 11):  # noqa: UP036 - whoever runs this may have an older one
+    if sys.version_info < (3, 11):  # noqa: UP036 - the user may run an older one
         raise InstallError(f"Python 3.11 or later is needed; {sys.executable} is {sys.version.split()[0]}.")
-    done = _logged([sys.executable, "-m", "venv", "--clear", str(folder)], log, "making .venv")
-    if done:
+    exit_status = _logged([sys.executable, "-m", "venv", "--clear", str(folder)], log, "creating .venv")
+    if exit_status:
         raise InstallError(
             f"{sys.executable} could not make a virtual environment (Debian: python3-venv).\n{_tail(log)}"
         )
@@ -106,10 +106,10 @@ def _pip(venv: Path, arguments: Sequence[str], log: Path, line: str) -> None:
 
 
 def _logged(command: Sequence[str], log: Path, line: str) -> int:
-    """Run a command with its words in the log and one line on the screen; its exit status."""
+    """Run a command with its output in the log and one line on the screen. Returns its exit status."""
     began = time.monotonic()
-    alive = sys.stdout.isatty()
-    print(line, end="" if alive else "\n", flush=True)
+    interactive = sys.stdout.isatty()
+    print(line, end="" if interactive else "\n", flush=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -117,14 +117,14 @@ def _logged(command: Sequence[str], log: Path, line: str) -> int:
         )
         try:
             while process.poll() is None:
-                if alive:
+                if interactive:
                     print(f"\r{line}: {time.monotonic() - began:.0f} s", end="", flush=True)
                 time.sleep(0.2)
         except KeyboardInterrupt:
             process.terminate()
             process.wait()
             raise
-    if alive:
+    if interactive:
         print("\r\033[K", end="", flush=True)
     return process.returncode
 
@@ -134,7 +134,7 @@ def _tail(log: Path, lines: int = 15) -> str:
 
 
 def _log(name: str) -> Path:
-    """Where the install writes; a file that is there already is added to, for it may be the user's."""
+    """Path of a log of the install. An existing file is appended to, because it may be the user's."""
     root = Path(os.environ.get("PERENNIAL_STATE") or REPOSITORY / ".perennial").expanduser().resolve()
     log = root / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -154,7 +154,7 @@ def _fingerprint(kind: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of the commands; an install leaves its seconds in `.venv/install-seconds` for `make run`."""
+    """Run one command. An install writes its seconds to `.venv/install-seconds`, which `make run` reads."""
     kind = arguments[0] if arguments else ""
     try:
         if kind == "lock":
@@ -169,10 +169,10 @@ def main(arguments: list[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    told = VENV / "install-seconds"
-    told.unlink(missing_ok=True)
+    seconds_file = VENV / "install-seconds"
+    seconds_file.unlink(missing_ok=True)
     if seconds is not None:
-        told.write_text(f"{seconds:.1f}")
+        seconds_file.write_text(f"{seconds:.1f}")
         print(f"installed in {seconds:.0f} s")
     return 0
 

@@ -1,8 +1,8 @@
-"""What a person would call a Complete Journey product: the till's shorthand, written out.
+"""Readable titles of Complete Journey products: the abbreviations of the till, written out.
 
-The package names a product by department, category, type, package size and the number of its maker, cut off
-at thirty letters and full of abbreviations (`FRZN SS PREMIUM ENTREES/DNRS/N`). Titles, category paths and
-brands here are those words in plain spelling; nothing is added that the package does not say.
+The package describes a product by department, category, type, package size and number of its maker. The
+texts are cut at thirty letters and full of abbreviations (`FRZN SS PREMIUM ENTREES/DNRS/N`). Titles, category
+paths and brands here are the same words in normal spelling. No information is added.
 """
 
 import json
@@ -31,13 +31,13 @@ gm = general merchandise; iqf = quick-frozen; bbq = BBQ; nz = NZ; dvd = DVD; spf
 rts = ready-to-serve; maybelline = Maybelline; covergirl = CoverGirl; revlon = Revlon; almay = Almay;
 barbie = Barbie
 """
-"""What the till writes = what it means."""
-_SAYS_LITTLE = """
+"""Abbreviation = meaning."""
+_VAGUE_WORDS = """
 all bag basic blends bulk choice decor economy end enhanced everyday fresh frozen general items juice low
 mainstream miscellaneous natural non novelties organic other package pantry popular premium products
 promotional regular seasonal select special specialty standard super traditional value
 """
-"""Words that name no thing: a type made of them alone needs its category in the title."""
+"""Words that do not name a product. If a type has only such words, its category is added to the title."""
 _UNITS = {"gal": "gal", "ga": "gal", "lt": "l", "ltr": "l"}
 _UNCLOSED = re.compile(r"\s*\([^)]*$")
 _CUT_OFF = re.compile(r"[/&\-:,]\s*[A-Za-z]?$")
@@ -46,13 +46,13 @@ _SIZE = re.compile(
     r"^[\d.,/x \-]*\d[\d.,/x \-]*(?:fl )?(oz|lb|ct|pk|ml|l|lt|ltr|gal|ga|in|ft|yd|sq ft|pt|qt|gm|pc|cm)\b.*$"
 )
 _WORDS = dict(pair.strip().split(" = ") for pair in _SHORTHAND.split(";"))
-_VAGUE = frozenset(_SAYS_LITTLE.split())
+_VAGUE = frozenset(_VAGUE_WORDS.split())
 
 
 def name(products: pa.Table) -> pa.Table:
-    """The columns of `items` from `item_id`, `maker` and the package's own columns; `_day` is handed on.
+    """The columns of `items`, made from `item_id`, `maker` and the package's own columns; `_day` is copied.
 
-    Nothing is null but `category` and `brand`, where the package says nothing.
+    Only `category` and `brand` can be null: where the package has no value.
     """
     rows = products.to_pylist()
     return pa.table(
@@ -101,14 +101,14 @@ def _plain(shorthand: str | None) -> str:
     text = _UNCLOSED.sub("", (shorthand or "").strip())
     text = _CUT_OFF.sub("", text) if len(shorthand or "") >= 30 else text
     text = re.sub(r"(?i)-magazine\b", " magazine", re.sub(r"(?i)\bmisc\.", "misc", text))
-    text = re.sub(r"\s*([:&])\s*", lambda found: {":": ": ", "&": " and "}[found[1]], text)
+    text = re.sub(r"\s*([:&])\s*", lambda match: {":": ": ", "&": " and "}[match[1]], text)
     text = re.sub(r"\s+", " ", text).strip(" -/")
     text = _WORD.sub(lambda word: _WORDS.get(word[0].lower(), word[0].lower()), text)
     return text[:1].upper() + text[1:]
 
 
 def _size(size: str | None) -> str | None:
-    """The package size where it reads as one; the package also holds the till's stock codes there."""
+    """The package size, or None where the column holds something else, such as a stock code of the till."""
     text = re.sub(r"\s+", " ", (size or "").strip().lower())
     if not _SIZE.match(text) or re.search(r"\d{5}", text):
         return None

@@ -1,4 +1,4 @@
-"""Processes that outlive the command that started them: found again, and ended with all their children."""
+"""Starts processes that outlive this command, finds them again, and ends them with all their children."""
 
 import contextlib
 import os
@@ -15,13 +15,13 @@ import psutil
 
 @dataclass(frozen=True)
 class Leader:
-    """A process in a session of its own. The time of its start tells it from a later one with its number."""
+    """A process that leads its own session. The start time tells it from a later process with its pid."""
 
     pid: int
     started: float
 
     def alive(self) -> bool:
-        """Whether it still runs (a zombie does not)."""
+        """Whether it still runs. A zombie does not count."""
         try:
             process = psutil.Process(self.pid)
             return process.create_time() == self.started and process.status() != psutil.STATUS_ZOMBIE
@@ -48,12 +48,13 @@ def launch(command: Sequence[str], environment: Mapping[str, str], folder: Path,
 def members(leaders: Iterable[Leader], folder: Path | None = None) -> list[psutil.Process]:
     """All living processes of the leaders' sessions, and this Python's processes that work in `folder`.
 
-    The session finds what lost its parent, the folder what made a session of its own or whose leader nobody
-    remembers. (Airflow's processes overwrite their environment with their title: a mark there is lost.)
+    The session identifies processes that have lost their parent. The folder identifies processes that have
+    their own session, or whose leader is not recorded. An environment variable cannot identify them, because
+    Airflow's processes overwrite their environment with their title.
     """
-    sessions = {leader.pid for leader in leaders if not _number_taken(leader)}
+    sessions = {leader.pid for leader in leaders if not _pid_is_reused(leader)}
     python = Path(sys.executable).resolve()
-    found = []
+    living = []
     for process in psutil.process_iter():
         if process.pid == os.getpid():
             continue
@@ -63,21 +64,21 @@ def members(leaders: Iterable[Leader], folder: Path | None = None) -> list[psuti
             if os.getsid(process.pid) in sessions or (
                 folder and Path(process.exe()) == python and Path(process.cwd()) == folder
             ):
-                found.append(process)
-    return found
+                living.append(process)
+    return living
 
 
 def kill_all(leaders: Iterable[Leader], folder: Path | None = None, seconds: float = 10) -> None:
-    """End every member now, the older before the younger, and wait until none is left."""
+    """Kill every member, the oldest first, and wait up to `seconds` until none is left."""
     leaders = list(leaders)
     deadline = time.monotonic() + seconds
-    while (left := members(leaders, folder)) and time.monotonic() < deadline:
-        kill(left)
+    while (remaining := members(leaders, folder)) and time.monotonic() < deadline:
+        kill(remaining)
         time.sleep(0.05)
 
 
 def terminate_all(leaders: Iterable[Leader], folder: Path | None = None, seconds: float = 15) -> None:
-    """Ask every leader to end, wait, then kill what is left of their sessions."""
+    """Send SIGTERM to the leaders' process groups, wait up to `seconds`, then kill the remaining members."""
     leaders = list(leaders)
     for leader in leaders:
         if leader.alive():
@@ -89,25 +90,30 @@ def terminate_all(leaders: Iterable[Leader], folder: Path | None = None, seconds
     kill_all(leaders, folder)
 
 
-def kill(found: Iterable[psutil.Process]) -> None:
-    """Kill processes, the older first: a parent cannot report the end of its child then."""
-    for process in sorted(found, key=_age):
+def kill(processes: Iterable[psutil.Process]) -> None:
+    """Kill processes, the oldest first, so that a parent cannot report the end of its child."""
+    for process in sorted(processes, key=_age):
         with contextlib.suppress(psutil.Error, ProcessLookupError):
             process.send_signal(signal.SIGKILL)
 
 
 def listener(port: int) -> str | None:
-    """Who listens on a TCP port of this machine, as far as we may know: 'name (pid)'."""
+    """The process that listens on a TCP port of this machine, as 'name (pid)'; None if it is not visible."""
     with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections(kind="tcp"):
-            here = connection.laddr
-            if connection.status == psutil.CONN_LISTEN and here and here.port == port and connection.pid:
+            address = connection.laddr
+            if (
+                connection.status == psutil.CONN_LISTEN
+                and address
+                and address.port == port
+                and connection.pid
+            ):
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     return None
 
 
-def _number_taken(leader: Leader) -> bool:
-    """Whether a later process has the dead leader's number, so that the session is a stranger's."""
+def _pid_is_reused(leader: Leader) -> bool:
+    """Whether a later process has the pid of the ended leader, so that the session is not ours."""
     try:
         return psutil.Process(leader.pid).create_time() != leader.started
     except psutil.NoSuchProcess:

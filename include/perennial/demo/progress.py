@@ -1,4 +1,4 @@
-"""What a person sees while the demo runs: one table, drawn again in place; else a line for each change."""
+"""Progress of the demo. A terminal shows one table that is redrawn; other output gets a line per change."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from perennial.demo.drive_days import Board
 
-MARKS = {
+STATE_TEXTS = {
     "missing": Text("·", "dim"),
     "queued": Text("queued", "cyan"),
     "running": Text("running", "yellow"),
@@ -22,7 +22,7 @@ MARKS = {
 
 
 class Progress:
-    """Shows a line of what is being done and, once there is one, the board. Use it as a context manager."""
+    """Shows a line with the present activity and, as soon as it is known, the board. A context manager."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
@@ -46,14 +46,14 @@ class Progress:
             self._live.stop()
 
     def say(self, line: str) -> None:
-        """Say what is being done now."""
+        """Show the present activity."""
         if line != self._line and not self._live:
             self._print(line)
         self._line = line
         self._draw()
 
     def show(self, board: Board) -> None:
-        """Show how things stand."""
+        """Show the state of all steps."""
         before, self._board = self._board, board
         if not self._live:
             for dag, day in board.steps:
@@ -76,7 +76,7 @@ class Progress:
 
 
 def board_table(board: Board) -> Table:
-    """One row a DAG, one column a day; a running step names its tasks."""
+    """One row for each DAG, one column for each day. A running step shows its running tasks."""
     days = sorted({day for _, day in board.steps})
     table = Table(box=None, pad_edge=False)
     table.add_column("DAG")
@@ -93,7 +93,7 @@ def _cell(board: Board, dag: str, day: str) -> Text:
     running = sorted({task.task for task in board.tasks_of((dag, day)) if task.state == "running"})
     if state == "running" and running:
         return Text(", ".join(running), "yellow")
-    return MARKS[state]
+    return STATE_TEXTS[state]
 
 
 def _clock(seconds: float) -> str:

@@ -1,7 +1,7 @@
-"""Airflow and MLflow on this machine: started, watched and stopped.
+"""Starts, checks and stops Airflow and MLflow on this machine.
 
-Five processes, each leading a session of its own: Airflow's API server, scheduler (whose LocalExecutor runs
-the tasks), DAG processor and triggerer, and MLflow. `servers.json` remembers them.
+There are five processes, each in its own session: Airflow's API server, scheduler (whose LocalExecutor runs
+the tasks), DAG processor and triggerer, and MLflow. `servers.json` in the state folder lists them.
 """
 
 import contextlib
@@ -34,89 +34,90 @@ API_SERVER, SCHEDULER, DAG_PROCESSOR, MLFLOW = (
     "mlflow",
 )
 TRIGGERER = "airflow-triggerer"
-"""Where days wait for their turn."""
+"""Runs the deferred tasks that wait for an earlier day."""
 SERVERS = (MLFLOW, API_SERVER, SCHEDULER, DAG_PROCESSOR, TRIGGERER)
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that we started, and with which settings."""
+    """A server that we started, and the fingerprint of its settings."""
 
     leader: Leader
     fingerprint: str
 
 
 def start(state: State, say: Callable[[str], None]) -> None:
-    """Make all servers run and answer; those that run already with the same settings are left alone.
+    """Start all servers and wait until they answer. Servers that run with the same settings are kept.
 
-    Raises TroubleError for a port in use, too little disk space, and a server that ends or does not answer.
+    Raises TroubleError if a port is in use, disk space is short, or a server ends or does not answer.
     """
     _require_space(state)
     state.write_credentials()
     fingerprint = _fingerprint(state)
-    known = recorded(state)
-    kept = {
+    recorded_servers = recorded(state)
+    reused = {
         name: server
-        for name, server in known.items()
+        for name, server in recorded_servers.items()
         if server.leader.alive() and server.fingerprint == fingerprint
     }
-    if kept.keys() == set(SERVERS):
+    if reused.keys() == set(SERVERS):
         say("servers are running")
-        _await_answers(state, kept, say)
+        _await_answers(state, reused, say)
         return
     _end(
-        state, [server.leader for server in known.values()], spare=[server.leader for server in kept.values()]
+        state,
+        [server.leader for server in recorded_servers.values()],
+        spare=[server.leader for server in reused.values()],
     )
-    _require_ports(state, kept)
-    started = _launch_missing(state, kept, fingerprint, say)
-    _await_answers(state, started, say)
+    _require_ports(state, reused)
+    running = _launch_missing(state, reused, fingerprint, say)
+    _await_answers(state, running, say)
 
 
 def stop(state: State) -> int:
-    """End the servers and every child. Returns how many processes there were; none is left."""
+    """End the servers and all their children. Returns the number of ended processes; none is left."""
     leaders = [server.leader for server in recorded(state).values()]
-    found = len(processes.members(leaders, state.workplace))
+    count = len(processes.members(leaders, state.workplace))
     _end(state, leaders)
-    if left := processes.members(leaders, state.workplace):
-        raise TroubleError(
-            f"{len(left)} processes could not be ended: {', '.join(str(one.pid) for one in left)}."
-        )
+    if remaining := processes.members(leaders, state.workplace):
+        pids = ", ".join(str(process.pid) for process in remaining)
+        raise TroubleError(f"{len(remaining)} processes could not be ended: {pids}.")
     if leaders:
         (state.root / "servers.json").unlink(missing_ok=True)
-    return found
+    return count
 
 
 def require_alive(state: State) -> None:
-    """Raise TroubleError when a server has ended, or all were stopped."""
-    known = recorded(state)
-    if not known:
-        raise TroubleError("The servers were stopped. `make run` starts them again and goes on.")
-    for name, server in known.items():
+    """Raise TroubleError if a server has ended or all were stopped."""
+    servers = recorded(state)
+    if not servers:
+        raise TroubleError("The servers were stopped. `make run` starts them again and continues.")
+    for name, server in servers.items():
         if not server.leader.alive():
             raise TroubleError(
-                f"{name} has ended. `make run` starts it again and goes on.", _log(state, name)
+                f"{name} has ended. `make run` starts it again and continues.", _log(state, name)
             )
 
 
 def _end(state: State, leaders: list[Leader], spare: Iterable[Leader] = ()) -> None:
-    """End the leaders' sessions and what else works in our folder, but for the sessions to spare.
+    """End the leaders' sessions and all other processes in our folder, except the sessions in `spare`.
 
-    Tasks go first, their supervisors before them: nobody is left to report a failure and use up a retry. A
-    scheduler that then ends in good order lets the next one take those tasks up at once.
+    Supervisors are killed first, then their tasks, so that no supervisor reports a failure and uses up a
+    retry. Then the scheduler ends in the regular way, and the next one starts those tasks again at once.
     """
-    spared = {process.pid for process in processes.members(spare)}
-    ended = [leader for leader in leaders if leader.pid not in spared]
-    heads = {leader.pid for leader in ended}
-    found = processes.members(ended, state.workplace)
-    processes.kill([one for one in found if one.pid not in heads | spared])
-    processes.terminate_all(ended)
+    spared_pids = {process.pid for process in processes.members(spare)}
+    leaders_to_end = [leader for leader in leaders if leader.pid not in spared_pids]
+    leader_pids = {leader.pid for leader in leaders_to_end}
+    living = processes.members(leaders_to_end, state.workplace)
+    processes.kill([process for process in living if process.pid not in leader_pids | spared_pids])
+    processes.terminate_all(leaders_to_end)
 
 
 def _launch_missing(
-    state: State, kept: dict[str, Server], fingerprint: str, say: Callable[[str], None]
+    state: State, reused: dict[str, Server], fingerprint: str, say: Callable[[str], None]
 ) -> dict[str, Server]:
     environment = state.environment()
-    servers = dict(kept)
+    servers = dict(reused)
 
     def launch(name: str) -> None:
         leader = processes.launch(command(state, name), environment, state.workplace, _log(state, name))
@@ -138,11 +139,11 @@ def _launch_missing(
 
 
 def command(state: State, name: str) -> list[str]:
-    """What starts a server."""
+    """The command that starts a server."""
     airflow = [sys.executable, "-m", "airflow"]
     return {
         API_SERVER: [*airflow, "api-server"],
-        # The API server reads the task logs from the disk: no log server, which would not bind to loopback.
+        # The API server reads the task logs from the disk. A log server would not bind to loopback.
         SCHEDULER: [*airflow, "scheduler", "--skip-serve-logs"],
         DAG_PROCESSOR: [*airflow, "dag-processor"],
         TRIGGERER: [*airflow, "triggerer", "--skip-serve-logs"],
@@ -167,21 +168,21 @@ def _migrate_airflow(state: State, environment: dict[str, str], say: Callable[[s
     marker = state.airflow_home / "version"
     if marker.exists() and marker.read_text() == version and (state.airflow_home / "airflow.db").exists():
         return
-    say("making Airflow's database")
+    say("creating Airflow's database")
     _run_logged(state, "airflow-migrate", ["-m", "airflow", "db", "migrate"], environment)
     marker.write_text(version)
 
 
 def _remove_deadlines(state: State) -> None:
-    """Remove the deadlines that `ingest` once gave to its runs: Airflow fails to clear a run that has one."""
+    """Remove the deadlines that older versions of `ingest` made. Airflow cannot clear a run that has one."""
     with _airflow_database(state) as database:
         database.execute("DELETE FROM deadline")
 
 
 def _declare_schedulers_dead(state: State) -> None:
-    """Tell Airflow that no scheduler is left, as we know and it would find out after its threshold.
+    """Mark all schedulers as failed in Airflow's database, instead of waiting for its threshold.
 
-    The next scheduler then takes up the tasks of a killed one as soon as it starts, without using up a retry.
+    The next scheduler then takes over the tasks of a killed one at its start, without using up a retry.
     """
     with _airflow_database(state) as database:
         database.execute(
@@ -191,7 +192,7 @@ def _declare_schedulers_dead(state: State) -> None:
 
 @contextlib.contextmanager
 def _airflow_database(state: State) -> Iterator[sqlite3.Connection]:
-    """Airflow's own database; what the block writes is committed at its end."""
+    """Airflow's database. The changes of the block are committed at its end."""
     with (
         contextlib.closing(sqlite3.connect(state.airflow_home / "airflow.db", timeout=60)) as database,
         database,
@@ -200,7 +201,7 @@ def _airflow_database(state: State) -> Iterator[sqlite3.Connection]:
 
 
 def _migrate_mlflow(state: State, environment: dict[str, str]) -> None:
-    """A database of another MLflow is brought up to date; a new one is made by the server itself."""
+    """Upgrade the database of another MLflow version. The server itself creates a new database."""
     version = importlib.metadata.version("mlflow")
     marker = state.mlflow_home / "version"
     if (state.mlflow_home / "mlflow.db").exists() and (not marker.exists() or marker.read_text() != version):
@@ -228,38 +229,38 @@ def _run_logged(state: State, name: str, arguments: list[str], environment: dict
 
 
 def _await_answers(state: State, servers: dict[str, Server], say: Callable[[str], None]) -> None:
-    """Wait until every server answers. Raises TroubleError when one ends or START_SECONDS have passed."""
+    """Wait until every server answers. Raises TroubleError if one ends or START_SECONDS have passed."""
     deadline = time.monotonic() + START_SECONDS
-    while silent := _silent(state):
-        say(f"waiting for {' and '.join(silent)} to answer")
+    while not_answering := _servers_not_answering(state):
+        say(f"waiting for {' and '.join(not_answering)} to answer")
         for name, server in servers.items():
             if not server.leader.alive():
                 raise TroubleError(f"{name} ended while it was starting.", _log(state, name))
         if time.monotonic() > deadline:
             raise TroubleError(
-                f"{silent[0]} does not answer after {START_SECONDS} s.", _log(state, silent[0])
+                f"{not_answering[0]} does not answer after {START_SECONDS} s.", _log(state, not_answering[0])
             )
         time.sleep(0.5)
 
 
-def _silent(state: State) -> list[str]:
-    silent = [] if _get(f"{state.mlflow_url}/health") is not None else [MLFLOW]
+def _servers_not_answering(state: State) -> list[str]:
+    not_answering = [] if _get(f"{state.mlflow_url}/health") is not None else [MLFLOW]
     health = _get(f"{state.airflow_url}/api/v2/monitor/health")
     if health is None:
-        return [*silent, API_SERVER]
+        return [*not_answering, API_SERVER]
     parts = {SCHEDULER: "scheduler", DAG_PROCESSOR: "dag_processor"}
-    report = health.json()
-    return silent + [name for name, part in parts.items() if report[part]["status"] != "healthy"]
+    status = health.json()
+    return not_answering + [name for name, part in parts.items() if status[part]["status"] != "healthy"]
 
 
 def _get(url: str) -> requests.Response | None:
     with requests.Session() as session:
         session.trust_env = False
         try:
-            answer = session.get(url, timeout=5)
+            response = session.get(url, timeout=5)
         except requests.RequestException:
             return None
-    return answer if answer.ok else None
+    return response if response.ok else None
 
 
 def _require_space(state: State) -> None:
@@ -267,26 +268,26 @@ def _require_space(state: State) -> None:
     free = shutil.disk_usage(state.root).free
     if free < LEAST_FREE_BYTES:
         raise TroubleError(
-            f"Only {free / 1024**3:.1f} GB are free where {state.root} lies; the demo needs "
-            f"{LEAST_FREE_BYTES / 1024**3:.0f} GB. Free some, or set PERENNIAL_STATE to another folder."
+            f"Only {free / 1024**3:.1f} GB are free on the disk of {state.root}; the demo needs "
+            f"{LEAST_FREE_BYTES / 1024**3:.0f} GB. Free disk space, or set PERENNIAL_STATE to another folder."
         )
 
 
 def _require_ports(state: State, running: Iterable[str]) -> None:
-    wanted = {
+    ports = {
         API_SERVER: (state.airflow_port, "PERENNIAL_AIRFLOW_PORT"),
         MLFLOW: (state.mlflow_port, "PERENNIAL_MLFLOW_PORT"),
     }
-    for name, (port, variable) in wanted.items():
-        if name not in running and _taken(port):
-            by = processes.listener(port)
+    for name, (port, variable) in ports.items():
+        if name not in running and _port_is_used(port):
+            listener = processes.listener(port)
             raise TroubleError(
-                f"Port {port}, which {name} needs, is in use{f' by {by}' if by else ''}. "
-                f"Stop that, or set {variable} to another port."
+                f"Port {port}, which {name} needs, is in use{f' by {listener}' if listener else ''}. "
+                f"Stop that process, or set {variable} to another port."
             )
 
 
-def _taken(port: int) -> bool:
+def _port_is_used(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         if probe.connect_ex((LOOPBACK, port)) == 0:
@@ -301,13 +302,13 @@ def _taken(port: int) -> bool:
 
 
 def _fingerprint(state: State) -> str:
-    """Changes when the servers would run differently: other settings, versions or plugins."""
+    """Hash of everything that changes how the servers run: settings, versions, plugins."""
     versions = [importlib.metadata.version(name) for name in ("apache-airflow-core", "mlflow")]
     plugins = [
         (str(path), path.stat().st_mtime_ns) for path in sorted((REPOSITORY / "plugins").rglob("*.py"))
     ]
-    known = json.dumps([state.server_settings(), versions, plugins, sys.executable], sort_keys=True)
-    return hashlib.sha256(known.encode()).hexdigest()
+    description = json.dumps([state.server_settings(), versions, plugins, sys.executable], sort_keys=True)
+    return hashlib.sha256(description.encode()).hexdigest()
 
 
 def _log(state: State, name: str) -> Path:
@@ -315,26 +316,26 @@ def _log(state: State, name: str) -> Path:
 
 
 def recorded(state: State) -> dict[str, Server]:
-    """The servers that were started for a state folder and not stopped since, by name.
+    """Name → server, for the servers that were started for a state folder and not stopped since.
 
-    Raises TroubleError for a file of that name that is not the demo's.
+    Raises TroubleError if `servers.json` was not written by the demo.
     """
     path = state.root / "servers.json"
     if not path.exists():
         return {}
     try:
         return {
-            name: Server(Leader(**one["leader"]), one["fingerprint"])
-            for name, one in json.loads(path.read_text()).items()
+            name: Server(Leader(**entry["leader"]), entry["fingerprint"])
+            for name, entry in json.loads(path.read_text()).items()
         }
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise TroubleError(
-            f"{path} is not the demo's list of servers, and was left as it is. "
+            f"{path} is not the demo's list of servers and was not changed. "
             "Set PERENNIAL_STATE to another folder."
         ) from error
 
 
 def _record(state: State, servers: dict[str, Server]) -> None:
-    fresh = state.root / "servers.json.new"
-    fresh.write_text(json.dumps({name: asdict(server) for name, server in servers.items()}, indent=1))
-    fresh.replace(state.root / "servers.json")
+    temporary = state.root / "servers.json.new"
+    temporary.write_text(json.dumps({name: asdict(server) for name, server in servers.items()}, indent=1))
+    temporary.replace(state.root / "servers.json")

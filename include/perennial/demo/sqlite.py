@@ -1,4 +1,4 @@
-"""What Airflow hands to SQLite (`[database] sql_alchemy_connect_args`)."""
+"""Connection arguments of Airflow's SQLite database (`[database] sql_alchemy_connect_args`)."""
 
 CONNECT_ARGS = {"timeout": 60}
-"""Seconds to wait for another process's write before 'database is locked'; the default is 5."""
+"""Seconds to wait for another process's write before the error 'database is locked'; the default is 5."""

@@ -1,15 +1,16 @@
 """Which files in the state folder the demo made, and how `make clean` removes them, and no others.
 
 `PERENNIAL_STATE` may name any folder, also one with the user's own files. A folder is removed only if all of
-these hold:
+these conditions are met:
 
-- it is `.perennial` in the repository, or the demo's marker or its file `env` (older versions made no marker)
-  lies in it, or it holds nothing but the logs of an install;
-- every entry has a name that the demo uses, is no link, and was not there before the demo (see `mark`);
-- the landing folder, in which shops drop files, holds the demo shop's files only;
-- there is no git repository in it.
+- It is `.perennial` in the repository, or it contains the demo's marker or its file `env` (older versions
+  made no marker), or it contains only the logs of an install.
+- Every entry has a name that the demo uses, is not a link, and was not there before the demo (see `mark`).
+- The landing folder, in which shops drop files, contains only the demo shop's files.
+- It contains no git repository.
 
-Needs only the standard library: without a virtual environment `python -m perennial.demo.state_folder` runs.
+The module needs only the standard library: `python -m perennial.demo.state_folder` runs without a virtual
+environment.
 """
 
 import json
@@ -53,34 +54,35 @@ _LANDED = re.compile(
     )
 )
 _ENV_LINE = re.compile(r"(AIRFLOW|MLFLOW|PERENNIAL)_[A-Z_]+=\S*")
-_NAMED = 5
+_SHOWN_ENTRIES = 5
 
 
 def mark(root: Path) -> None:
-    """Make the state folder; if it is new to the demo, write down what lies in it already."""
+    """Make the state folder. If it is new to the demo, write the names of its entries to the marker."""
     root.mkdir(parents=True, exist_ok=True)
     if root == DEFAULT or (root / MARKER).exists() or _is_env(root / "env"):
         return
-    earlier = sorted(entry.name for entry in root.iterdir() if not _is_of_an_install(entry))
+    earlier = sorted(entry.name for entry in root.iterdir() if not _is_left_by_install(entry))
     (root / MARKER).write_text(json.dumps(earlier))
 
 
 def require_removable(root: Path) -> None:
-    """Raise TroubleError, which says what else was found, if the folder holds what the demo did not make."""
+    """Raise TroubleError, which names the entries, if the demo did not make everything in the folder."""
     if not root.exists():
         return
-    others = list(_others(root))
-    if others:
-        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    foreign = list(_foreign_entries(root))
+    if foreign:
+        more = f" and {len(foreign) - _SHOWN_ENTRIES} more" if len(foreign) > _SHOWN_ENTRIES else ""
         raise TroubleError(
             f"Nothing was removed from {root} ({'default' if root == DEFAULT else 'PERENNIAL_STATE'}): "
-            f"found {', '.join(others[:_NAMED])}{more}, which the demo did not make. Allowed is a folder "
-            "with nothing but what the demo made: move the rest elsewhere, or remove the folder yourself."
+            f"found {', '.join(foreign[:_SHOWN_ENTRIES])}{more}, which the demo did not make. "
+            "Allowed is a folder without other entries: "
+            "move them elsewhere, or remove the folder yourself."
         )
 
 
 def remove(root: Path) -> bool:
-    """Remove what the demo made, and the folder if that empties it; False if there was nothing.
+    """Remove what the demo made, and the folder if it is empty then. False if there was nothing to remove.
 
     Raises:
         TroubleError: the folder holds something else, or a file cannot be removed.
@@ -88,7 +90,7 @@ def remove(root: Path) -> bool:
     require_removable(root)
     if not root.exists() or not any(root.iterdir()):
         return False
-    # What tells that the folder is the demo's goes last: if this is killed, the next call goes on.
+    # The entries that identify the folder are removed last, so that a call after a kill can finish.
     entries = sorted(root.iterdir(), key=lambda entry: (entry.name in (MARKER, "env"), entry.name))
     try:
         for entry in entries:
@@ -97,22 +99,22 @@ def remove(root: Path) -> bool:
             else:
                 entry.unlink(missing_ok=True)
     except OSError as error:
-        raise TroubleError(f"{root} could not be removed as a whole: {error}.") from error
+        raise TroubleError(f"{root} could not be removed completely: {error}.") from error
     with suppress(OSError):
         root.rmdir()
     return True
 
 
-def _others(root: Path) -> Iterator[str]:
-    """Everything in the folder that the demo did not make, by its path below the folder."""
+def _foreign_entries(root: Path) -> Iterator[str]:
+    """Paths, relative to the folder, of everything that the demo did not make."""
     if not root.is_dir():
-        yield "a file, no folder"
+        yield "a file, not a folder"
         return
     entries = sorted(root.iterdir())
     if _holds_a_home(root) or not _is_recognised(root, entries):
         yield from (entry.name for entry in entries)
         return
-    earlier = _earlier(root)
+    earlier = _entries_before_demo(root)
     for entry in entries:
         is_known = entry.name in (FOLDERS if entry.is_dir() else FILES) and not entry.is_symlink()
         if entry.name == "env":
@@ -120,39 +122,39 @@ def _others(root: Path) -> Iterator[str]:
         if not is_known or entry.name in earlier:
             yield entry.name
         elif entry.is_dir():
-            yield from _others_within(entry)
+            yield from _foreign_files_within(entry)
 
 
-def _others_within(folder: Path) -> Iterator[str]:
+def _foreign_files_within(folder: Path) -> Iterator[str]:
     """Git repositories, and files in the landing folder that are not the demo shop's."""
     for path, folders, files in os.walk(folder):
-        place = Path(path).relative_to(folder)
+        relative = Path(path).relative_to(folder)
         if ".git" in (*folders, *files):
-            yield (folder.name / place / ".git").as_posix()
+            yield (folder.name / relative / ".git").as_posix()
         elif folder.name == "landing":
             links = [name for name in folders if (Path(path) / name).is_symlink()]
             for name in sorted((*files, *links)):
-                if not _LANDED.fullmatch((place / name).as_posix()):
-                    yield (folder.name / place / name).as_posix()
+                if not _LANDED.fullmatch((relative / name).as_posix()):
+                    yield (folder.name / relative / name).as_posix()
 
 
 def _holds_a_home(root: Path) -> bool:
-    """Whether it is the user's home, the repository, or a folder around them."""
-    return any(place.resolve().is_relative_to(root) for place in (Path.home(), REPOSITORY))
+    """Whether the user's home or the repository is this folder or lies in it."""
+    return any(folder.resolve().is_relative_to(root) for folder in (Path.home(), REPOSITORY))
 
 
 def _is_recognised(root: Path, entries: list[Path]) -> bool:
     if root == DEFAULT or (root / MARKER).is_file() or _is_env(root / "env"):
         return True
-    return all(map(_is_of_an_install, entries))
+    return all(map(_is_left_by_install, entries))
 
 
-def _is_of_an_install(entry: Path) -> bool:
-    """Whether it is what `make` leaves before the demo has run: logs of the install, and an empty lock."""
+def _is_left_by_install(entry: Path) -> bool:
+    """Whether `make` leaves this entry before the demo has run: logs of the install, or an empty lock."""
     if entry.is_symlink():
         return False
     if entry.name == "logs" and entry.is_dir():
-        return {each.name for each in entry.iterdir()} <= INSTALL_LOGS
+        return {log.name for log in entry.iterdir()} <= INSTALL_LOGS
     return entry.name == "lock" and entry.is_file() and entry.stat().st_size == 0
 
 
@@ -167,8 +169,8 @@ def _is_env(path: Path) -> bool:
     )
 
 
-def _earlier(root: Path) -> set[str]:
-    """The names that the marker has. Raises TroubleError if it cannot be read."""
+def _entries_before_demo(root: Path) -> set[str]:
+    """The names in the marker. Raises TroubleError if the marker cannot be read."""
     marker = root / MARKER
     if not marker.exists():
         return set()
@@ -176,7 +178,7 @@ def _earlier(root: Path) -> set[str]:
         return {str(name) for name in json.loads(marker.read_text())}
     except (ValueError, TypeError) as error:
         raise TroubleError(
-            f"{root} was not removed: its file {MARKER} cannot be read; allowed is a JSON list of names."
+            f"{root} was not removed: its file {MARKER} cannot be read. It must be a JSON list of names."
         ) from error
 
 
@@ -184,7 +186,7 @@ def main() -> int:
     """Remove the state folder of the environment."""
     from perennial.demo.environment import State
 
-    root = State.of().root
+    root = State.from_environment().root
     try:
         print(f"Removed {root}." if remove(root) else f"Nothing to remove in {root}.")
     except TroubleError as trouble:

@@ -1,4 +1,4 @@
-"""Where the time went."""
+"""How long the stages of `make run` and the tasks took."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ class Stopwatch:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Count what happens inside."""
+        """Measure the time of the block."""
         began = time.monotonic()
         self.stages[name] = 0.0
         try:
@@ -28,7 +28,7 @@ class Stopwatch:
 
 
 def busy_seconds(tasks: Iterable[Task]) -> float:
-    """Length of the union of the tasks' intervals: how long at least one of them was at work."""
+    """Seconds in which at least one of the tasks was running: the length of the union of their intervals."""
     spans = sorted((task.started, task.ended) for task in tasks if task.started and task.ended)
     total, until = 0.0, None
     for start, end in spans:
@@ -49,20 +49,20 @@ def stages_table(stages: dict[str, float]) -> Table:
 
 
 def dags_table(tasks: Iterable[Task], order: Iterable[str]) -> Table:
-    """For each DAG: tasks, the sum of their last tries' seconds, and how long any of them was at work."""
+    """For each DAG: number of tasks, sum of their seconds, seconds with a running task, slowest task."""
     tasks = list(tasks)
     table = Table("DAG", title="Tasks of all days", title_justify="left", box=None)
     for name in ("tasks", "sum, s", "wall, s", "slowest task, s"):
         table.add_column(name, justify="right")
     for dag in order:
-        ours = [task for task in tasks if task.dag == dag and task.state in ("success", "failed")]
-        if ours:
-            slowest = max(ours, key=lambda task: task.seconds)
+        dag_tasks = [task for task in tasks if task.dag == dag and task.state in ("success", "failed")]
+        if dag_tasks:
+            slowest = max(dag_tasks, key=lambda task: task.seconds)
             table.add_row(
                 dag,
-                str(len(ours)),
-                f"{sum(task.seconds for task in ours):.1f}",
-                f"{busy_seconds(ours):.1f}",
+                str(len(dag_tasks)),
+                f"{sum(task.seconds for task in dag_tasks):.1f}",
+                f"{busy_seconds(dag_tasks):.1f}",
                 f"{slowest.task} {slowest.seconds:.1f}",
             )
     return table

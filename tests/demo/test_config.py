@@ -131,5 +131,5 @@ def test_the_demos_servers_read_its_files_and_other_commands_the_shops(
     assert "PERENNIAL_CONFIG" not in state.settings()
     assert Settings().config == DEFAULT_CONFIG
     monkeypatch.setenv("PERENNIAL_CONFIG", "elsewhere")
-    assert state.environment()["PERENNIAL_CONFIG"] == "elsewhere"
+    assert state.environment()["PERENNIAL_CONFIG"] == str(Path("elsewhere").resolve())
     assert "elsewhere" not in (tmp_path / "env").read_text()

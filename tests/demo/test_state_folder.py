@@ -213,3 +213,12 @@ def test_an_install_deletes_no_log_and_clears_no_folder_that_is_no_environment(r
     with pytest.raises(install.InstallError, match="is not a virtual environment"):
         install._make(root / ".venv", log)
     assert (root / ".venv" / "mine.txt").exists()
+
+
+@pytest.mark.parametrize("content", ["{}", '"lake"', "[1]", "no JSON"])
+def test_a_marker_that_is_no_list_of_names_stops_clean(root: Path, content: str):
+    root.mkdir(parents=True, exist_ok=True)
+    (root / state_folder.MARKER).write_text(content)
+    with pytest.raises(TroubleError, match="must be a JSON list of names"):
+        state_folder.remove(root)
+    assert root.exists()

@@ -62,3 +62,19 @@ def test_a_file_under_a_wrong_name_is_not_passed_over(tmp_path: Path, name: str)
     (tmp_path / name).write_text("shop: Corner\n")
     with pytest.raises(ConfigError, match=rf"{name}: nothing reads this file; allowed are .*reports\.yaml"):
         load("reports", ReportWords, tmp_path)
+
+
+def test_a_hidden_file_of_an_editor_is_passed_over(tmp_path: Path):
+    (tmp_path / ".#models.yaml").symlink_to("nobody@nowhere")
+    (tmp_path / "._reports.yaml").write_text("no settings")
+    assert path_of("reports", tmp_path) == DEFAULT_CONFIG / "reports.yaml"
+
+
+def test_a_dangling_link_or_a_folder_in_place_of_a_file_is_refused(tmp_path: Path):
+    (tmp_path / "reports.yaml").symlink_to(tmp_path / "gone.yaml")
+    with pytest.raises(ConfigError, match=r"reports\.yaml: there is no such file"):
+        load("reports", ReportWords, tmp_path)
+    (tmp_path / "reports.yaml").unlink()
+    (tmp_path / "reports.yaml").mkdir()
+    with pytest.raises(ConfigError, match=r"reports\.yaml: cannot be read: Is a directory"):
+        load("reports", ReportWords, tmp_path)

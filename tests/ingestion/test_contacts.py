@@ -197,3 +197,27 @@ def test_an_error_of_the_engine_over_a_row_names_no_value_of_it(
     (tried,) = dry_run.try_sources(Storage.from_settings(), date.fromisoformat(DAY), ("contacts",))
     assert "(hidden)" in tried.problems[0]
     assert ODD not in str(tried)
+
+
+@pytest.mark.parametrize("token", ["id", {"sql": "lower(id)"}, {"sql": "'x' || id"}])
+def test_a_value_of_which_only_a_pseudonym_is_left_is_not_published_in_another_table(
+    shop: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch, token: object
+):
+    contacts = {"sources": {"crm": {"columns": {"push_token": token}}}}
+    columns = {"item_id": "id", "available": {"value": True}}
+    folder = shop / "landing" / "items" / DAY
+    folder.mkdir(parents=True)
+    good = "".join(f"i{number},t{number},c,b,1\n" for number in range(30))
+    (folder / "a.csv").write_text(f"id,title,category,brand,price\n{good}i99,,c,b,1\n")
+    for columns_of_items in (columns, columns | {"title": {"sql": "coalesce(title, 'none')"}}):
+        tables = {"contacts": contacts, "items": {"sources": {"shop": {"columns": columns_of_items}}}}
+        (shop / "config").mkdir(exist_ok=True)
+        (shop / "config" / "sources.yaml").write_text(yaml.safe_dump({"tables": tables}))
+        monkeypatch.setenv("PERENNIAL_CONFIG", str(shop / "config"))
+        monkeypatch.setenv("PERENNIAL_PSEUDONYM_KEY", KEY)
+        forget()
+        if columns_of_items is columns:
+            assert pipeline.ingest(DAY)["items"]["quarantined"] == 1  # type: ignore[index]
+    with pytest.raises(SourceError, match="of id, and only pseudonyms of these are kept"):
+        pipeline.replay("items", DAY, DAY, "", DAY)
+    assert {row["item_id"] for row in rows(lake, "items")} == {f"i{number}" for number in range(30)}

@@ -47,3 +47,14 @@ def test_a_model_of_item_neighbours_may_not_take_the_name_of_another_score(
         ValueError, match=f"item_neighbours: '{taken}' names another score too; allowed is any"
     ):
         RecommenderSettings.model_validate(written)
+
+
+@pytest.mark.parametrize("name", ["a/b", "../x", "a b", "", "A", "x" * 41, "nul\0"])
+def test_the_name_of_a_model_of_item_neighbours_is_fit_for_a_file(name: str):
+    written = recommender_settings().model_dump()
+    written |= {
+        "item_neighbours": {name: written["item_neighbours"]["habits"]},
+        "candidates": {"popularity": 1},
+    }
+    with pytest.raises(ValueError, match="item_neighbours"):
+        RecommenderSettings.model_validate(written)

@@ -108,8 +108,8 @@ def _installed() -> dict[str, float]:
 @contextmanager
 def _alone(state: State) -> Iterator[IO[str]]:
     """Hold the lock of the state folder. Raises TroubleError when another command holds it."""
-    state.root.mkdir(parents=True, exist_ok=True)
-    with (state.root / "lock").open("w") as lock:
+    state_folder.mark(state.root)
+    with (state.root / "lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

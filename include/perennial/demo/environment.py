@@ -166,9 +166,11 @@ class State:
     def server_settings(self) -> dict[str, str]:
         """Our part of the servers' environment. They read the demo shop's YAML files.
 
-        `PERENNIAL_CONFIG` names another folder of YAML files.
+        `PERENNIAL_CONFIG` names another folder of YAML files; the servers start in another folder, so its
+        path is made absolute here.
         """
-        return self.settings() | {"PERENNIAL_CONFIG": os.environ.get("PERENNIAL_CONFIG", str(CONFIG))}
+        config = Path(os.environ.get("PERENNIAL_CONFIG") or CONFIG).expanduser().resolve()
+        return self.settings() | {"PERENNIAL_CONFIG": str(config)}
 
     def settings(self) -> dict[str, str]:
         """The same without the folder of the YAML files; also used by commands for any shop."""

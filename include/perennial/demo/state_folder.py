@@ -154,7 +154,7 @@ def _is_left_by_install(entry: Path) -> bool:
     if entry.is_symlink():
         return False
     if entry.name == "logs" and entry.is_dir():
-        return {log.name for log in entry.iterdir()} <= INSTALL_LOGS
+        return all(log.name in INSTALL_LOGS and log.is_file() for log in entry.iterdir())
     return entry.name == "lock" and entry.is_file() and entry.stat().st_size == 0
 
 
@@ -175,7 +175,10 @@ def _entries_before_demo(root: Path) -> set[str]:
     if not marker.exists():
         return set()
     try:
-        return {str(name) for name in json.loads(marker.read_text())}
+        names = json.loads(marker.read_text())
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise TypeError(f"found {type(names).__name__}")
+        return set(names)
     except (ValueError, TypeError) as error:
         raise TroubleError(
             f"{root} was not removed: its file {MARKER} cannot be read. It must be a JSON list of names."

@@ -37,6 +37,8 @@ def load(name: str, model: type[Model], folder: Path | None = None) -> Model:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file, and no default") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not YAML: {_plain(error)}") from None
     try:
@@ -54,12 +56,13 @@ def path_of(name: str, folder: Path | None = None) -> Path:
     """
     folder = folder or settings().config
     own, default = folder / f"{name}.yaml", DEFAULT_CONFIG / f"{name}.yaml"
-    if own.exists():
+    if own.exists() or own.is_symlink():
         return own
     if not folder.is_dir():
         raise ConfigError(f"{folder}: there is no such folder; PERENNIAL_CONFIG names it")
     allowed = sorted(path.name for path in DEFAULT_CONFIG.glob("*.yaml"))
-    unknown = sorted(path.name for path in folder.glob("*.y*ml") if path.name not in allowed)
+    yaml_files = [path.name for path in folder.iterdir() if path.suffix.casefold() in (".yaml", ".yml")]
+    unknown = sorted(name for name in yaml_files if name not in allowed and not name.startswith("."))
     if unknown:
         raise ConfigError(f"{folder / unknown[0]}: nothing reads this file; allowed are {', '.join(allowed)}")
     return default if default.exists() else own

@@ -60,6 +60,11 @@ class Settings(BaseSettings):
         1024, ge=64, description="memory one task's engine may use before it spills to disk"
     )
 
+    @field_validator("config", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, folder: object) -> object:
+        return folder or DEFAULT_CONFIG
+
     @field_validator("shop_time_zone")
     @classmethod
     def _known_zone(cls, name: str) -> str:

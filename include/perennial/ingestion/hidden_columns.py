@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from perennial.foundation import contracts, masking
-from perennial.foundation.engine.sql_expressions import columns_read, passes_on
+from perennial.foundation.contracts import Contract
+from perennial.foundation.engine.sql_expressions import columns_of, columns_read, passes_on
 from perennial.foundation.settings import settings
 from perennial.ingestion import row_checks
 from perennial.ingestion.landing import Landing
@@ -47,16 +48,30 @@ def lost(
 ) -> list[str]:
     """The columns that the source needs, and of which the refused rows have only pseudonyms.
 
-    A pseudonym stands for a value that is taken as it is, but SQL would make a wrong value of it.
+    A pseudonym may stand for a personal id that is taken as it is. Any other column needs the value itself,
+    and SQL would make a wrong value of a pseudonym.
     """
-    origins = list(_origins(landing.sources))
+    origins, contract = list(_origins(landing.sources)), contracts.CONTRACTS[table]
     computed = _names(origin for origin in origins if origin.is_computed)
+    needed = computed | (_names(origins) & _read_as_values(landing.sources, source, contract))
     is_whole = _is_whole(landing, origins, file)
-    suspects = [
-        name for name in source.used(contracts.CONTRACTS[table]) if is_whole or name.casefold() in computed
-    ]
+    suspects = [name for name in source.used(contract) if is_whole or name.casefold() in needed]
     values = {name: [row.get(name) for row in rows] for name in suspects} if suspects else {}
     return [name for name in suspects if any(map(_is_hidden, values[name]))]
+
+
+def _read_as_values(declared: Sources, source: Source, contract: Contract) -> frozenset[str]:
+    """The source columns that fill anything but a personal id, or that a filter or the day reads."""
+    personal = {"customer_id"} if declared.customer_ids is CustomerIds.PERSONAL else set()
+    filled_by = [origin for name, origin in source.reads(contract).items() if name not in personal]
+    texts = [origin for origin in (*filled_by, source.where, source.day) if isinstance(origin, Expression)]
+    by_name = {origin.casefold() for origin in filled_by if isinstance(origin, str)}
+    return frozenset(by_name.union(*(_columns_of_sql(text.sql) for text in texts)))
+
+
+def _columns_of_sql(text: str) -> set[str]:
+    """The columns that SQL names, in lower case."""
+    return {name.casefold() for name in columns_of(text)}
 
 
 def _is_hidden(value: object) -> bool:

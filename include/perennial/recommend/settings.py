@@ -1,7 +1,7 @@
 """models.yaml: the section of the recommender. The return model's section is read by the return model."""
 
 from enum import StrEnum
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, PositiveInt, model_validator
 
@@ -108,6 +108,8 @@ class DiversitySettings(Part):
     )
 
 
+ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+"""Part of file names and of the names of scores."""
 SEQUENCE = "sequence"
 """The name of the sequence model among the sources."""
 EVER = "ever"
@@ -128,8 +130,12 @@ class ItemNeighboursSettings(Part):
     weighing: PurchaseWeighting
     customers: int = Field(5000, ge=10, description="it learns from at most so many, drawn by chance")
     ridge: float = Field(gt=0, description="L2 penalty; more of it: only what many buy together counts")
-    lately_days: tuple[int, ...] = Field((), description="also asked: what went with it in the last days")
-    new_days: tuple[int, ...] = Field((), description="… and what those bought first in the last days")
+    lately_days: tuple[PositiveInt, ...] = Field(
+        (), description="also asked: what went with it in the last days"
+    )
+    new_days: tuple[PositiveInt, ...] = Field(
+        (), description="… and what those bought first in the last days"
+    )
 
     @property
     def questions(self) -> tuple[str, ...]:
@@ -177,7 +183,9 @@ class RecommenderSettings(Part):
     sold_within_days: int = Field(91, ge=1, description="what nobody bought for longer is not recommended")
     customers: int = Field(20_000, ge=100, description="it learns from at most so many, drawn by chance")
     pool: int = Field(1000, ge=10, description="items with most buyers, for whoever never bought them")
-    item_neighbours: dict[str, ItemNeighboursSettings] = Field(min_length=1, description="models by name")
+    item_neighbours: dict[ModelName, ItemNeighboursSettings] = Field(
+        min_length=1, description="models by name"
+    )
     customer_neighbours: CustomerNeighboursSettings = CustomerNeighboursSettings()
     content: PurchaseWeighting = Field(
         PurchaseWeighting(half_life_days=90, power=3), description="of a text in a customer's taste"

@@ -2,7 +2,7 @@
 
 from pydantic import ConfigDict, ValidationError
 
-from perennial.foundation.config import Part, told
+from perennial.foundation.config import Part, problems_of
 from perennial.foundation.embedding_spaces import EmbeddingSettings, EmbeddingSpace
 from perennial.foundation.encoder import Choice
 from perennial.foundation.item_texts import Template
@@ -53,7 +53,7 @@ class Form(Part):
         try:
             return Choice.model_validate({"name": self.encoder, **given})
         except ValidationError as error:
-            raise ValueError(told("form", error)) from None
+            raise ValueError(problems_of("form", error)) from None
 
     def _template(self, known: EmbeddingSettings, now: EmbeddingSpace) -> Template:
         if not self.template:

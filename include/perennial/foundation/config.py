@@ -34,7 +34,7 @@ def load(name: str, model: type[Model], folder: Path | None = None) -> Model:
     """
     path = path_of(name, folder)
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file, and no default") from None
     except OSError as error:
@@ -42,9 +42,9 @@ def load(name: str, model: type[Model], folder: Path | None = None) -> Model:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not YAML: {_plain(error)}") from None
     try:
-        return model.model_validate(found if found is not None else {})
+        return model.model_validate(content if content is not None else {})
     except ValidationError as error:
-        raise ConfigError(told(path, error)) from None
+        raise ConfigError(problems_of(path, error)) from None
 
 
 def path_of(name: str, folder: Path | None = None) -> Path:
@@ -72,15 +72,15 @@ def _plain(error: Exception) -> str:
     """Where YAML stopped and why, without the line itself: it may hold letters that nobody can see."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return str(error)
-    mark, said = error.problem_mark, filter(None, (error.context, error.problem))
-    return f"line {mark.line + 1}, column {mark.column + 1}: {' '.join(said)}"
+    mark, parts = error.problem_mark, filter(None, (error.context, error.problem))
+    return f"line {mark.line + 1}, column {mark.column + 1}: {' '.join(parts)}"
 
 
-def told(where: object, error: ValidationError) -> str:
+def problems_of(where: object, error: ValidationError) -> str:
     """What is wrong, a sentence for each key: in which file or form, which key, what was found."""
     lines = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"]) or "all of it"
-        found = repr(problem["input"])
-        lines.append(f"{where}: {key}: {problem['msg']}; found {found[:80]}")
+        value = repr(problem["input"])
+        lines.append(f"{where}: {key}: {problem['msg']}; found {value[:80]}")
     return "\n".join(lines)

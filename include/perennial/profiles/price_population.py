@@ -40,17 +40,17 @@ def means(evidence: ir.Table) -> ir.Table:
     heaps = heaps.mutate(**{f"all_{name}": heaps[name].sum().over(every) for name in EVIDENCE_COLUMNS})
     mean_x, mean_z = _solved({name: heaps[f"all_{name}"] for name in EVIDENCE_COLUMNS})
     without, _ = _solved({name: heaps[f"all_{name}"] - heaps[name] for name in EVIDENCE_COLUMNS})
-    found = heaps.filter(heaps.all_j_xx > 0)
-    found = found.select(mean_x=mean_x, mean_z=mean_z, without=(without * _FINE).round().cast("int64"))
-    found = found.aggregate(
-        mean_x=found.mean_x.max(),
-        mean_z=found.mean_z.max(),
-        n=found.count(),
-        total=found.without.sum(),
-        squares=(found.without * found.without).sum(),
+    groups = heaps.filter(heaps.all_j_xx > 0)
+    groups = groups.select(mean_x=mean_x, mean_z=mean_z, without=(without * _FINE).round().cast("int64"))
+    groups = groups.aggregate(
+        mean_x=groups.mean_x.max(),
+        mean_z=groups.mean_z.max(),
+        n=groups.count(),
+        total=groups.without.sum(),
+        squares=(groups.without * groups.without).sum(),
     )
-    spread = (found.n * found.squares - found.total * found.total) / (found.n * found.n) / _FINE**2
-    return found.filter(found.n > 0).select("mean_x", "mean_z", mean_variance=spread * (found.n - 1))
+    spread = (groups.n * groups.squares - groups.total * groups.total) / (groups.n * groups.n) / _FINE**2
+    return groups.filter(groups.n > 0).select("mean_x", "mean_z", mean_variance=spread * (groups.n - 1))
 
 
 def population(evidence: ir.Table, means: ir.Table) -> ir.Table:
@@ -71,12 +71,12 @@ def population(evidence: ir.Table, means: ir.Table) -> ir.Table:
     whole = rows.group_by("customer", "w").aggregate(**{name: rows[name].sum() for name in taken})
     each = rows.aggregate(**_products(rows), **_variances(rows))
     sums = whole.aggregate(**_products(whole)).rename("whole_{name}").cross_join(each)
-    found = means.cross_join(_covariance(sums))
-    of_t = found.phi_aa * found.t_xx + 2 * found.phi_ab * found.t_xz + found.phi_bb * found.t_zz
+    joined = means.cross_join(_covariance(sums))
+    of_t = joined.phi_aa * joined.t_xx + 2 * joined.phi_ab * joined.t_xz + joined.phi_bb * joined.t_zz
     before = _CUSTOMERS_BEFORE * _FULL
-    phi = (found.phi_rr - of_t + _PHI_BEFORE * before) / (found.phi_j + before)
+    phi = (joined.phi_rr - of_t + _PHI_BEFORE * before) / (joined.phi_j + before)
     names = (*means.columns, "t_xx", "t_xz", "t_zz")
-    return found.select(*names, phi=ibis.greatest(phi, _LEAST_VARIANCE))
+    return joined.select(*names, phi=ibis.greatest(phi, _LEAST_VARIANCE))
 
 
 def residuals(rows: ir.Table) -> dict[str, ir.FloatingValue]:
@@ -135,9 +135,9 @@ def _covariance(sums: ir.Table) -> ir.Table:
     )
     t_xx, t_xz, t_zz = _cramer(table, given)
     least = {"t_xx": ibis.greatest(t_xx, _LEAST_VARIANCE), "t_zz": ibis.greatest(t_zz, _LEAST_VARIANCE)}
-    found = sums.mutate(t_xz=t_xz, **least)
-    most = _MOST_CORRELATED * (found.t_xx * found.t_zz).sqrt()
-    return found.mutate(t_xz=ibis.greatest(-most, ibis.least(found.t_xz, most)))
+    bounded = sums.mutate(t_xz=t_xz, **least)
+    most = _MOST_CORRELATED * (bounded.t_xx * bounded.t_zz).sqrt()
+    return bounded.mutate(t_xz=ibis.greatest(-most, ibis.least(bounded.t_xz, most)))
 
 
 def _cramer(

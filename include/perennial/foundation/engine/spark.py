@@ -117,17 +117,17 @@ class Spark(Backend):
     def files(self, paths: Sequence[str], index: str, row: str) -> ir.Table:
         """The rows of Parquet files with the same columns, the number of their path and their place in it."""
         whole = [str(Path(path).resolve()) for path in paths]
-        found = self._session.read.parquet(*map(_unmagic, whole))
-        listed = found.inputFiles()
+        parquet = self._session.read.parquet(*map(_unmagic, whole))
+        listed = parquet.inputFiles()
         number_of = {path: number for number, path in enumerate(whole)}
         numbers = [number_of[unquote(urlsplit(uri).path)] for uri in listed]
         places = self._session.createDataFrame(
             pa.table({_URI: [_plain(uri) for uri in listed], index: numbers})
         )
         written = pq.read_schema(paths[0])
-        own = [_readable(field, written.field(field.name).type) for field in found.schema.fields]
+        own = [_readable(field, written.field(field.name).type) for field in parquet.schema.fields]
         uri = F.regexp_replace("_metadata.file_path", "^file:/+", "file:/").alias(_URI)
-        placed = found.select(*own, uri, F.col("_metadata.row_index").alias(row))
+        placed = parquet.select(*own, uri, F.col("_metadata.row_index").alias(row))
         frame = placed.join(F.broadcast(places), _URI).drop(_URI)
         local = [f.name for f in written if pa.types.is_timestamp(f.type) and f.type.tz is None]
         return self._view(frame, sch.Schema({**self._types(frame), **dict.fromkeys(local, dt.timestamp)}))
@@ -153,8 +153,8 @@ class Spark(Backend):
             added = self._types(frame)
             schema = sch.Schema({**schema, **{name: added[name] for name in windows}})
         if single:
-            told = ", ".join(f'({text}\n) AS "{name}"' for name, text in single.items())
-            query = f"SELECT *, {told} FROM rows"  # noqa: S608 - checked by whoever declares them
+            columns = ", ".join(f'({text}\n) AS "{name}"' for name, text in single.items())
+            query = f"SELECT *, {columns} FROM rows"  # noqa: S608 - checked by whoever declares them
             empty = schema.to_pyarrow().empty_table()
             schema = sch.Schema.from_pyarrow(_duckdb(query)(empty).schema)
             compute = _duckdb(query, empty.schema, _in_spark(schema))

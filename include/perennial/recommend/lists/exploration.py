@@ -32,7 +32,7 @@ def insert_new_items(
     there are fewer new items than places for them, the list keeps its own.
 
     Args:
-        lists: positions of the chosen candidates, −1 for none, shape (customers, k).
+        lists: positions of the selected candidates, −1 for none, shape (customers, k).
         rows: row of the customer of each eligible candidate, ascending, shape (n,), as the next three.
         items: row of its item in the catalogue.
         scores: not negative.
@@ -47,15 +47,15 @@ def insert_new_items(
     lots = lists.shape[1] // one_in
     waiting = new.copy()
     waiting[lists[lists >= 0]] = False
-    found = np.flatnonzero(waiting)
-    if not lots or not len(found):
+    drawable = np.flatnonzero(waiting)
+    if not lots or not len(drawable):
         return lists, np.ones(lists.shape)
-    room = rules.room(np.where(lists >= 0, items[lists], -1), rows[found], items[found])
-    found, room = found[room > 0], room[room > 0]
-    place = np.arange(len(found)) - np.searchsorted(rows[found], rows[found])
-    lot = rows[found] * lots + place % np.minimum(lots, room)
-    drawn, probability = _draw(lot, scores[found], chance.uniform(rows[found], items[found]))
-    return _inserted(lists, rows[found[drawn]], found[drawn], probability, one_in)
+    room = rules.room(np.where(lists >= 0, items[lists], -1), rows[drawable], items[drawable])
+    drawable, room = drawable[room > 0], room[room > 0]
+    place = np.arange(len(drawable)) - np.searchsorted(rows[drawable], rows[drawable])
+    lot = rows[drawable] * lots + place % np.minimum(lots, room)
+    drawn, probability = _draw(lot, scores[drawable], chance.uniform(rows[drawable], items[drawable]))
+    return _inserted(lists, rows[drawable[drawn]], drawable[drawn], probability, one_in)
 
 
 def _draw(lots: IntArray, scores: RealArray, chance: FloatArray) -> tuple[IntArray, FloatArray]:
@@ -74,8 +74,8 @@ def _inserted(
     number = np.arange(len(rows)) - np.searchsorted(rows, rows)
     lengths = (lists >= 0).sum(axis=1)
     at = rows, np.minimum((number + 1) * one_in - 1, lengths[rows] + number)
-    own, probabilities = np.ones(lists.shape, bool), np.ones(lists.shape)
-    own[at] = False
-    found = np.take_along_axis(lists, np.cumsum(own, axis=1) - 1, axis=1)
-    found[at], probabilities[at] = drawn, probability
-    return found, probabilities
+    is_kept, probabilities = np.ones(lists.shape, bool), np.ones(lists.shape)
+    is_kept[at] = False
+    with_new = np.take_along_axis(lists, np.cumsum(is_kept, axis=1) - 1, axis=1)
+    with_new[at], probabilities[at] = drawn, probability
+    return with_new, probabilities
